@@ -1,0 +1,151 @@
+"""Every error that syncbridge raises, under one root.
+
+SyncbridgeError
+├── ConfigError            a setting is unknown or out of its range
+├── LinkError              the connection to the broker
+│   ├── ConnectRefused     the broker, or the network, said no
+│   ├── LinkLost           the connection ended before an answer came
+│   └── PublishRefused     the broker answered a publish with a failure
+├── StoreError             the authoritative store
+│   ├── StoreLocked        another process holds it
+│   ├── StoreSchemaError   the file is not ours, or newer than this program
+│   ├── StoreUnavailable   it cannot be written now; the same commit may work later
+│   └── StoreCorrupt       what it holds cannot be read
+├── BrokerError            the embedded broker could not be started
+├── DeviceError            the device library
+│   ├── NotAnswered        no reply came in time
+│   ├── Refused            the bridge answered with a refusal
+│   └── OutboxFull         more is waiting than the outbox may hold
+└── AdminError             the administration socket
+
+What a device sends wrongly is not an exception: it is a `bridge.core.refusal.Refusal`, a value.
+"""
+
+from __future__ import annotations
+
+
+class SyncbridgeError(Exception):
+    """Root of all errors.
+
+    Attributes:
+        message: What was wrong, and where.
+        hint: What to do about it; empty where nothing can be said.
+        recoverable: True if the same call may succeed later without a change by the user.
+    """
+
+    recoverable = False
+
+    def __init__(self, message: str, *, hint: str = "", recoverable: bool | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        if recoverable is not None:
+            self.recoverable = recoverable
+
+    def __str__(self) -> str:
+        return f"{self.message} ({self.hint})" if self.hint else self.message
+
+
+class ConfigError(SyncbridgeError):
+    """A setting is unknown or its value is out of range.
+
+    Attributes:
+        field: The dotted name of the setting.
+        source: Where the value came from: a file's path, a variable's name or a flag.
+    """
+
+    def __init__(self, message: str, *, field: str = "", source: str = "", hint: str = "") -> None:
+        super().__init__(message, hint=hint)
+        self.field = field
+        self.source = source
+
+
+class LinkError(SyncbridgeError):
+    """The connection to the broker."""
+
+    recoverable = True
+
+
+class ConnectRefused(LinkError):
+    """The broker, or the network, refused the connection."""
+
+
+class LinkLost(LinkError):
+    """The connection ended before the broker answered."""
+
+
+class PublishRefused(LinkError):
+    """The broker answered a publish with a failure.
+
+    Attributes:
+        topic: The topic of the publish.
+        reason: The broker's reason, as MQTT 5 names it.
+    """
+
+    def __init__(self, topic: str, reason: str) -> None:
+        super().__init__(
+            f"the broker refused a publish to {topic!r}: {reason}",
+            hint="check the broker's access control list for the bridge's user",
+        )
+        self.topic = topic
+        self.reason = reason
+
+
+class StoreError(SyncbridgeError):
+    """The authoritative store."""
+
+
+class StoreLocked(StoreError):
+    """Another process holds the store."""
+
+
+class StoreSchemaError(StoreError):
+    """The file is not a syncbridge store, or was written by a newer version."""
+
+
+class StoreUnavailable(StoreError):
+    """The store cannot be written or read now; nothing of the call took effect."""
+
+    recoverable = True
+
+
+class StoreCorrupt(StoreError):
+    """What the store holds cannot be read."""
+
+
+class BrokerError(SyncbridgeError):
+    """The embedded broker could not be started."""
+
+
+class DeviceError(SyncbridgeError):
+    """The device library."""
+
+
+class NotAnswered(DeviceError):
+    """No reply came in time."""
+
+    recoverable = True
+
+
+class Refused(DeviceError):
+    """The bridge answered with a refusal.
+
+    Attributes:
+        code: As HTTP's status codes.
+        error: The short name of the refusal, for programs.
+    """
+
+    def __init__(self, code: int, error: str, message: str) -> None:
+        super().__init__(f"refused with {code} {error}: {message}")
+        self.code = code
+        self.error = error
+
+
+class OutboxFull(DeviceError):
+    """More reports are waiting for their reply than the outbox may hold."""
+
+    recoverable = True
+
+
+class AdminError(SyncbridgeError):
+    """The administration socket of a running bridge could not be used."""

@@ -1,0 +1,162 @@
+"""The store: the one interface to the authoritative state, whatever holds it.
+
+A store keeps bytes. What they mean is known to `bridge.core` (twins) and `bridge.store.codec`
+(their encoding), so that queries and republishing never decode.
+
+All methods block, and are called from one thread at a time. Every implementation passes the
+contract suite in `tests/store/`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+from bridge.core.topics import TwinKey
+
+
+class StoredTwin(NamedTuple):
+    """One twin as it is kept.
+
+    Attributes:
+        key: Device and name.
+        revision: +1 for every write of this row, also where the version stays; 1 for the first.
+        version: The twin's version.
+        published_version: The newest version that the broker has acknowledged; never above it.
+        exists: False before the first report and after a deletion.
+        at: The bridge's time of the version, in µs since the epoch.
+        state: The JSON that is (or will be) retained on `state`.
+        delta: The JSON that is (or will be) retained on `delta`, or None where it is cleared.
+        internals: Registers, writers and the rest, as `bridge.store.codec` encodes them.
+    """
+
+    key: TwinKey
+    revision: int
+    version: int
+    published_version: int
+    exists: bool
+    at: int
+    state: bytes
+    delta: bytes | None
+    internals: bytes
+
+
+class HistoryRow(NamedTuple):
+    """One change of one twin. `patch` and `previous` are JSON merge patches, forth and back."""
+
+    key: TwinKey
+    version: int
+    at: int
+    stamp: int
+    writer: str
+    section: str
+    patch: bytes
+    previous: bytes
+
+
+class QuarantinedMessage(NamedTuple):
+    """A message that was refused where no reply could be sent, kept for the operator."""
+
+    at: int
+    topic: str
+    payload: bytes
+    code: int
+    error: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class CommitBatch:
+    """What one transaction writes.
+
+    Attributes:
+        twins: New content of twins; each `revision` is one above the one that was loaded
+            (1 where there was none).
+        history: Their changes.
+        quarantined: Refused messages.
+        published: (key, version): the broker acknowledged that version.
+    """
+
+    twins: Sequence[StoredTwin] = ()
+    history: Sequence[HistoryRow] = ()
+    quarantined: Sequence[QuarantinedMessage] = ()
+    published: Sequence[tuple[TwinKey, int]] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class StoreLimits:
+    """Bounds on what a store keeps beside the twins themselves.
+
+    Attributes:
+        history_changes: Changes kept per twin; older ones go first. A store may prune lazily and
+            hold up to 64 more.
+        history_age_us: Changes older than this go as well.
+        quarantine_messages: Quarantined messages kept; the oldest go first.
+        quarantine_bytes: Sum of their payloads.
+    """
+
+    history_changes: int = 1000
+    history_age_us: int = 30 * 86_400 * 1_000_000
+    quarantine_messages: int = 10_000
+    quarantine_bytes: int = 64 * 1024 * 1024
+
+
+class Store(Protocol):
+    """The authoritative store.
+
+    Every method may raise `StoreUnavailable` (nothing of the call took effect and it may be
+    called again) or `StoreCorrupt`.
+    """
+
+    def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
+        """Return those of the twins that are kept, in one round trip."""
+
+    def commit(self, batch: CommitBatch) -> frozenset[TwinKey]:
+        """Write all of the batch, durably, or nothing.
+
+        Returns:
+            The twins whose kept revision was not the expected one. Where there are any, nothing
+            was written: load them again and reconcile anew.
+        """
+
+    def mark_published(self, marks: Sequence[tuple[TwinKey, int]]) -> None:
+        """Raise `published_version` to the given versions; never lowers it, never above `version`."""
+
+    def unpublished(self, after: TwinKey | None, limit: int) -> list[StoredTwin]:
+        """Page through the twins with `published_version` < `version`, ordered by key."""
+
+    def changed_since(self, at: int, after: TwinKey | None, limit: int) -> list[StoredTwin]:
+        """Page through the existing twins with `at` ≥ the given time, ordered by key."""
+
+    def history(self, key: TwinKey, below_version: int | None, limit: int) -> list[HistoryRow]:
+        """Return changes of a twin, the newest first."""
+
+    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first."""
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return the store's own small facts: `instance`, `created_at`, and what was set."""
+
+    def set_metadata(self, name: str, value: str) -> None:
+        """Keep one small fact, durably."""
+
+    def count_twins(self) -> int:
+        """Return how many twins exist."""
+
+    def check(self) -> list[str]:
+        """Verify the whole store; returns what is wrong, one line each, or nothing."""
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy to a file that must not exist yet, while the store is in use.
+
+        Raises:
+            StoreError: The target exists or cannot be written.
+        """
+
+    def export(self) -> Iterator[bytes]:
+        """Yield the store as JSON lines: a header, then twins, then history."""
+
+    def close(self) -> None:
+        """Release the store. Idempotent."""

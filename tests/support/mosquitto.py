@@ -1,0 +1,117 @@
+"""A real Mosquitto for a test: its own port, its own directory, ended by its own process id."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from types import TracebackType
+
+from tests.support.services import require_program
+
+_START_TIMEOUT_S = 10.0
+
+
+def free_port() -> int:
+    """Return a port of 127.0.0.1 that nothing listens on at this moment."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+class Mosquitto:
+    """One broker process on loopback.
+
+    Args:
+        directory: Where its configuration, log and persistence live.
+        persistence: Write every change to disk, so that a SIGKILL loses nothing.
+        extra: Further lines of mosquitto.conf.
+    """
+
+    def __init__(self, directory: Path, *, persistence: bool = False, extra: str = "") -> None:
+        self._program = require_program("mosquitto")
+        self.host = "127.0.0.1"
+        self.port = free_port()
+        self._directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self._configuration = directory / "mosquitto.conf"
+        self._process: subprocess.Popen[bytes] | None = None
+        lines = [
+            f"listener {self.port} 127.0.0.1",
+            "allow_anonymous true",
+            "set_tcp_nodelay true",
+            "max_queued_messages 1000000",
+            "log_type error",
+            "log_type warning",
+            extra,
+        ]
+        if persistence:
+            lines += [
+                "persistence true",
+                f"persistence_location {directory}/",
+                "autosave_on_changes true",
+                "autosave_interval 1",
+            ]
+        self._configuration.write_text("\n".join(lines) + "\n")
+        # Started by root, Mosquitto changes to the user named here and could not write to
+        # a directory that belongs to root.
+        with self._configuration.open("a") as file:
+            file.write("user root\n")
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running broker."""
+        assert self._process is not None
+        return self._process.pid
+
+    def start(self) -> Mosquitto:
+        """Start it and wait until it accepts connections."""
+        with (self._directory / "mosquitto.log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [self._program, "-c", str(self._configuration)], stdout=log, stderr=log
+            )
+        deadline = time.monotonic() + _START_TIMEOUT_S
+        while True:
+            try:
+                socket.create_connection((self.host, self.port), timeout=1).close()
+            except OSError:
+                if self._process.poll() is not None or time.monotonic() > deadline:
+                    log_text = (self._directory / "mosquitto.log").read_text()
+                    raise RuntimeError(f"mosquitto did not start: {log_text}") from None
+                time.sleep(0.02)
+            else:
+                return self
+
+    def kill(self) -> None:
+        """End it with SIGKILL, as a power cut would."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it in good order; idempotent."""
+        self._end(signal.SIGTERM)
+
+    def forget(self) -> None:
+        """Delete what a stopped broker has persisted."""
+        for file in self._directory.glob("*.db*"):
+            file.unlink()
+
+    def _end(self, with_signal: signal.Signals) -> None:
+        if self._process is None:
+            return
+        self._process.send_signal(with_signal)
+        self._process.wait(timeout=10)
+        self._process = None
+
+    def __enter__(self) -> Mosquitto:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
