@@ -13,6 +13,7 @@ hidden can be named to a reader who still has it.
 
 from __future__ import annotations
 
+from copy import deepcopy
 from typing import TypeAlias
 
 from bridge.core.section import (
@@ -83,6 +84,12 @@ class Merge:
         self._merge(section.nodes, section.value, unnamed, ())
         self._merge(section.nodes, section.value, patch, ())
         self.forward, self.backward = difference(before, section.value)
+
+    def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
+        """Return what would be visible after `apply`, which changes nothing yet."""
+        trial = Merge(deepcopy(self._section), self._key, self._unchanged[VERSION], self._arrival)
+        trial.apply(patch, full=full)
+        return trial._section.value
 
     def _merge(
         self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path

@@ -1,0 +1,353 @@
+"""Reconciling: what one message does to one twin.
+
+Each function takes the twin, what arrived and the bridge's clock, changes the twin in place, and
+returns what should happen outside. Where the outcome is refused, nothing but the memory of the
+refusal has changed. A caller that cannot commit an outcome throws the twin away and loads it again.
+
+Stamps are given once, here; merging is `bridge.core.tree`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import NamedTuple
+
+from bridge.core.limits import (
+    BOOTS_PER_WRITER,
+    REFUSALS_PER_TWIN,
+    TOMBSTONES_PER_TWIN,
+    Limits,
+)
+from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject, Section, count_leaves
+from bridge.core.stamp import next_now, stamp_of
+from bridge.core.tree import Merge, copy_object, newest_stamp_met
+from bridge.core.twin import Twin
+from bridge.core.update import Boot, Metadata, Presence, Update
+from bridge.core.writers import Place, Writer
+
+DIGEST_BYTES = 8
+"""Enough to tell a writer's own repeat from another message; not a protection against forgery."""
+
+JSON_BYTES_PER_PAYLOAD_BYTE = 8
+"""A payload byte becomes at most so many bytes of JSON: msgpack's small floats, escapes."""
+
+
+class Change(NamedTuple):
+    """A visible change, for the history.
+
+    Attributes:
+        version: The version that it made.
+        at: The bridge's time, in µs.
+        stamp: The stamp of the update, in µs.
+        writer: Who made it.
+        section: reported, desired, or twin for a deletion.
+        forward: Merge patch from before to after; None for a deletion.
+        backward: Merge patch back; for a deletion both sections as they were.
+    """
+
+    version: int
+    at: int
+    stamp: int
+    writer: str
+    section: str
+    forward: JsonObject | None
+    backward: JsonObject
+
+
+class Outcome(NamedTuple):
+    """What should happen after one message.
+
+    Attributes:
+        version: The twin's version, for the reply.
+        changed: There is a new version: publish the twin.
+        store: Something is to be committed, be it only the memory of a repeat.
+        refusal: Why the message was refused, or None.
+        duplicate: It had been received before.
+        superseded: None of it took effect: all that it names is newer.
+        change: The row for the history, or None.
+        clear: The twin was deleted: clear its retained topics.
+    """
+
+    version: int
+    changed: bool = False
+    store: bool = False
+    refusal: Refusal | None = None
+    duplicate: bool = False
+    superseded: bool = False
+    change: Change | None = None
+    clear: bool = False
+
+
+def reconcile(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:
+    """Merge an update into its twin.
+
+    Args:
+        twin: The twin, changed in place.
+        update: What arrived.
+        clock: The bridge's clock, in µs since the epoch.
+        limits: Bounds on the twin.
+    """
+    writer_key = (update.section, update.writer)
+    digest: bytes | None = None
+    if update.retained:
+        digest = _digest(update.payload)
+        if twin.retained.get(writer_key) == digest:
+            return Outcome(twin.version, duplicate=True)
+    metadata = update.metadata
+    if metadata.seq is None or metadata.boot is None:
+        outcome = _reconcile_new(twin, update, clock, limits, None)
+    else:
+        outcome = _reconcile_numbered(twin, update, clock, limits, metadata.boot, metadata.seq)
+    if digest is not None:
+        twin.remember_retained(writer_key, digest)
+        outcome = outcome._replace(store=True)
+    return outcome
+
+
+def _reconcile_numbered(
+    twin: Twin, update: Update, clock: int, limits: Limits, boot: Boot, seq: int
+) -> Outcome:
+    writer = twin.writers.get((update.section, update.writer)) or Writer()
+    place = writer.locate(boot, seq, lambda: _digest(update.payload))
+    if place.duplicate:
+        refusal = twin.refusals.get((update.section, update.writer, boot, seq))
+        return Outcome(twin.version, duplicate=True, refusal=refusal)
+    return _reconcile_new(twin, update, clock, limits, place)
+
+
+def _reconcile_new(
+    twin: Twin, update: Update, clock: int, limits: Limits, place: Place | None
+) -> Outcome:
+    """Reconcile a message that has not been received before."""
+    now = next_now(clock, twin.now)
+    section = twin.section(update.section)
+    forgotten = _expire(section, now, limits)
+    twin.horizon = max(twin.horizon, forgotten)
+    stamp = _stamp(twin, section, update, now, place)
+    refusal = update.refusal or _refusal_by_version(twin, section, update.metadata)
+    if refusal is None:
+        key = (
+            (stamp, update.writer, 0, now)
+            if place is None
+            else (stamp, update.writer, place.order, update.metadata.seq or 0)
+        )
+        merge = Merge(section, key, twin.version, now)
+        refusal = _apply_within_limits(twin, merge, update, limits)
+    if place is not None:
+        _remember(twin, update, place, stamp, refusal)
+    if refusal is not None:
+        if place is not None:
+            twin.now = now
+        return Outcome(twin.version, store=place is not None, refusal=refusal)
+    twin.now = now
+    return _conclude(twin, section, update, merge, now, stamp)
+
+
+def _stamp(twin: Twin, section: Section, update: Update, now: int, place: Place | None) -> int:
+    metadata = update.metadata
+    seen = metadata.seen
+    newest_met = 0
+    if seen is not None and seen < twin.version:
+        newest_met = newest_stamp_met(section, update.patch, seen, full=metadata.full)
+    return stamp_of(
+        now,
+        time=metadata.time,
+        seen_is_current=seen is not None and seen >= twin.version,
+        newest_met=newest_met,
+        floor=0 if place is None else place.floor,
+        ceiling=None if place is None else place.ceiling,
+    )
+
+
+def _refusal_by_version(twin: Twin, section: Section, metadata: Metadata) -> Refusal | None:
+    wanted = metadata.if_version
+    if wanted is None or section.version <= wanted <= twin.version:
+        return None
+    return Refusal(
+        409,
+        "version_mismatch",
+        f"the section last changed at version {section.version} and the twin is at "
+        f"{twin.version}, but $.if is {wanted}: get the twin, and decide again",
+    )
+
+
+def _apply_within_limits(
+    twin: Twin, merge: Merge, update: Update, limits: Limits
+) -> Refusal | None:
+    """Merge, unless the twin would grow past a limit; then leave it as it was."""
+    patch = update.patch
+    growth = JSON_BYTES_PER_PAYLOAD_BYTE * len(update.payload)
+    leaves = count_leaves(patch)
+    bytes_at_most = twin.bytes_at_most + growth
+    keys_at_most = twin.keys_at_most + leaves
+    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
+        bytes_at_most = json_size(twin.document()) + growth
+        keys_at_most = _count_keys(twin) + leaves
+    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
+        refusal = _refusal_by_size(twin, merge, update, limits)
+        if refusal is not None:
+            return refusal
+    merge.apply(patch, full=update.metadata.full)
+    twin.bytes_at_most = bytes_at_most
+    twin.keys_at_most = keys_at_most
+    return None
+
+
+def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -> Refusal | None:
+    """Try the update on a copy of what is visible: the exact size decides."""
+    trial = Twin(twin.key)
+    trial.version, trial.at, trial.online = twin.version + 1, twin.now, twin.online
+    for name in ("reported", "desired"):
+        trial.section(name).value = twin.section(name).value
+    trial.section(update.section).value = merge.preview(update.patch, full=update.metadata.full)
+    size_bytes = json_size(trial.document())
+    if size_bytes > limits.twin_bytes and size_bytes > json_size(twin.document()):
+        return Refusal(
+            413,
+            "twin_too_large",
+            f"the twin would be {size_bytes} bytes of JSON, the limit is {limits.twin_bytes}: "
+            "remove fields (set them to null), or raise limits.twin_bytes",
+        )
+    keys = _count_keys(trial)
+    if keys > limits.keys and keys > _count_keys(twin):
+        return Refusal(
+            413,
+            "too_many_keys",
+            f"the twin would have {keys} fields, the limit is {limits.keys}: "
+            "remove fields (set them to null), or raise limits.keys",
+        )
+    return None
+
+
+def _count_keys(twin: Twin) -> int:
+    return count_leaves(twin.reported.value) + count_leaves(twin.desired.value)
+
+
+def _remember(
+    twin: Twin, update: Update, place: Place, stamp: int, refusal: Refusal | None
+) -> None:
+    """Enter the message among its writer's: it counts as received, refused or not."""
+    boot, seq = update.metadata.boot, update.metadata.seq
+    if boot is None or seq is None:
+        return
+    if refusal is not None:
+        twin.refusals[update.section, update.writer, boot, seq] = refusal
+        if len(twin.refusals) > REFUSALS_PER_TWIN:
+            del twin.refusals[next(iter(twin.refusals))]
+    writer = twin.writer((update.section, update.writer))
+    writer.record(place, boot, seq, stamp, lambda: _digest(update.payload))
+    if place.record is None and update.section == "reported" and not twin.key.name:
+        _note_boot(twin, boot)
+
+
+def _conclude(
+    twin: Twin, section: Section, update: Update, merge: Merge, now: int, stamp: int
+) -> Outcome:
+    """Make a version of it, if anything visible changed."""
+    created = not twin.exists and (bool(merge.forward) or (merge.took_effect and not update.patch))
+    came_online = twin.online is False and _is_live_report(twin, update)
+    if came_online:
+        twin.online = True
+    if update.section == "reported":
+        twin.last_seen = now
+    twin.exists = twin.exists or created
+    edited = created or bool(merge.forward)
+    if not (edited or (came_online and twin.exists)):
+        return Outcome(twin.version, store=True, superseded=not merge.took_effect)
+    twin.version += 1
+    twin.at = now
+    if not edited:
+        return Outcome(twin.version, changed=True, store=True, superseded=not merge.took_effect)
+    section.version = twin.version
+    change = Change(
+        twin.version, now, stamp, update.writer, update.section, merge.forward, merge.backward
+    )
+    return Outcome(twin.version, changed=True, store=True, change=change)
+
+
+def _is_live_report(twin: Twin, update: Update) -> bool:
+    """A report makes a device that uses presence online, unless it is an old one."""
+    if update.section != "reported" or update.retained or twin.key.name:
+        return False
+    boot = update.metadata.boot
+    return boot is None or not twin.boots or twin.boots[-1] == boot
+
+
+def reconcile_presence(twin: Twin, presence: Presence, clock: int) -> Outcome:
+    """Take a device's presence into its unnamed twin.
+
+    An `offline` of a boot that is older than the newest known one is ignored: it is the last will
+    of a connection that has been replaced. A twin is never created by it.
+    """
+    boot = presence.boot
+    known_boot = boot is None or boot in twin.boots
+    if not presence.online and known_boot and boot is not None and twin.boots[-1] != boot:
+        return Outcome(twin.version, superseded=True)
+    if twin.online is presence.online and known_boot:
+        return Outcome(twin.version)
+    if boot is not None:
+        _note_boot(twin, boot)
+    if twin.online is presence.online:
+        return Outcome(twin.version, store=True)
+    twin.now = next_now(clock, twin.now)
+    twin.online = presence.online
+    if presence.online:
+        twin.last_seen = twin.now
+    if not twin.exists:
+        return Outcome(twin.version, store=True)
+    twin.version += 1
+    twin.at = twin.now
+    return Outcome(twin.version, changed=True, store=True)
+
+
+def _note_boot(twin: Twin, boot: Boot) -> None:
+    """Keep the device's boots in order of first arrival."""
+    if boot not in twin.boots:
+        twin.boots.append(boot)
+        del twin.boots[:-BOOTS_PER_WRITER]
+
+
+def delete(twin: Twin, writer: str, clock: int) -> Outcome:
+    """Delete a twin; its version, and what is remembered of its writers, stay."""
+    if not twin.exists:
+        return Outcome(twin.version, refusal=no_such_twin(twin))
+    now = next_now(clock, twin.now)
+    backward: JsonObject = {
+        "reported": copy_object(twin.reported.value),
+        "desired": copy_object(twin.desired.value),
+    }
+    twin.version += 1
+    twin.at = twin.now = now
+    twin.exists = False
+    twin.online = None
+    twin.horizon = twin.version
+    twin.bytes_at_most = twin.keys_at_most = 0
+    for section in (twin.reported, twin.desired):
+        section.clear((now, writer, 0, now, twin.version, writer), twin.version)
+    change = Change(twin.version, now, now, writer, "twin", None, backward)
+    return Outcome(twin.version, changed=True, store=True, change=change, clear=True)
+
+
+def no_such_twin(twin: Twin) -> Refusal:
+    """Return the refusal for a request that needs the twin to exist."""
+    what = "has been deleted" if twin.version else "does not exist"
+    return Refusal(
+        404, "no_such_twin", f"twin {str(twin.key)!r} {what}: a report or a desire creates it"
+    )
+
+
+def _expire(section: Section, now: int, limits: Limits) -> int:
+    if not section.tombstones:
+        return 0
+    return section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
+
+
+def _digest(payload: bytes) -> bytes:
+    return hashlib.blake2b(payload, digest_size=DIGEST_BYTES).digest()
+
+
+def json_size(value: JsonObject) -> int:
+    """Return the size of a JSON object as UTF-8 without white space, in bytes."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

@@ -1,0 +1,112 @@
+"""The twin: one device's document, and all that reconciling the next update needs."""
+
+from __future__ import annotations
+
+from bridge.core.delta import outstanding
+from bridge.core.limits import RETAINED_DIGESTS_PER_TWIN, WRITERS_PER_TWIN
+from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject, Section
+from bridge.core.topics import TwinKey
+from bridge.core.update import Boot, SectionName
+from bridge.core.writers import Writer
+
+WriterKey = tuple[SectionName, str]
+"""A writer's messages are numbered on each topic: the section, and who writes it."""
+
+RefusalKey = tuple[SectionName, str, Boot, int]
+"""Section, writer, boot and seq of a refused message."""
+
+
+class Twin:
+    """One document with its registers. Changed in place by `bridge.core.reconcile` only.
+
+    Attributes:
+        key: Device and name.
+        version: +1 for each change, never used again; 0 before the first.
+        exists: False before the first report and after a deletion.
+        at: The bridge's time of `version`, in µs since the epoch.
+        now: The last `now` used for this twin, in µs; it never goes back.
+        horizon: Highest version of which something has been forgotten.
+        reported: What the device says.
+        desired: What applications want.
+        online: The device's presence; None before the first.
+        boots: The device's boots in order of first arrival, the newest last (for presence).
+        writers: Writers that send `seq`, the most recent last.
+        refusals: The last refusals of messages with `seq`, the newest last.
+        retained: (section, writer) -> digest of the last message that came flagged RETAIN.
+        last_seen: When the device was last heard, in µs.
+        bytes_at_most: Upper bound of its size as JSON; exact after each publication.
+        keys_at_most: Upper bound of its fields.
+    """
+
+    __slots__ = (
+        "at",
+        "boots",
+        "bytes_at_most",
+        "desired",
+        "exists",
+        "horizon",
+        "key",
+        "keys_at_most",
+        "last_seen",
+        "now",
+        "online",
+        "refusals",
+        "reported",
+        "retained",
+        "version",
+        "writers",
+    )
+
+    def __init__(self, key: TwinKey) -> None:
+        self.key = key
+        self.version = 0
+        self.exists = False
+        self.at = 0
+        self.now = 0
+        self.horizon = 0
+        self.reported = Section()
+        self.desired = Section()
+        self.online: bool | None = None
+        self.boots: list[Boot] = []
+        self.writers: dict[WriterKey, Writer] = {}
+        self.refusals: dict[RefusalKey, Refusal] = {}
+        self.retained: dict[WriterKey, bytes] = {}
+        self.last_seen = 0
+        self.bytes_at_most = 0
+        self.keys_at_most = 0
+
+    def section(self, name: SectionName) -> Section:
+        """Return the section of this name."""
+        return self.reported if name == "reported" else self.desired
+
+    def writer(self, key: WriterKey) -> Writer:
+        """Return what is remembered of a writer, as the most recent; the least recent may go."""
+        writer = self.writers.pop(key, None) or Writer()
+        self.writers[key] = writer
+        if len(self.writers) > WRITERS_PER_TWIN:
+            del self.writers[next(iter(self.writers))]
+        return writer
+
+    def remember_retained(self, key: WriterKey, digest: bytes) -> None:
+        """Keep the digest of the last message that came flagged RETAIN on this topic."""
+        self.retained.pop(key, None)
+        self.retained[key] = digest
+        if len(self.retained) > RETAINED_DIGESTS_PER_TWIN:
+            del self.retained[next(iter(self.retained))]
+
+    def document(self) -> JsonObject:
+        """Return the merged twin as it stands on `state`; it shares the sections' objects."""
+        document: JsonObject = {
+            "version": self.version,
+            "at": self.at,
+            "reported": self.reported.value,
+            "desired": self.desired.value,
+        }
+        if self.online is not None:
+            document["online"] = self.online
+        return document
+
+    def delta(self) -> JsonObject:
+        """Return what `reported` still lacks of `desired`; it shares objects with `desired`."""
+        return outstanding(self.desired.value, self.reported.value) if self.desired.value else {}

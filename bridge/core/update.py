@@ -1,0 +1,68 @@
+"""What arrives, decoded: an update of one section, with its metadata (design section 3, `$`)."""
+
+from __future__ import annotations
+
+from typing import Literal, NamedTuple, TypeAlias
+
+from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject
+from bridge.core.topics import TwinKey
+
+Boot: TypeAlias = str | int
+SectionName: TypeAlias = Literal["reported", "desired"]
+
+
+class Metadata(NamedTuple):
+    """The members of `$`. Absent ones are None (`full`: False).
+
+    Attributes:
+        request_id: Asks for a reply.
+        boot: The writer's boot; 0 where only `seq` was given.
+        seq: Number of the message in that boot, from 1.
+        seen: Version of the twin that the writer acted on.
+        time: The writer's clock, in µs since the epoch.
+        if_version: Apply only if the section has not changed since this version.
+        full: The patch is the whole section.
+    """
+
+    request_id: str | None = None
+    boot: Boot | None = None
+    seq: int | None = None
+    seen: int | None = None
+    time: int | None = None
+    if_version: int | None = None
+    full: bool = False
+
+
+NO_METADATA = Metadata()
+
+
+class Update(NamedTuple):
+    """One update of one section. A tuple, because there is one for every message.
+
+    Attributes:
+        key: The twin.
+        section: The section that its topic stands for.
+        writer: Who wrote it, as the topic says.
+        patch: A JSON merge patch without `$`.
+        metadata: What stood in `$`.
+        payload: The bytes as they arrived: repeats are told by them.
+        retained: It came flagged RETAIN.
+        refusal: Why it must be refused although its metadata could be read, or None.
+    """
+
+    key: TwinKey
+    section: SectionName
+    writer: str
+    patch: JsonObject
+    metadata: Metadata
+    payload: bytes
+    retained: bool = False
+    refusal: Refusal | None = None
+
+
+class Presence(NamedTuple):
+    """A device's presence: online or not, and which boot says so (None if it does not say)."""
+
+    online: bool
+    boot: Boot | None = None

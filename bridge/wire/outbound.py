@@ -1,0 +1,73 @@
+"""What goes out: states, deltas and replies as bytes."""
+
+from __future__ import annotations
+
+from bridge.core.reconcile import Outcome
+from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject
+from bridge.core.twin import Twin
+from bridge.wire import json_codec, msgpack_codec
+from bridge.wire.inbound import Encoding
+
+CONTENT_TYPES: dict[Encoding, str] = {
+    "json": "application/json",
+    "msgpack": "application/msgpack",
+}
+
+
+def encode(value: JsonObject, encoding: Encoding) -> bytes:
+    """Encode an object."""
+    return json_codec.encode(value) if encoding == "json" else msgpack_codec.encode(value)
+
+
+def state_json(twin: Twin) -> bytes:
+    """Return the merged twin as it is retained on `state`."""
+    return json_codec.encode(twin.document())
+
+
+def delta_json(twin: Twin, delta: JsonObject) -> bytes:
+    """Return the delta as it is retained on `delta`."""
+    return json_codec.encode({"version": twin.version, "at": twin.at, "state": delta})
+
+
+def as_msgpack(document: bytes) -> bytes:
+    """Return a JSON document that the bridge has made as msgpack."""
+    return msgpack_codec.encode(json_codec.parse(document))
+
+
+def answer(outcome: Outcome, request_id: str | None, now: int) -> JsonObject:
+    """Return the reply to an update or a deletion; `now` is the bridge's clock, in µs."""
+    if outcome.refusal is not None:
+        return refusal_answer(outcome.refusal, request_id, outcome.version)
+    head: JsonObject = {} if request_id is None else {"id": request_id}
+    head |= {"ok": True, "version": outcome.version, "changed": outcome.changed, "now": now}
+    if outcome.duplicate:
+        head["duplicate"] = True
+    if outcome.superseded:
+        head["superseded"] = True
+    return {"$": head}
+
+
+def refusal_answer(
+    refusal: Refusal, request_id: str | None, version: int | None = None
+) -> JsonObject:
+    """Return the reply that refuses a request; `version` is the twin's, where it is known."""
+    head: JsonObject = {} if request_id is None else {"id": request_id}
+    head |= {
+        "ok": False,
+        "code": refusal.code,
+        "error": refusal.error,
+        "message": refusal.message,
+    }
+    if version is not None:
+        head["version"] = version
+    return {"$": head}
+
+
+def whole_answer(twin: Twin, request_id: str | None) -> JsonObject:
+    """Return the reply to a `get`: the whole twin."""
+    head: JsonObject = {} if request_id is None else {"id": request_id}
+    head |= {"ok": True, "version": twin.version, "full": True}
+    document = twin.document()
+    del document["version"]
+    return {"$": head, **document}

@@ -1,0 +1,78 @@
+"""Wrappers: a msgpack ext around another payload, each with a bound on what it expands to."""
+
+from __future__ import annotations
+
+import zlib
+
+import msgpack
+
+from bridge.wire.malformed import Malformed
+
+ZLIB = 1
+"""msgpack ext type of a payload compressed with zlib (RFC 1950)."""
+
+_NOT_YET = {2: "zstd", 16: "sealed"}
+
+_EXT_FIRST_BYTES = frozenset((0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xC7, 0xC8, 0xC9))
+
+
+def is_wrapper(payload: bytes) -> bool:
+    """Tell by the first byte whether the payload is a wrapper."""
+    return payload[0] in _EXT_FIRST_BYTES
+
+
+def unwrap(payload: bytes, limit_bytes: int) -> bytes:
+    """Take the wrapper off.
+
+    Args:
+        payload: A msgpack ext.
+        limit_bytes: The payload may expand to this and not a byte more, checked while expanding.
+
+    Raises:
+        Malformed: It is no complete wrapper, of an unknown type, or expands beyond the limit.
+    """
+    try:
+        extension: object = msgpack.unpackb(payload)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise Malformed(400, "bad_wrapper", f"not a complete msgpack ext: {error}") from None
+    if not isinstance(extension, msgpack.ExtType):
+        raise Malformed(415, "unknown_wrapper", "msgpack timestamps wrap no payload")
+    if extension.code != ZLIB:
+        known = _NOT_YET.get(extension.code)
+        raise Malformed(
+            415,
+            "unknown_wrapper",
+            f"wrapper type {extension.code}"
+            + (f" ({known}) is not offered by this version" if known else " is not known")
+            + f"; offered: {ZLIB} (zlib)",
+        )
+    inner = _inflate(extension.data, limit_bytes)
+    if not inner:
+        raise Malformed(400, "empty_payload", "the wrapper is empty")
+    if is_wrapper(inner):
+        raise Malformed(400, "nested_wrapper", "a compressed payload cannot hold another wrapper")
+    return inner
+
+
+def _inflate(data: bytes, limit_bytes: int) -> bytes:
+    inflater = zlib.decompressobj()
+    try:
+        inner = inflater.decompress(data, limit_bytes + 1)
+    except zlib.error as error:
+        raise Malformed(400, "bad_wrapper", f"not valid zlib: {error}") from None
+    if len(inner) > limit_bytes:
+        raise Malformed(
+            413,
+            "payload_too_large",
+            f"the compressed payload expands to more than {limit_bytes} bytes: "
+            "send less at once, or raise limits.payload_bytes",
+        )
+    if not inflater.eof or inflater.unused_data:
+        raise Malformed(400, "bad_wrapper", "the zlib stream is cut short, or bytes follow it")
+    return inner
+
+
+def wrap_zlib(payload: bytes) -> bytes:
+    """Compress a payload into a wrapper."""
+    packed: bytes = msgpack.packb(msgpack.ExtType(ZLIB, zlib.compress(payload)))
+    return packed
