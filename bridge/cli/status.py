@@ -1,0 +1,46 @@
+"""Exit statuses: what a script may rely on."""
+
+from __future__ import annotations
+
+import enum
+
+from bridge.errors import ConfigError, LinkError, NotAnswered, Refused, SyncbridgeError
+
+
+class ExitStatus(enum.IntEnum):
+    """How a command ended. Documented in `docs/command-line.md`, and stable."""
+
+    OK = 0
+    """It did what was asked."""
+    FAILURE = 1
+    """Something else failed; the message says what."""
+    USAGE = 2
+    """The command line or the configuration is wrong; nothing was tried."""
+    UNAVAILABLE = 3
+    """No broker, no bridge, or no answer in time; the same command may work later."""
+    REFUSED = 4
+    """The bridge answered with a refusal (a code from 400 to 499, but 404)."""
+    NOT_FOUND = 5
+    """There is no such twin, or no such field in it."""
+    INTERRUPTED = 130
+    """Ended with Ctrl-C, as shells count it: 128 + SIGINT."""
+
+
+_OF_CLASS: tuple[tuple[type[SyncbridgeError], ExitStatus], ...] = (
+    (ConfigError, ExitStatus.USAGE),
+    (LinkError, ExitStatus.UNAVAILABLE),
+    (NotAnswered, ExitStatus.UNAVAILABLE),
+    (Refused, ExitStatus.REFUSED),
+    (SyncbridgeError, ExitStatus.FAILURE),
+)
+"""The first that fits counts, so the more special classes stand above."""
+
+_OF_CODE = {404: ExitStatus.NOT_FOUND, 503: ExitStatus.UNAVAILABLE}
+"""Refusals that mean something else to a script than "your request is wrong"."""
+
+
+def status_of(error: SyncbridgeError) -> ExitStatus:
+    """Return the status with which the program ends after this error."""
+    if isinstance(error, Refused) and error.code in _OF_CODE:
+        return _OF_CODE[error.code]
+    return next(status for kind, status in _OF_CLASS if isinstance(error, kind))
