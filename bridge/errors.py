@@ -5,7 +5,8 @@ SyncbridgeError
 ├── LinkError              the connection to the broker
 │   ├── ConnectRefused     the broker, or the network, said no
 │   ├── LinkLost           the connection ended before an answer came
-│   └── PublishRefused     the broker answered a publish with a failure
+│   ├── PublishRefused     the broker answered a publish with a failure
+│   └── PublishWindowFull  more publishes are unanswered than the window holds
 ├── StoreError             the authoritative store
 │   ├── StoreLocked        another process holds it
 │   ├── StoreSchemaError   the file is not ours, or newer than this program
@@ -15,7 +16,8 @@ SyncbridgeError
 ├── DeviceError            the device library
 │   ├── NotAnswered        no reply came in time
 │   ├── Refused            the bridge answered with a refusal
-│   └── OutboxFull         more is waiting than the outbox may hold
+│   ├── OutboxFull         more is waiting than the outbox may hold
+│   └── JournalError       the outbox's file cannot be used
 └── AdminError             the administration socket
 
 What a device sends wrongly is not an exception: it is a `bridge.core.refusal.Refusal`, a value.
@@ -82,13 +84,20 @@ class PublishRefused(LinkError):
         reason: The broker's reason, as MQTT 5 names it.
     """
 
-    def __init__(self, topic: str, reason: str) -> None:
-        super().__init__(
-            f"the broker refused a publish to {topic!r}: {reason}",
-            hint="check the broker's access control list for the bridge's user",
-        )
+    def __init__(
+        self,
+        topic: str,
+        reason: str,
+        *,
+        hint: str = "check the broker's access control list for the bridge's user",
+    ) -> None:
+        super().__init__(f"the broker refused a publish to {topic!r}: {reason}", hint=hint)
         self.topic = topic
         self.reason = reason
+
+
+class PublishWindowFull(LinkError):
+    """As many publishes are unanswered as the window holds."""
 
 
 class StoreError(SyncbridgeError):
@@ -145,6 +154,10 @@ class OutboxFull(DeviceError):
     """More reports are waiting for their reply than the outbox may hold."""
 
     recoverable = True
+
+
+class JournalError(DeviceError):
+    """The file that keeps an outbox over a restart cannot be opened or written."""
 
 
 class AdminError(SyncbridgeError):

@@ -1,0 +1,319 @@
+"""Reports on their way: what waits to be sent, and what was sent and waits for its reply.
+
+A report is *pending* until there is room for it in the window, and composed with the one before
+it where that is exact. Then it is *sealed*: it gets its `seq`, its bytes never change again, and
+it is kept until the bridge has answered.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
+
+from bridge.core.limits import Limits
+from bridge.device.patch import can_compose, checked, compose_into, count_keys
+from bridge.device.payload import METADATA_KEY, Encoding, JsonObject, encode
+from bridge.device.retry import Retry
+from bridge.errors import OutboxFull
+
+METADATA_BYTES = 256
+"""Room that `$` takes in a payload: id, boot, seq and full, with boots of 32 characters."""
+
+OUTBOX_BYTES = 8 * 1024 * 1024
+"""Bytes of all reports in an outbox: what a small computer can spare while the bridge is away."""
+
+_REMEASURE_BYTES = 4096
+"""A composed patch is measured again when its bound has doubled, but not below this."""
+
+
+class SealedReport(NamedTuple):
+    """A report with its final bytes."""
+
+    boot: str
+    seq: int
+    payload: bytes
+
+    @property
+    def request_id(self) -> str:
+        """The `$.id` by which its reply is recognised, also after a restart."""
+        return f"{self.boot}.{self.seq}"
+
+
+class Restored(NamedTuple):
+    """What a journal has kept of earlier processes: sealed reports, then pending patches."""
+
+    sealed: Sequence[SealedReport] = ()
+    pending: Sequence[tuple[JsonObject, bool]] = ()
+
+
+class Journal(Protocol):
+    """Where an outbox is kept over a restart of the process."""
+
+    def accepted(self, patch: JsonObject, *, full: bool) -> None:
+        """Keep a patch, durably on return.
+
+        Raises:
+            JournalError: It could not be written; nothing was kept.
+        """
+
+    def sealed(self, reports: Sequence[tuple[SealedReport, int]]) -> None:
+        """Keep sealed reports, durably on return, each in place of the n oldest patches."""
+
+    def settled(self, report: SealedReport) -> None:
+        """Forget a report. May be lost in a crash: then it is sent again, which is harmless."""
+
+    def wants_rewrite(self) -> bool:
+        """Tell whether the file has grown so large that `rewrite` is worth its cost."""
+
+    def rewrite(self, kept: Restored) -> None:
+        """Replace everything by what is still waiting."""
+
+
+@dataclass(frozen=True, slots=True)
+class InFlight:
+    """A sealed report, the numbers of the `report()` calls that it carries, and its retries."""
+
+    report: SealedReport
+    calls: range
+    retry: Retry
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A patch without a `seq`, with upper bounds on its size and on its number of keys."""
+
+    patch: JsonObject
+    full: bool
+    calls: range
+    since: float
+    size_bytes: int
+    keys: int
+    accepted: int = 1
+    measured_bytes: int = 0
+
+    def measure(self, encoding: Encoding) -> None:
+        self.size_bytes = self.measured_bytes = len(encode(self.patch, encoding))
+        self.keys = count_keys(self.patch)
+
+
+class Outbox:
+    """All reports of one process, and those that earlier ones left.
+
+    Args:
+        boot: This process's boot.
+        window: Reports in flight at most. The bridge remembers 16 open gaps per boot, so a
+            window below that is never mistaken for a loss, whatever order messages take.
+        capacity: Reports in the outbox at most, pending and in flight.
+        encoding: Of the reports.
+        limits: The bridge's bounds on a payload.
+        journal: Where to keep everything over a restart, if anywhere.
+        restored: What the journal had.
+    """
+
+    def __init__(
+        self,
+        boot: str,
+        *,
+        window: int,
+        capacity: int,
+        encoding: Encoding,
+        limits: Limits,
+        journal: Journal | None = None,
+        restored: Restored = Restored(),  # noqa: B008 (immutable)
+    ) -> None:
+        self._boot = boot
+        self._window = window
+        self._capacity = capacity
+        self._encoding = encoding
+        self._limits = limits
+        self._patch_bytes = limits.payload_bytes - METADATA_BYTES
+        self._journal = journal
+        self._in_flight: dict[str, InFlight] = {}
+        self._pending: deque[_Pending] = deque()
+        self._size_bytes = 0
+        self._last_seq = 0
+        self._calls = 0
+        self._restore(restored)
+
+    def __len__(self) -> int:
+        return len(self._in_flight) + len(self._pending)
+
+    def add(self, patch: Mapping[str, object], now: float, *, full: bool) -> int:
+        """Take a patch.
+
+        Returns:
+            The number of this call, from 0.
+
+        Raises:
+            ValueError: No bridge takes it.
+            OutboxFull: There is no room; nothing was taken.
+            JournalError: It could not be written; nothing was taken.
+        """
+        new = self._new_pending(checked(patch, self._limits), now, full=full)
+        joins = self._composable(new)
+        self._check_room(new, joins=joins)
+        if self._journal is not None:
+            self._journal.accepted(new.patch, full=full)
+        self._append(new, joins=joins)
+        self._rewrite_if_due()
+        return new.calls.start
+
+    def seal(self, now: float) -> None:
+        """Give every pending report that fits into the window its `seq` and its bytes.
+
+        A boot's first report goes out only when all of the boot before are answered: the bridge
+        orders boots by the arrival of their first message.
+        """
+        sealed: list[tuple[SealedReport, int]] = []
+        while self._may_seal():
+            pending = self._pending.popleft()
+            report = self._seal(pending)
+            self._in_flight[report.request_id] = InFlight(report, pending.calls, Retry(now))
+            sealed.append((report, pending.accepted))
+            self._size_bytes += len(report.payload) - pending.size_bytes
+        if sealed and self._journal is not None:
+            self._journal.sealed(sealed)
+
+    def in_flight(self) -> list[InFlight]:
+        """Return the reports of the window, in the order in which they were sealed."""
+        return list(self._in_flight.values())[: self._window]
+
+    def retries(self) -> list[Retry]:
+        """Return when each report in flight is due."""
+        return [entry.retry for entry in self._in_flight.values()]
+
+    def find(self, request_id: str) -> InFlight | None:
+        """Return the report in flight with this `$.id`."""
+        return self._in_flight.get(request_id)
+
+    def settle(self, request_id: str) -> None:
+        """Take a report out, because it was answered."""
+        done = self._in_flight.pop(request_id)
+        self._size_bytes -= len(done.report.payload)
+        if self._journal is not None:
+            self._journal.settled(done.report)
+            self._rewrite_if_due()
+
+    def sealable_since(self) -> float | None:
+        """Return since when a pending report could be sealed; None where none can be."""
+        return self._pending[0].since if self._may_seal() else None
+
+    def _restore(self, restored: Restored) -> None:
+        for report in restored.sealed:
+            self._in_flight[report.request_id] = InFlight(report, range(0), Retry(0.0))
+            self._size_bytes += len(report.payload)
+        for patch, full in restored.pending:
+            new = self._new_pending(patch, 0.0, full=full)
+            new.calls = range(0)
+            self._append(new, joins=self._composable(new))
+
+    def _new_pending(self, patch: JsonObject, now: float, *, full: bool) -> _Pending:
+        calls = range(self._calls, self._calls + 1)
+        pending = _Pending(patch, full, calls, now, size_bytes=0, keys=0)
+        pending.measure(self._encoding)
+        if pending.size_bytes > self._patch_bytes:
+            raise ValueError(
+                f"the patch has {pending.size_bytes} bytes, and a bridge takes "
+                f"{self._patch_bytes}; report in parts"
+            )
+        return pending
+
+    def _composable(self, new: _Pending) -> bool:
+        """Tell whether a patch can join what waits: the last report, or, if it is full, all."""
+        if not self._pending:
+            return False
+        if new.full:
+            return True
+        last = self._pending[-1]
+        if not can_compose(last.patch, new.patch):
+            return False
+        if last.size_bytes + new.size_bytes > self._patch_bytes or (
+            last.keys + new.keys > self._limits.keys
+        ):
+            self._remeasure(last)
+        return (
+            last.size_bytes + new.size_bytes <= self._patch_bytes
+            and last.keys + new.keys <= self._limits.keys
+        )
+
+    def _check_room(self, new: _Pending, *, joins: bool) -> None:
+        reports = len(self._in_flight) if new.full else len(self)
+        if reports + (0 if joins and not new.full else 1) > self._capacity:
+            raise OutboxFull(
+                f"{reports} reports wait for their reply, and capacity is {self._capacity}",
+                hint="check that a bridge runs and may be reached, or raise capacity",
+            )
+        size_bytes = self._size_bytes + new.size_bytes
+        if new.full:
+            size_bytes -= sum(pending.size_bytes for pending in self._pending)
+        if size_bytes > OUTBOX_BYTES:
+            raise OutboxFull(
+                f"reports of {self._size_bytes} bytes wait for their reply, and "
+                f"OUTBOX_BYTES is {OUTBOX_BYTES}",
+                hint="check that a bridge runs and may be reached",
+            )
+
+    def _append(self, new: _Pending, *, joins: bool) -> None:
+        self._calls = max(self._calls, new.calls.stop)
+        self._size_bytes += new.size_bytes
+        if not joins:
+            self._pending.append(new)
+        elif new.full:
+            self._replace_pending(new)
+        else:
+            self._compose_last(new)
+
+    def _replace_pending(self, new: _Pending) -> None:
+        """Put a whole section in the place of every patch that waits before it."""
+        first = self._pending[0]
+        new.calls = range(first.calls.start, new.calls.stop) if first.calls else new.calls
+        new.since = first.since
+        new.accepted += sum(pending.accepted for pending in self._pending)
+        self._size_bytes -= sum(pending.size_bytes for pending in self._pending)
+        self._pending.clear()
+        self._pending.append(new)
+
+    def _compose_last(self, new: _Pending) -> None:
+        last = self._pending[-1]
+        compose_into(last.patch, new.patch)
+        last.calls = range(last.calls.start, new.calls.stop) if last.calls else new.calls
+        last.accepted += new.accepted
+        last.size_bytes += new.size_bytes
+        last.keys += new.keys
+        if last.size_bytes > max(2 * last.measured_bytes, _REMEASURE_BYTES):
+            self._remeasure(last)
+
+    def _remeasure(self, pending: _Pending) -> None:
+        self._size_bytes -= pending.size_bytes
+        pending.measure(self._encoding)
+        self._size_bytes += pending.size_bytes
+
+    def _may_seal(self) -> bool:
+        return (
+            bool(self._pending)
+            and len(self._in_flight) < self._window
+            and all(entry.report.boot == self._boot for entry in self._in_flight.values())
+        )
+
+    def _seal(self, pending: _Pending) -> SealedReport:
+        self._last_seq += 1
+        seq = self._last_seq
+        metadata: JsonObject = {"id": f"{self._boot}.{seq}", "boot": self._boot, "seq": seq}
+        if pending.full:
+            metadata["full"] = True
+        payload = encode({**pending.patch, METADATA_KEY: metadata}, self._encoding)
+        return SealedReport(self._boot, seq, payload)
+
+    def _rewrite_if_due(self) -> None:
+        if self._journal is None or not self._journal.wants_rewrite():
+            return
+        self._journal.rewrite(
+            Restored(
+                [entry.report for entry in self._in_flight.values()],
+                [(pending.patch, pending.full) for pending in self._pending],
+            )
+        )
+        for pending in self._pending:
+            pending.accepted = 1

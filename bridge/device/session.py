@@ -1,0 +1,323 @@
+"""A device's side of the protocol, without any I/O (design sections 2, 3 and 4).
+
+Time is an argument, in seconds of any clock that never goes back; randomness is one too (`boot`).
+The caller connects, subscribes, publishes what `outgoing` returns and hands in what arrives.
+The session does not know a client library, does not lock and does not wait: `bridge.device.Device`
+does that with threads, and the simulator with asyncio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bridge.core.limits import Limits
+from bridge.core.topics import TopicGrammar, TwinKey, is_name
+from bridge.device.events import (
+    Answered,
+    DeltaCleared,
+    Event,
+    Ignored,
+    OutgoingMessage,
+    ReportDeferred,
+    ReportRefused,
+)
+from bridge.device.outbox import InFlight, Journal, Outbox, Restored
+from bridge.device.payload import (
+    METADATA_KEY,
+    Encoding,
+    JsonObject,
+    UnreadableError,
+    decode,
+    encode,
+)
+from bridge.device.replies import Reply, read_delta, read_reply, read_twin
+from bridge.device.requests import TwinRequests
+from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, backoff_s
+
+BOOT_LENGTH = 32
+"""Characters of `boot`: it stands in `$.id` too, which has room for 64."""
+
+WINDOW_MAX = 15
+"""Reports in flight at most: the bridge remembers 16 gaps per boot."""
+
+
+class DeviceSession:
+    """What one device, in one process, has to say and has been told.
+
+    Args:
+        device_id: The device.
+        boot: A random string that differs at every start of the process, of 1 to 32 characters.
+        prefix: Of all topics.
+        name: Of the twin; empty for the unnamed one. Presence is the device's in any case.
+        window: Reports in flight at most, 1 to 15.
+        capacity: Reports that wait at most, in flight or not; more raise `OutboxFull`.
+        retry_after_s: Time after which an unanswered report is sent again; it doubles with each
+            attempt, up to `RETRY_MAX_S`, and starts anew with a new connection.
+        encoding: Of what the device sends. Both are understood.
+        limits: The bridge's bounds, where its operator has changed them.
+        journal: Where to keep reports over a restart of the process.
+        restored: What the journal had at the start.
+
+    Raises:
+        ValueError: An argument is out of its range.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        *,
+        boot: str,
+        prefix: str = "sync",
+        name: str = "",
+        window: int = 8,
+        capacity: int = 1000,
+        retry_after_s: float = 5.0,
+        encoding: Encoding = "json",
+        limits: Limits = Limits(),  # noqa: B008 (immutable)
+        journal: Journal | None = None,
+        restored: Restored = Restored(),  # noqa: B008 (immutable)
+    ) -> None:
+        _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
+        self.device_id = device_id
+        self.boot = boot
+        self._grammar = TopicGrammar(prefix)
+        self._key = TwinKey(device_id, name)
+        self._report_topic = self._grammar.topic(self._key, "report")
+        self._delta_topic = self._grammar.topic(self._key, "delta")
+        self._reply_topic = self._grammar.topic(self._key, "reply", device_id)
+        self._presence_topic = self._grammar.topic(TwinKey(device_id), "presence")
+        self._retry_after_s = retry_after_s
+        self._encoding = encoding
+        self._outbox = Outbox(
+            boot,
+            window=window,
+            capacity=capacity,
+            encoding=encoding,
+            limits=limits,
+            journal=journal,
+            restored=restored,
+        )
+        self._requests = TwinRequests(self._grammar, self._key, boot, encoding)
+        self._connected = False
+        self._presence_due: float | None = None
+        self._hold_until = float("-inf")
+        self._deferrals = 0
+        self._delta_version = 0
+
+    @property
+    def will(self) -> OutgoingMessage:
+        """The last will for CONNECT; also what to publish before a clean disconnect."""
+        return self._presence(online=False)
+
+    @property
+    def subscriptions(self) -> tuple[str, ...]:
+        """Topics to be subscribed to now, at QoS 1: two, and two more for each `request_state`."""
+        own = (self._delta_topic, self._reply_topic)
+        return tuple(dict.fromkeys((*own, *self._requests.topics())))
+
+    @property
+    def unanswered(self) -> int:
+        """Reports that wait for their reply, or for being sent."""
+        return len(self._outbox)
+
+    def report(self, patch: Mapping[str, object], now: float, *, full: bool = False) -> int:
+        """Take a merge patch (RFC 7396) of what the device reports.
+
+        What is still unsent is composed with it into one report, where that does the same.
+
+        Args:
+            patch: What has changed; None removes.
+            now: The time.
+            full: The patch is everything: what it does not name is removed.
+
+        Returns:
+            The number of this call, from 0, as `Answered.calls` and `ReportRefused.calls` have it.
+
+        Raises:
+            ValueError: No bridge takes it; the message says why.
+            OutboxFull: There is no room for it.
+            JournalError: The journal cannot be written.
+        """
+        return self._outbox.add(patch, now, full=full)
+
+    def get(self, now: float) -> str:
+        """Ask the bridge for the device's own twin.
+
+        Returns:
+            An id that `GetAnswered` or `GetRefused` will have.
+
+        Raises:
+            OutboxFull: `REQUESTS_MAX` requests are under way.
+        """
+        return self._requests.add(self._key, now)
+
+    def request_state(self, device_id: str, now: float, *, name: str = "") -> str:
+        """Ask for another device's twin: its retained state, or the bridge's answer.
+
+        Needs the subscriptions that `subscriptions` has from now on until `forget`; subscribe
+        before publishing what `outgoing` returns.
+
+        Returns:
+            An id that `StateReceived` or `GetRefused` will have.
+
+        Raises:
+            ValueError: That is not a device's id, or not a twin's name.
+            OutboxFull: `REQUESTS_MAX` requests are under way.
+        """
+        _check_names(device_id, name)
+        return self._requests.add(TwinKey(device_id, name), now)
+
+    def forget(self, request_id: str) -> None:
+        """Give up a request, if it is still under way."""
+        self._requests.forget(request_id)
+
+    def connected(self, now: float) -> None:
+        """Start a connection: presence is due, and everything unanswered, in order."""
+        self._connected = True
+        self._presence_due = now
+        self._hold_until = float("-inf")
+        self._deferrals = 0
+        for retry in (*self._outbox.retries(), *self._requests.retries()):
+            retry.start_anew(now)
+
+    def disconnected(self) -> None:
+        """End the connection: nothing is due until the next."""
+        self._connected = False
+
+    def outgoing(self, now: float) -> list[OutgoingMessage]:
+        """Return what is to be published now, in this order, and count it as sent."""
+        if not self._connected:
+            return []
+        messages: list[OutgoingMessage] = []
+        if self._presence_due is not None:
+            self._presence_due = None
+            messages.append(self._presence(online=True))
+        if now >= self._hold_until:
+            self._outbox.seal(now)
+            messages += [
+                OutgoingMessage(self._report_topic, entry.report.payload)
+                for entry in self._outbox.in_flight()
+                if entry.retry.take(now, self._retry_after_s)
+            ]
+        return messages + self._requests.take_due(now, self._retry_after_s)
+
+    def next_due_s(self) -> float | None:
+        """Return the time at which `outgoing` has something again, if nothing happens before.
+
+        It is on the clock of `now`, and may have passed. None: not before an event.
+        """
+        if not self._connected:
+            return None
+        due = [max(entry.retry.due, self._hold_until) for entry in self._outbox.in_flight()]
+        due += [retry.due for retry in self._requests.retries()]
+        if self._presence_due is not None:
+            due.append(self._presence_due)
+        sealable_since = self._outbox.sealable_since()
+        if sealable_since is not None:
+            due.append(max(sealable_since, self._hold_until))
+        return min(due, default=None)
+
+    def received(self, topic: str, payload: bytes, now: float) -> list[Event]:
+        """Take a message that arrived; returns what it means."""
+        try:
+            if topic == self._delta_topic:
+                return self._delta_received(payload)
+            document = decode(payload) if payload else {}
+            if METADATA_KEY in document:
+                return self._reply_received(topic, document, now)
+            events = self._requests.state_received(topic, read_twin(document) if document else None)
+        except UnreadableError as error:
+            return [Ignored(topic, str(error))]
+        return events or [Ignored(topic, "nothing is expected there")]
+
+    def _presence(self, *, online: bool) -> OutgoingMessage:
+        payload = encode({"online": online, "boot": self.boot}, "json")
+        return OutgoingMessage(self._presence_topic, payload, retain=True)
+
+    def _delta_received(self, payload: bytes) -> list[Event]:
+        if not payload:
+            return [DeltaCleared()]
+        delta = read_delta(decode(payload))
+        if delta.version > self._delta_version:
+            self._delta_version = delta.version
+            return [delta]
+        if delta.version == self._delta_version:
+            return []
+        reason = (
+            f"version {delta.version} is older than {self._delta_version}, which was here before; "
+            "if the bridge's store was replaced, start the device again"
+        )
+        return [Ignored(self._delta_topic, reason)]
+
+    def _reply_received(self, topic: str, document: JsonObject, now: float) -> list[Event]:
+        reply = read_reply(document)
+        entry = self._outbox.find(reply.request_id)
+        if entry is not None and topic == self._reply_topic:
+            return [self._report_answered(entry, reply, now)]
+        events = self._requests.reply_received(topic, reply, document, now, self._retry_after_s)
+        if events is None:
+            return [Ignored(topic, f"no request {reply.request_id!r} is under way")]
+        return events
+
+    def _report_answered(self, entry: InFlight, reply: Reply, now: float) -> Event:
+        boot, seq, payload = entry.report
+        if not reply.ok and reply.code in TRY_LATER_CODES:
+            return self._hold(entry, reply, now)
+        self._deferrals = 0
+        self._hold_until = float("-inf")
+        self._outbox.settle(reply.request_id)
+        if reply.ok:
+            return Answered(
+                boot=boot,
+                seq=seq,
+                calls=entry.calls,
+                version=reply.version,
+                changed=reply.changed,
+                duplicate=reply.duplicate,
+                superseded=reply.superseded,
+            )
+        patch = decode(payload)
+        del patch[METADATA_KEY]
+        return ReportRefused(
+            boot=boot,
+            seq=seq,
+            calls=entry.calls,
+            code=reply.code,
+            error=reply.error,
+            message=reply.message,
+            patch=patch,
+        )
+
+    def _hold(self, entry: InFlight, reply: Reply, now: float) -> Event:
+        """Send no reports for a while: whatever else is in flight would meet the same answer."""
+        delay_s = backoff_s(self._retry_after_s, self._deferrals)
+        self._deferrals += 1
+        self._hold_until = now + delay_s
+        entry.retry.start_anew(self._hold_until)
+        boot, seq, _ = entry.report
+        return ReportDeferred(boot, seq, reply.code, reply.message, delay_s)
+
+
+def _check_arguments(
+    device_id: str, boot: str, name: str, window: int, capacity: int, retry_after_s: float
+) -> None:
+    _check_names(device_id, name)
+    if not 1 <= len(boot) <= BOOT_LENGTH or not (boot.isascii() and boot.isalnum()):
+        raise ValueError(f"boot {boot!r}: 1 to {BOOT_LENGTH} ASCII letters and digits")
+    if not 1 <= window <= WINDOW_MAX:
+        raise ValueError(f"window {window}: 1 to {WINDOW_MAX} reports")
+    if capacity < window:
+        raise ValueError(f"capacity {capacity}: at least as many reports as window, {window}")
+    if not 0 < retry_after_s <= RETRY_MAX_S:
+        raise ValueError(f"retry_after_s {retry_after_s}: more than 0, at most {RETRY_MAX_S:g}")
+
+
+def _check_names(device_id: str, name: str) -> None:
+    """Check an id as a requester's too, which is stricter: a device asks in its own name."""
+    if not is_name(device_id):
+        raise ValueError(
+            f"device id {device_id!r}: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -, not starting with a "
+            "dot, and not a verb of the protocol"
+        )
+    if name and not is_name(name):
+        raise ValueError(f"twin's name {name!r}: as a device id")
