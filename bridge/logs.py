@@ -170,6 +170,11 @@ class _Window:
     ends_at: float
     lines: int = 0
     left_out: int = 0
+    level: int = logging.DEBUG
+
+    def leave_out(self, level: int) -> None:
+        self.left_out += 1
+        self.level = max(self.level, level)
 
 
 class RateLimited:
@@ -212,18 +217,15 @@ class RateLimited:
 
     def debug(self, event: str, key: str, **facts: object) -> None:
         """Log a line at level debug, if `key` may still write one."""
-        if self._admit(key):
-            self._log.debug(event, key=key, **facts)
+        self._write(logging.DEBUG, event, key, facts)
 
     def info(self, event: str, key: str, **facts: object) -> None:
         """Log a line at level info, if `key` may still write one."""
-        if self._admit(key):
-            self._log.info(event, key=key, **facts)
+        self._write(logging.INFO, event, key, facts)
 
     def warning(self, event: str, key: str, **facts: object) -> None:
         """Log a line at level warning, if `key` may still write one."""
-        if self._admit(key):
-            self._log.warning(event, key=key, **facts)
+        self._write(logging.WARNING, event, key, facts)
 
     def flush(self, *, everything: bool = False) -> None:
         """Write how many lines were left out, for intervals that have ended or for all."""
@@ -238,18 +240,17 @@ class RateLimited:
             self._report(self._OTHERS, self._all)
             self._all = _Window(ends_at=now + self._interval_s)
 
-    def _admit(self, key: str) -> bool:
+    def _write(self, level: int, event: str, key: str, facts: Mapping[str, object]) -> None:
         self.flush()
         window = self._window(key)
         if window.lines >= self._lines_per_key:
-            window.left_out += 1
-            return False
-        if self._all.lines >= self._lines_in_all:
-            self._all.left_out += 1
-            return False
-        window.lines += 1
-        self._all.lines += 1
-        return True
+            window.leave_out(level)
+        elif self._all.lines >= self._lines_in_all:
+            self._all.leave_out(level)
+        else:
+            window.lines += 1
+            self._all.lines += 1
+            self._log.log(level, event, key=key, **facts)
 
     def _window(self, key: str) -> _Window:
         if key not in self._windows and len(self._windows) >= self._keys:
@@ -261,4 +262,4 @@ class RateLimited:
 
     def _report(self, key: str, window: _Window) -> None:
         if window.left_out:
-            self._log.warning("lines left out", key=key, lines=window.left_out)
+            self._log.log(window.level, "lines left out", key=key, lines=window.left_out)
