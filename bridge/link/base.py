@@ -13,10 +13,18 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass, field
+from typing import Literal, NamedTuple, Protocol
 
 from bridge.errors import LinkError
+
+ProtocolVersion = Literal["5", "3.1.1"]
+
+MAXIMUM_PACKET_IDS = 65_535
+"""Packet ids of one direction (MQTT 5 section 2.2.1): more can never be unacknowledged."""
+
+MAXIMUM_EXPIRY_S = 2**32 - 2
+"""Longest session expiry that is finite (MQTT 5 section 3.1.2.11.2)."""
 
 
 class Message(NamedTuple):
@@ -71,35 +79,85 @@ class Session:
     Attributes:
         generation: Number of the connection in this process, from 1.
         session_present: The broker still had the session.
-        protocol: "5" or "3.1.1".
-        refused_filters: Subscriptions that the broker did not grant, with its reason.
+        protocol: The version of MQTT that is spoken.
+        refused_filters: Subscriptions that the broker did not grant, or at a lower QoS than was
+            asked for, with its reason.
     """
 
     generation: int
     session_present: bool
-    protocol: str
+    protocol: ProtocolVersion
     refused_filters: tuple[tuple[str, str], ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class LinkSettings:
-    """How to reach the broker, and the limits of the connection."""
+    """How to reach the broker, and the limits of the connection.
+
+    Attributes:
+        host: Name or address of the broker.
+        port: Its TCP port.
+        client_id: What the broker ties the session to; never empty.
+        subscriptions: Filters that are subscribed to at every connection.
+        username: User to log in as; None: anonymous.
+        password: Not shown by `repr`.
+        will: What the broker publishes, at QoS 1, when the connection ends without `Link.stop`.
+        protocol: "auto" finds out what the broker speaks, MQTT 5 first.
+        keepalive_s: Silence after which the peer is asked for a sign of life; it is taken for
+            dead after as long again.
+        connect_timeout_s: How long each of these may take: the name and TCP together, the answer
+            to CONNECT, the answer to SUBSCRIBE.
+        session_expiry_s: How long the broker keeps the session while nobody is connected.
+        receive_maximum: Unacknowledged inbound messages of QoS 1 (MQTT 5 section 3.1.2.11.3);
+            MQTT 3.1.1 has no such limit.
+        qos0_waiting_maximum: Messages of QoS 0 that may wait in `Link.receive`. More than the
+            receive maximum, because a reconnect replays the presence of the whole fleet at once.
+        publish_window: Publishes that may wait for their PUBACK; less where the broker says so.
+        maximum_packet_bytes: Largest packet that the broker may send (MQTT 5 only).
+        backoff_min_s: Shortest pause before another attempt.
+        backoff_max_s: Longest pause before another attempt.
+
+    Raises:
+        ValueError: A value is outside what MQTT allows.
+    """
 
     host: str
     port: int
     client_id: str
     subscriptions: tuple[Subscription, ...]
     username: str | None = None
-    password: str | None = None
+    password: str | None = field(default=None, repr=False)
     will: Publication | None = None
+    protocol: ProtocolVersion | Literal["auto"] = "auto"
     keepalive_s: int = 30
     connect_timeout_s: float = 10.0
     session_expiry_s: int = 7 * 24 * 3600
     receive_maximum: int = 1000
+    qos0_waiting_maximum: int = 100_000
     publish_window: int = 100
     maximum_packet_bytes: int = 1024 * 1024
     backoff_min_s: float = 0.2
     backoff_max_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name, lowest, highest in (
+            ("port", 1, 65_535),
+            ("keepalive_s", 1, 65_535),
+            ("session_expiry_s", 1, MAXIMUM_EXPIRY_S),
+            ("receive_maximum", 1, MAXIMUM_PACKET_IDS),
+            ("publish_window", 1, MAXIMUM_PACKET_IDS),
+            ("maximum_packet_bytes", 1, 268_435_455),
+        ):
+            value = getattr(self, name)
+            if not lowest <= value <= highest:
+                raise ValueError(f"{name} is {value}; allowed are {lowest} to {highest}")
+        if not self.host or not self.client_id:
+            raise ValueError("host and client_id must not be empty")
+        if not 0 < self.backoff_min_s <= self.backoff_max_s:
+            raise ValueError(
+                f"backoff_min_s is {self.backoff_min_s} and backoff_max_s {self.backoff_max_s}; "
+                "allowed is 0 < backoff_min_s <= backoff_max_s"
+            )
 
 
 class LinkListener(Protocol):
@@ -121,7 +179,7 @@ class Link(Protocol):
     """A connection to a broker that keeps itself up. Used from one event loop only."""
 
     async def start(self, listener: LinkListener) -> None:
-        """Begin to connect, in the background; returns at once."""
+        """Begin to connect, in the background; returns at once. Once per object."""
 
     async def stop(self) -> None:
         """Disconnect cleanly (no last will) and keep the session at the broker. Idempotent."""
@@ -131,7 +189,9 @@ class Link(Protocol):
 
         A single message larger than `max_bytes` is returned alone. What waits here is bounded by
         the receive maximum, because the broker waits for acknowledgements; QoS 0 messages beyond
-        `LinkSettings.receive_maximum` waiting ones are dropped and counted in `dropped_qos0`.
+        `LinkSettings.qos0_waiting_maximum` waiting ones are dropped and counted in
+        `dropped_qos0`. When a connection ends, what waits of QoS 1 is discarded, because the
+        broker delivers it again.
 
         Raises:
             LinkError: The link was stopped, or gave up (`recoverable` is False).
@@ -149,10 +209,14 @@ class Link(Protocol):
 
         The future fails with `PublishRefused` or, when the connection ends first, with
         `LinkLost`: a link never sends a publish again by itself, because by then a newer version
-        may exist and a retained topic must not go back. The caller publishes again.
+        may exist and a retained topic must not go back. The caller publishes again. Cancelling
+        the future does not take the message back.
 
         Raises:
             LinkLost: There is no connection.
+            PublishWindowFull: `publish_slots` is 0.
+            ValueError: The topic is empty, has a wildcard or a NUL, or is longer than 65,535
+                bytes.
         """
 
     @property
@@ -162,3 +226,7 @@ class Link(Protocol):
     @property
     def session(self) -> Session | None:
         """The present connection, or None."""
+
+    @property
+    def dropped_qos0(self) -> int:
+        """Messages of QoS 0 that were dropped since the start because too many waited."""

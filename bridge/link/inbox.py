@@ -1,0 +1,100 @@
+"""What has arrived and was not taken yet."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from bridge.errors import LinkError
+from bridge.link.base import MAXIMUM_PACKET_IDS, Message
+
+WAITING_QOS1_MAXIMUM = MAXIMUM_PACKET_IDS
+"""Messages of QoS 1 that may wait.
+
+Not the receive maximum: Mosquitto before 2.0.13 sends more than it was allowed to, and a
+connection that is dropped for that is no better when it comes back. With MQTT 3.1.1 there is no
+other bound than the number of packet ids.
+"""
+
+WAITING_BYTES_MAXIMUM = 256 * 1024 * 1024
+"""Payload bytes that may wait: the default receive maximum of payloads of the default size."""
+
+
+class Inbox:
+    """A bounded queue of messages, in order of arrival, for one reader.
+
+    Args:
+        qos0_maximum: Messages of QoS 0 that may wait; further ones are dropped.
+        bytes_maximum: Payload bytes that may wait.
+    """
+
+    def __init__(self, qos0_maximum: int, bytes_maximum: int = WAITING_BYTES_MAXIMUM) -> None:
+        self.dropped_qos0 = 0
+        self._qos0_maximum = qos0_maximum
+        self._bytes_maximum = bytes_maximum
+        self._waiting: deque[Message] = deque()
+        self._waiting_qos0 = 0
+        self._waiting_bytes = 0
+        self._arrived = asyncio.Event()
+        self._error: LinkError | None = None
+
+    def put(self, message: Message) -> bool:
+        """Add a message, or drop and count it if it is of QoS 0 and too much waits.
+
+        Returns:
+            False if a message of QoS 1 found no room. It was not added, and the connection must
+            end, because nothing can be acknowledged past it.
+        """
+        size_bytes = len(message.payload)
+        # However large, a message is taken where none waits: it could never come otherwise.
+        too_large = (
+            self._waiting_bytes + size_bytes > self._bytes_maximum and len(self._waiting) > 0
+        )
+        if message.qos == 0:
+            if too_large or self._waiting_qos0 >= self._qos0_maximum:
+                self.dropped_qos0 += 1
+                return True
+            self._waiting_qos0 += 1
+        elif too_large or len(self._waiting) - self._waiting_qos0 >= WAITING_QOS1_MAXIMUM:
+            return False
+        self._waiting_bytes += size_bytes
+        self._waiting.append(message)
+        self._arrived.set()
+        return True
+
+    async def take(self, max_messages: int, max_bytes: int) -> list[Message]:
+        """Wait for a message and take what is there; see `bridge.link.base.Link.receive`."""
+        while not self._waiting:
+            if self._error is not None:
+                raise self._error
+            self._arrived.clear()
+            await self._arrived.wait()
+        waiting = self._waiting
+        taken = [waiting.popleft()]
+        taken_bytes = len(taken[0].payload)
+        while waiting and len(taken) < max_messages:
+            taken_bytes += len(waiting[0].payload)
+            if taken_bytes > max_bytes:
+                taken_bytes -= len(waiting[0].payload)
+                break
+            taken.append(waiting.popleft())
+        self._waiting_bytes -= taken_bytes
+        if self._waiting_qos0:
+            self._waiting_qos0 -= sum(message.qos == 0 for message in taken)
+        return taken
+
+    def discard_unacknowledged(self) -> None:
+        """Remove what the broker delivers again on its next connection: all but QoS 0."""
+        kept = [message for message in self._waiting if message.qos == 0]
+        self._waiting = deque(kept)
+        self._waiting_bytes = sum(len(message.payload) for message in kept)
+
+    def describe(self) -> str:
+        """Return what waits, in words."""
+        return f"{len(self._waiting)} messages of {self._waiting_bytes} bytes"
+
+    def close(self, error: LinkError) -> None:
+        """Let `take` raise `error` once nothing waits any more. The first error counts."""
+        if self._error is None:
+            self._error = error
+        self._arrived.set()
