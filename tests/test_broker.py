@@ -79,14 +79,16 @@ async def _next(client: aiomqtt.Client) -> aiomqtt.Message:
         return await anext(client.messages)
 
 
-async def _script(source: str, *arguments: str) -> asyncio.subprocess.Process:
+async def _script(
+    source: str, *arguments: str, stdin: int = asyncio.subprocess.DEVNULL
+) -> asyncio.subprocess.Process:
     """Start a Python program that writes a line once its broker runs."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-c",
         source,
         *arguments,
-        stdin=asyncio.subprocess.PIPE,
+        stdin=stdin,
         stdout=asyncio.subprocess.PIPE,
         cwd=_ROOT,
     )
@@ -202,16 +204,18 @@ async def test_it_ends_when_its_parent_is_killed(tmp_path: Path) -> None:
 async def test_the_kernel_ends_it_even_where_the_pipe_stays_open(tmp_path: Path) -> None:
     """Another child of the bridge may hold the pipe; the death signal does not depend on it."""
     port = free_port()
-    parent = await _script(_PARENT_WITHOUT_PIPE, str(port))
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
-    parent.kill()
-    async with asyncio.timeout(_TIMEOUT_S):
-        await _until_dropped(reader)
-        # Only now is what the broker has as standard input closed.
-        assert parent.stdin is not None
-        parent.stdin.close()
-        await parent.communicate()
-    writer.close()
+    standard_input, held_open = os.pipe()
+    try:
+        parent = await _script(_PARENT_WITHOUT_PIPE, str(port), stdin=standard_input)
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        parent.kill()
+        async with asyncio.timeout(_TIMEOUT_S):
+            await parent.wait()
+            await _until_dropped(reader)
+        writer.close()
+    finally:
+        os.close(standard_input)
+        os.close(held_open)
 
 
 async def test_it_ends_when_its_standard_input_is_closed(tmp_path: Path) -> None:
