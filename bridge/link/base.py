@@ -12,7 +12,7 @@ confirm another message.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
@@ -101,7 +101,8 @@ class LinkSettings:
         subscriptions: Filters that are subscribed to at every connection.
         username: User to log in as; None: anonymous.
         password: Not shown by `repr`.
-        will: What the broker publishes, at QoS 1, when the connection ends without `Link.stop`.
+        will: Makes, for each attempt to connect, what the broker publishes, at QoS 1, when that
+            connection ends without `Link.stop`.
         protocol: "auto" finds out what the broker speaks, MQTT 5 first.
         keepalive_s: Silence after which the peer is asked for a sign of life; it is taken for
             dead after as long again.
@@ -127,7 +128,7 @@ class LinkSettings:
     subscriptions: tuple[Subscription, ...]
     username: str | None = None
     password: str | None = field(default=None, repr=False)
-    will: Publication | None = None
+    will: Callable[[], Publication] | None = None
     protocol: ProtocolVersion | Literal["auto"] = "auto"
     keepalive_s: int = 30
     connect_timeout_s: float = 10.0

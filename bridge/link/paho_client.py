@@ -55,12 +55,13 @@ class PahoClient(mqtt.Client):
         if settings.username is not None:
             self.username_pw_set(settings.username, settings.password)
         if settings.will is not None:
+            will = settings.will()
             self.will_set(
-                settings.will.topic,
-                settings.will.payload,
+                will.topic,
+                will.payload,
                 qos=1,
-                retain=settings.will.retain,
-                properties=self.properties(settings.will),
+                retain=will.retain,
+                properties=self.properties(will),
             )
 
     @property

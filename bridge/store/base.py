@@ -128,7 +128,10 @@ class Store(Protocol):
         """Page through the twins with `published_version` < `version`, ordered by key."""
 
     def changed_since(self, at: int, after: TwinKey | None, limit: int) -> list[StoredTwin]:
-        """Page through the existing twins with `at` ≥ the given time, ordered by key."""
+        """Page through the twins with `version` > 0 and `at` ≥ the given time, ordered by key.
+
+        Deleted ones too: their retained topics have to be cleared again.
+        """
 
     def history(self, key: TwinKey, below_version: int | None, limit: int) -> list[HistoryRow]:
         """Return changes of a twin, the newest first."""
@@ -141,6 +144,9 @@ class Store(Protocol):
 
     def set_metadata(self, name: str, value: str) -> None:
         """Keep one small fact, durably."""
+
+    def twin_names(self, device: str) -> list[str]:
+        """Return the names of a device's named twins, deleted ones that are remembered too."""
 
     def count_twins(self) -> int:
         """Return how many twins exist."""

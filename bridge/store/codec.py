@@ -123,7 +123,13 @@ def _boot_row(boot: BootRecord) -> tuple[Any, ...]:
 
 
 def _writer(rows: tuple[Any, ...]) -> Writer:
-    return Writer([BootRecord(*row[:-1], [Gap(*gap) for gap in row[-1]]) for row in rows])
+    boots = []
+    for boot, order, highest, highest_stamp, lowest_stamp, first_digest, gaps in rows:
+        open_gaps = [Gap(*gap) for gap in gaps]
+        boots.append(
+            BootRecord(boot, order, highest, highest_stamp, lowest_stamp, first_digest, open_gaps)
+        )
+    return Writer(boots)
 
 
 def _encode_node(value: object) -> msgpack.ExtType:

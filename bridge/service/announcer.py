@@ -1,0 +1,217 @@
+"""Announces the bridge on its status topic, and rebuilds what the broker has forgotten."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Final
+
+from bridge import metrics
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.errors import LinkError, StoreUnavailable
+from bridge.link.base import Link, Message, Publication, Session
+from bridge.logs import get_logger
+from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.status import (
+    Status,
+    decode_status,
+    new_status,
+    remembered_through,
+)
+from bridge.service.store_thread import StoreThread
+from bridge.store.base import StoredTwin
+
+READ_BACK_TIMEOUT_S: Final = 10.0
+"""How long the retained status may take to arrive before it counts as lost."""
+
+HEARTBEAT_S: Final = 10.0
+"""How often `published_through` is brought up to date: what a rebuild covers twice at most."""
+
+PAGE_TWINS: Final = 500
+"""Twins read from the store at once while rebuilding."""
+
+LAST_SINCE: Final = "status_since"
+"""Name of the store's fact that holds `since` of the last connection."""
+
+_log = get_logger("bridge.status")
+
+
+class Announcer:
+    """Keeps the status topic, and the retained topics behind it.
+
+    Args:
+        instance: Identity of the store.
+        last_since: `since` of the last connection before this process, or None.
+        rebuild_per_s: Pace of rebuilding, in twins.
+    """
+
+    def __init__(
+        self,
+        link: Link,
+        grammar: TopicGrammar,
+        store: StoreThread,
+        publisher: Publisher,
+        counters: metrics.Counters,
+        clock: Callable[[], int],
+        instance: str,
+        last_since: int | None,
+        rebuild_per_s: int,
+    ) -> None:
+        self._link = link
+        self._topic = grammar.status
+        self._store = store
+        self._publisher = publisher
+        self._counters = counters
+        self._clock = clock
+        self._instance = instance
+        self._last_since = last_since
+        self._rebuild_per_s = rebuild_per_s
+        self._status = new_status(instance, clock(), 0)
+        self._found: tuple[int, bytes] = (0, b"")
+        self._found_something = asyncio.Event()
+        self._published_at_heartbeat = 0
+
+    def will(self) -> Publication:
+        """Return the last will for a connection that is about to begin."""
+        self._status = new_status(self._instance, self._clock(), self._published_through())
+        return self._status.offline().publication(self._topic)
+
+    def received(self, message: Message) -> None:
+        """Take a message that arrived on the status topic; the first of a connection counts."""
+        if message.generation > self._found[0]:
+            self._found = (message.generation, message.payload)
+            self._found_something.set()
+
+    async def announce(self, session: Session) -> None:
+        """Say that the bridge is online, and publish again what the broker has forgotten.
+
+        Runs for as long as the connection stands; cancelled when it ends.
+        """
+        through = await self._find_out(session.generation)
+        # From here on the next connection compares with this one.
+        self._last_since = self._status.since
+        since = str(self._status.since)
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.run(lambda store: store.set_metadata(LAST_SINCE, since))
+        if through is not None:
+            await self._rebuild(through)
+        await self._heartbeat()
+
+    async def _find_out(self, generation: int) -> int | None:
+        """Write the new status, and tell what the broker remembers by what stood there before."""
+        own = self._status.publication(self._topic)
+        found: Status | None = None
+        try:
+            await self._link.publish(own)
+            async with asyncio.timeout(READ_BACK_TIMEOUT_S):
+                payload = await self._first_status(generation)
+            found = None if payload == own.payload else decode_status(payload)
+        except (LinkError, TimeoutError) as error:
+            _log.warning(
+                "the status topic could not be written or read back; taking it that the broker "
+                "has forgotten all retained messages",
+                topic=self._topic,
+                reason=str(error),
+                hint="allow the bridge's user to write and to read this topic",
+            )
+        return remembered_through(found, self._instance, self._last_since, self._clock())
+
+    async def _first_status(self, generation: int) -> bytes:
+        while self._found[0] < generation:
+            self._found_something.clear()
+            await self._found_something.wait()
+        return self._found[1]
+
+    async def _rebuild(self, since: int) -> None:
+        """Publish every twin that changed at or after a time, at the configured pace."""
+        after: TwinKey | None = None
+        published = 0
+        while True:
+            page = await self._read_page(since, after)
+            if not page:
+                break
+            if not published:
+                _log.info(
+                    "publishing retained topics again, which the broker has lost",
+                    changed_since=since or "ever",
+                )
+            for row in page:
+                self._publisher.offer(_publication(row), rebuild=True)
+            self._publisher.pump()
+            published += len(page)
+            self._counters.add(metrics.REBUILT, count=len(page))
+            after = page[-1].key
+            # The pace that the operator has set, so that live updates are still served.
+            await asyncio.sleep(len(page) / self._rebuild_per_s)
+            await self._publisher.wait_for_room()
+        if published:
+            _log.info("all retained topics are published again", twins=published)
+
+    async def _read_page(self, since: int, after: TwinKey | None) -> list[StoredTwin]:
+        while True:
+            try:
+                return await self._store.run(
+                    lambda store: store.changed_since(since, after, PAGE_TWINS)
+                )
+            except StoreUnavailable as error:
+                _log.error("the store cannot be read; trying again", reason=error.message)
+                await asyncio.sleep(1.0)
+
+    async def _heartbeat(self) -> None:
+        """Bring `published_through` up to date for as long as the connection stands."""
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            published = self._counters.value(metrics.PUBLISHED)
+            if published == self._published_at_heartbeat:
+                continue
+            self._published_at_heartbeat = published
+            self._status = self._status.through(self._published_through())
+            with contextlib.suppress(LinkError):
+                await self._link.publish(self._status.publication(self._topic))
+
+    def _published_through(self) -> int:
+        waiting = self._publisher.oldest_waiting_at()
+        return self._clock() if waiting is None else waiting - 1
+
+    async def take_leave(self) -> None:
+        """Say that the bridge is offline, as its last word before a clean disconnect."""
+        self._status = self._status.through(self._published_through())
+        with contextlib.suppress(LinkError):
+            await self._link.publish(self._status.offline().publication(self._topic))
+
+
+async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:
+    """Offer everything that was committed and perhaps not published before the last end.
+
+    Returns:
+        How many twins there were.
+    """
+    after: TwinKey | None = None
+    total = 0
+    while True:
+        page = await _unpublished(store, after)
+        if not page:
+            return total
+        for row in page:
+            publisher.offer(_publication(row))
+        publisher.pump()
+        total += len(page)
+        after = page[-1].key
+        await publisher.wait_for_room()
+
+
+async def _unpublished(store: StoreThread, after: TwinKey | None) -> list[StoredTwin]:
+    return await store.run(lambda opened: opened.unpublished(after, PAGE_TWINS))
+
+
+def _publication(row: StoredTwin) -> TwinPublication:
+    return TwinPublication(
+        row.key,
+        row.version,
+        row.state if row.exists else b"",
+        row.delta,
+        with_delta=True,
+        clear_presence=not row.exists,
+        at=row.at,
+    )

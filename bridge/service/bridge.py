@@ -1,0 +1,323 @@
+"""The bridge as a whole: starts its parts in order, runs them, and stops them in reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+import time
+from collections.abc import Callable, Coroutine, Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Final, Self
+
+from bridge import __version__, metrics
+from bridge.broker import EmbeddedBroker
+from bridge.config import Config
+from bridge.core.topics import TopicGrammar
+from bridge.errors import LinkError, SyncbridgeError
+from bridge.link.base import Link, LinkSettings, Session, Subscription
+from bridge.link.paho_link import PahoLink
+from bridge.logs import RateLimited, get_logger
+from bridge.service.administration import serve_administration
+from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
+from bridge.service.cache import TwinCache
+from bridge.service.clock import now_us
+from bridge.service.pipeline import Pipeline
+from bridge.service.publisher import Publisher
+from bridge.service.reconciler import Reconciler
+from bridge.service.store_thread import StoreThread
+from bridge.store.sqlite import SqliteStore
+
+CLIENT_ID: Final = "client_id"
+"""Name of the store's fact that holds the client id: the session at the broker belongs to it."""
+
+SESSION: Final = "session"
+"""Name of the store's fact that tells at which broker a session was begun, and as whom."""
+
+MARK_INTERVAL_S: Final = 1.0
+"""How often it is written down what the broker has acknowledged, where no batch does it anyway."""
+
+GOODBYE_S: Final = 5.0
+"""How long the end may wait for what is still on its way."""
+
+_log = get_logger("bridge")
+
+
+class Bridge:
+    """A running bridge; use it as `async with Bridge(config) as bridge: await bridge.wait()`.
+
+    Args:
+        config: All settings.
+        clock: The bridge's clock, in µs since the epoch.
+
+    Attributes:
+        host: Host of the broker.
+        port: Port of the broker.
+        counters: What has happened since the start.
+
+    Raises:
+        SyncbridgeError: From `__aenter__`: the store is held or unusable, or the embedded broker
+            cannot be started.
+    """
+
+    def __init__(self, config: Config, *, clock: Callable[[], int] = now_us) -> None:
+        self.config = config
+        self.host = ""
+        self.port = 0
+        self.counters = metrics.Counters()
+        self._clock = clock
+        self._grammar = TopicGrammar(config.prefix)
+        self._stack = AsyncExitStack()
+        self._connected = asyncio.Event()
+        self._announcing: asyncio.Task[None] | None = None
+        self._failure: asyncio.Future[None]
+        self._metadata: Mapping[str, str] = {}
+
+    async def __aenter__(self) -> Self:
+        self._failure = asyncio.get_running_loop().create_future()
+        try:
+            await self._start()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        await self._stack.aclose()
+        _log.info("stopped")
+
+    async def wait(self) -> None:
+        """Run until cancelled.
+
+        Raises:
+            SyncbridgeError: The bridge cannot go on, for example because its login was refused.
+        """
+        await asyncio.shield(self._failure)
+
+    async def wait_until_connected(self) -> None:
+        """Wait until the broker has granted the subscriptions.
+
+        Raises:
+            SyncbridgeError: The bridge cannot go on.
+        """
+        connected = asyncio.create_task(self._connected.wait())
+        failed = asyncio.create_task(self.wait())
+        done, pending = await asyncio.wait(
+            {connected, failed}, return_when=asyncio.FIRST_COMPLETED
+        )
+        for task in pending:
+            task.cancel()
+        if failed in done:
+            failed.result()
+
+    async def _start(self) -> None:
+        config = self.config
+        self._store = StoreThread(
+            lambda: SqliteStore.open(config.store.path, limits=config.store.to_limits())
+        )
+        await self._store.open()
+        self._stack.push_async_callback(self._store.close)
+        await self._read_metadata()
+        username = await self._start_broker()
+        self._link: Link = PahoLink(self._link_settings(username))
+        self._publisher = Publisher(
+            self._link,
+            self._grammar,
+            config.publish.encoding,
+            self.counters,
+            RateLimited(_log, time.monotonic),
+        )
+        last_since = self._metadata.get(LAST_SINCE)
+        self._announcer = Announcer(
+            self._link,
+            self._grammar,
+            self._store,
+            self._publisher,
+            self.counters,
+            self._clock,
+            self._metadata["instance"],
+            None if last_since is None else int(last_since),
+            config.publish.rebuild_per_s,
+        )
+        self._pipeline = self._make_pipeline()
+        await self._stack.enter_async_context(
+            serve_administration(config.store.path, self._store, self.counters)
+        )
+        unfinished = await self._begin()
+        _log.info(
+            "started",
+            version=__version__,
+            store=str(config.store.path),
+            broker=f"{self.host}:{self.port}",
+            prefix=config.prefix,
+            unfinished=unfinished,
+        )
+
+    def _make_pipeline(self) -> Pipeline:
+        limits = self.config.limits.to_core()
+        cache = TwinCache(self.config.store.cache_bytes)
+        return Pipeline(
+            self.config,
+            self._link,
+            self._store,
+            cache,
+            Reconciler(self._grammar, limits, cache, self._clock),
+            self._publisher,
+            self.counters,
+            self._clock,
+            RateLimited(_log, time.monotonic),
+            self._announcer.received,
+        )
+
+    def _link_settings(self, username: str | None) -> LinkSettings:
+        broker = self.config.broker
+        grammar = self._grammar
+        filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
+        # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
+        # connection, because whatever changed while the bridge was away is to be known.
+        filters += [
+            Subscription(f, qos=0, retain_handling=0)
+            for f in (grammar.presence_filter(), grammar.status)
+        ]
+        return LinkSettings(
+            host=self.host,
+            port=self.port,
+            client_id=self.config.broker.client_id or self._metadata[CLIENT_ID],
+            subscriptions=tuple(filters),
+            username=username,
+            password=broker.read_password(),
+            will=lambda: self._announcer.will(),
+            keepalive_s=broker.keepalive_s,
+            connect_timeout_s=broker.connect_timeout_s,
+            session_expiry_s=broker.session_expiry_s,
+            receive_maximum=broker.receive_maximum,
+            publish_window=broker.publish_window,
+        )
+
+    async def _read_metadata(self) -> None:
+        metadata = await self._store.run(lambda store: store.metadata())
+        if CLIENT_ID not in metadata:
+            client_id = f"syncbridge-{secrets.token_hex(8)}"
+            await self._store.run(lambda store: store.set_metadata(CLIENT_ID, client_id))
+            metadata = await self._store.run(lambda store: store.metadata())
+        self._metadata = metadata
+
+    async def _start_broker(self) -> str | None:
+        """Start the embedded broker where no other is configured; returns the user to log in as."""
+        address = self.config.broker.address
+        if address is not None:
+            self.host, self.port = address
+            return self.config.broker.username
+        embedded = EmbeddedBroker(self.config.embedded, self.config.store.path.parent)
+        self._stack.push_async_callback(embedded.stop)
+        await embedded.start()
+        self.host, self.port = embedded.host, embedded.port
+        return embedded.username
+
+    async def _begin(self) -> int:
+        """Connect, and start the tasks; returns how many twins were left unpublished."""
+        await self._link.start(self)
+        self._stack.push_async_callback(self._say_goodbye)
+        unfinished = await publish_unfinished(self._store, self._publisher)
+        self._spawn(self._pipeline.run(), "pipeline")
+        self._spawn(self._store_acknowledged(), "acknowledged")
+        return unfinished
+
+    def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
+        """Run something until the bridge stops; if it fails, the bridge does."""
+        task = asyncio.create_task(work, name=f"bridge {name}")
+
+        def ended(task: asyncio.Task[None]) -> None:
+            if task.cancelled() or self._failure.done():
+                return
+            error = task.exception()
+            if error is not None:
+                self._failure.set_exception(error)
+                # Waited for or not: it is in the log in any case.
+                self._failure.exception()
+
+        task.add_done_callback(ended)
+        self._stack.push_async_callback(_cancel, task)
+
+    async def _store_acknowledged(self) -> None:
+        while True:
+            await self._publisher.acknowledgements.wait()
+            await asyncio.sleep(MARK_INTERVAL_S)
+            await self._pipeline.store_acknowledged()
+
+    def connected(self, session: Session) -> None:
+        """Called by the link: the connection stands."""
+        self._note_session(session)
+        for topic_filter, reason in session.refused_filters:
+            _log.error(
+                "the broker refused a subscription: such messages will not arrive",
+                filter=topic_filter,
+                reason=reason,
+                hint="allow the bridge's user to read it",
+            )
+        self._end_announcing()
+        self._announcing = asyncio.create_task(self._announcer.announce(session), name="announcer")
+        self._announcing.add_done_callback(_log_failure)
+        self._publisher.pump()
+        self._connected.set()
+
+    def disconnected(self, error: LinkError) -> None:
+        """Called by the link: the connection ended, or an attempt failed."""
+        self._connected.clear()
+        self._end_announcing()
+        if not error.recoverable and not self._failure.done():
+            self._failure.set_exception(error)
+            self._failure.exception()
+
+    def _end_announcing(self) -> None:
+        if self._announcing is not None:
+            self._announcing.cancel()
+            self._announcing = None
+
+    def _note_session(self, session: Session) -> None:
+        """Report a session that was expected and is gone; remember that there is one now."""
+        place = f"{self.config.broker.url or 'embedded'} {self._metadata[CLIENT_ID]}"
+        if not session.session_present and self._metadata.get(SESSION) == place:
+            self.counters.add(metrics.SESSIONS_LOST)
+            _log.warning(
+                "the broker has lost the bridge's session: messages that it had accepted for the "
+                "bridge may be lost",
+                broker=f"{self.host}:{self.port}",
+                hint="see docs/operations.md, persistence; devices that number their messages "
+                "send again what was not answered",
+            )
+        if self._metadata.get(SESSION) != place:
+            self._metadata = {**self._metadata, SESSION: place}
+            self._spawn(
+                self._store.run(lambda store: store.set_metadata(SESSION, place)), "session"
+            )
+
+    async def _say_goodbye(self) -> None:
+        """Finish what is on its way, say that the bridge is offline, and disconnect."""
+        self._end_announcing()
+        try:
+            async with asyncio.timeout(GOODBYE_S):
+                if self._link.session is not None:
+                    await self._publisher.wait_until_idle()
+                    await self._announcer.take_leave()
+        except TimeoutError:
+            _log.warning("not everything could be published; it will be at the next start")
+        await self._pipeline.store_acknowledged()
+        await self._link.stop()
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError, SyncbridgeError):
+        await task
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and task.exception() is not None:
+        _log.error("announcing the bridge failed", exc_info=task.exception())

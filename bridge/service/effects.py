@@ -1,0 +1,126 @@
+"""What one batch brings about, gathered while its messages are reconciled one by one."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import orjson
+
+from bridge.core.reconcile import Change
+from bridge.core.refusal import Refusal
+from bridge.core.topics import TwinKey
+from bridge.link.base import Message, Publication
+from bridge.service.cache import CachedTwin
+from bridge.store.base import CommitBatch, HistoryRow, QuarantinedMessage, StoredTwin
+from bridge.store.codec import encode_internals
+from bridge.wire import outbound
+
+QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
+"""Bytes of a refused payload that are kept: enough to see what was wrong."""
+
+
+class TwinChange:
+    """What happened to one twin in a batch.
+
+    Attributes:
+        cached: The twin.
+        publish: It has a new version.
+        publish_delta: Its delta's `state` differs from the last commit's.
+        cleared: It was deleted in this batch, whatever came afterwards: its presence goes.
+    """
+
+    __slots__ = ("cached", "cleared", "publish", "publish_delta")
+
+    def __init__(self, cached: CachedTwin) -> None:
+        self.cached = cached
+        self.publish = False
+        self.publish_delta = False
+        self.cleared = False
+
+
+class Effects:
+    """To be committed, published and answered."""
+
+    def __init__(self) -> None:
+        self.twins: dict[TwinKey, TwinChange] = {}
+        self.replies: list[Publication] = []
+        self.counts: Counter[tuple[str, str]] = Counter()
+        self._history: list[HistoryRow] = []
+        self.quarantined: list[QuarantinedMessage] = []
+
+    def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
+        """Note that a twin must be stored, and with a new version published too."""
+        change = self.twins.get(cached.twin.key)
+        if change is None:
+            change = self.twins[cached.twin.key] = TwinChange(cached)
+        change.publish = change.publish or version
+        change.cleared = change.cleared or clear
+
+    def remember(self, key: TwinKey, change: Change) -> None:
+        """Add a row to the history."""
+        self._history.append(
+            HistoryRow(
+                key,
+                change.version,
+                change.at,
+                change.stamp,
+                change.writer,
+                change.section,
+                orjson.dumps(change.forward),
+                orjson.dumps(change.backward),
+            )
+        )
+
+    def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
+        """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
+        payload = message.payload[:QUARANTINED_PAYLOAD_BYTES]
+        self.quarantined.append(QuarantinedMessage(at, message.topic, payload, *refusal))
+
+    def encode(self, published: Sequence[tuple[TwinKey, int]]) -> CommitBatch:
+        """Encode every touched twin once, at its latest version.
+
+        Args:
+            published: (key, version): what the broker has acknowledged meanwhile.
+        """
+        rows = [_stored(change) for change in self.twins.values()]
+        return CommitBatch(rows, self._history, self.quarantined, published)
+
+
+def _stored(change: TwinChange) -> StoredTwin:
+    cached = change.cached
+    twin = cached.twin
+    if change.publish:
+        _encode_documents(change)
+    return StoredTwin(
+        twin.key,
+        cached.revision + 1,
+        twin.version,
+        cached.published_version,
+        twin.exists,
+        twin.at,
+        cached.state,
+        cached.delta,
+        encode_internals(twin),
+    )
+
+
+def _encode_documents(change: TwinChange) -> None:
+    cached = change.cached
+    twin = cached.twin
+    if not twin.exists:
+        cached.state = b""
+        change.publish_delta = change.publish_delta or cached.delta is not None
+        cached.delta, cached.delta_state = None, b"{}"
+        return
+    cached.state = outbound.state_json(twin)
+    twin.bytes_at_most = len(cached.state)
+    delta = twin.delta()
+    if not delta and cached.delta is None:
+        return
+    delta_state = orjson.dumps(delta)
+    if delta_state != cached.delta_state:
+        change.publish_delta = True
+        cached.delta_state = delta_state
+        cached.delta = outbound.delta_json(twin, delta) if delta else None

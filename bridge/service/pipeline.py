@@ -1,0 +1,242 @@
+"""The pipeline: one batch after another, with no timer (design section 5).
+
+Take what has arrived; decode; load what is not in memory; reconcile; commit in one transaction;
+publish each changed twin once; acknowledge. While one batch commits, the next one gathers in the
+link: under light load a batch is one message, under heavy load it grows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from bridge import metrics
+from bridge.config import Config
+from bridge.core.refusal import Refusal
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.core.update import Update
+from bridge.errors import StoreUnavailable
+from bridge.link.base import Link, Message
+from bridge.logs import RateLimited, get_logger
+from bridge.service.cache import TwinCache
+from bridge.service.effects import Effects
+from bridge.service.newcomers import Newcomers
+from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.reconciler import Reconciler
+from bridge.service.requests import Request
+from bridge.service.store_thread import StoreThread
+from bridge.store.base import CommitBatch
+
+RETRY_MIN_S: Final = 0.1
+RETRY_MAX_S: Final = 5.0
+"""Between these the wait grows while the store cannot be written."""
+
+_log = get_logger("bridge.pipeline")
+
+
+class StaleTwins(Exception):  # noqa: N818 # never leaves this module
+    """Another writer has changed twins of the batch in the store meanwhile."""
+
+
+class Pipeline:
+    """Carries messages from the link through the core into the store, and back to the link."""
+
+    def __init__(
+        self,
+        config: Config,
+        link: Link,
+        store: StoreThread,
+        cache: TwinCache,
+        reconciler: Reconciler,
+        publisher: Publisher,
+        counters: metrics.Counters,
+        clock: Callable[[], int],
+        refusals: RateLimited,
+        on_status: Callable[[Message], None],
+    ) -> None:
+        self._limits = config.limits
+        self._link = link
+        self._store = store
+        self._cache = cache
+        self._reconciler = reconciler
+        self._publisher = publisher
+        self._counters = counters
+        self._clock = clock
+        self._refusals = refusals
+        self._on_status = on_status
+        self._status_topic = TopicGrammar(config.prefix).status
+        self._newcomers = Newcomers(config.limits)
+
+    async def run(self) -> None:
+        """Process batches until cancelled.
+
+        Raises:
+            LinkError: The link gave up.
+        """
+        limits = self._limits
+        while True:
+            messages = await self._link.receive(limits.batch_messages, limits.batch_bytes)
+            await self.process(messages)
+            await self._publisher.wait_for_room()
+
+    async def process(self, messages: Sequence[Message]) -> None:
+        """Process one batch, whatever it takes, and acknowledge it.
+
+        A batch that cannot be processed for another reason than the store's being away is halved
+        until the culprit stands alone; that one goes to the quarantine.
+        """
+        self._counters.add(metrics.MESSAGES, count=len(messages))
+        await self._process_or_halve(self._without_status(messages))
+        self._publisher.pump()
+        self._link.acknowledge(messages)
+        self._cache.shrink()
+
+    def _without_status(self, messages: Sequence[Message]) -> list[Message]:
+        """Hand over what came on the bridge's own status topic, and return the rest."""
+        rest = []
+        for message in messages:
+            if message.topic == self._status_topic:
+                self._on_status(message)
+            else:
+                rest.append(message)
+        return rest
+
+    async def _process_or_halve(self, messages: Sequence[Message]) -> None:
+        try:
+            await self._retry_while_unavailable(messages)
+        except Exception as error:  # noqa: BLE001 # whatever it is, the others must go on
+            _log.exception("a batch could not be processed", messages=len(messages))
+            if len(messages) == 1:
+                await self._quarantine(messages[0], error)
+                return
+            middle = len(messages) // 2
+            await self._process_or_halve(messages[:middle])
+            await self._process_or_halve(messages[middle:])
+
+    async def _retry_while_unavailable(self, messages: Sequence[Message]) -> None:
+        """Process; while the store cannot be written, nothing is acknowledged and it is retried."""
+        wait_s = RETRY_MIN_S
+        while True:
+            try:
+                await self._process_once(messages)
+            except StaleTwins:
+                continue
+            except StoreUnavailable as error:
+                self._counters.add(metrics.COMMIT_FAILURES)
+                _log.error(
+                    "the store cannot be written; nothing is acknowledged until it can",
+                    reason=error.message,
+                    hint=error.hint,
+                    retry_in_s=wait_s,
+                )
+                await asyncio.sleep(wait_s)
+                wait_s = min(2 * wait_s, RETRY_MAX_S)
+            else:
+                return
+
+    async def _process_once(self, messages: Sequence[Message]) -> None:
+        effects = Effects()
+        requests = self._reconciler.decode(messages, effects)
+        keys = {request.topic.key for request in requests}
+        acknowledged: list[tuple[TwinKey, int]] = []
+        committed = False
+        try:
+            refused = await self._load(requests, keys)
+            self._reconciler.apply(requests, effects, refused)
+            acknowledged = self._take_acknowledged()
+            await self._commit(effects.encode(acknowledged))
+            committed = True
+        finally:
+            if not committed:
+                # What is in memory is ahead of the store now.
+                self._cache.drop(keys)
+                self._publisher.give_back(acknowledged)
+        self._conclude(effects, keys)
+
+    async def _load(
+        self, requests: Sequence[Request], keys: set[TwinKey]
+    ) -> dict[TwinKey, Refusal]:
+        """Bring the twins into memory; returns which new ones may not be made now, and why."""
+        missing = self._cache.missing(keys)
+        if missing:
+            stored = await self._store.run(lambda store: store.load(missing))
+            for key in missing:
+                self._cache.put(key, stored.get(key))
+        updated = {r.topic.key for r in requests if isinstance(r.order, Update)}
+        new = [key for key in updated if self._cache.use(key).revision == 0]
+        if not new:
+            return {}
+        named = {key.device for key in new if key.name}
+        names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
+        return self._newcomers.refuse(new, names, self._clock())
+
+    def _take_acknowledged(self) -> list[tuple[TwinKey, int]]:
+        acknowledged = self._publisher.take_acknowledged()
+        for key, version in acknowledged:
+            cached = self._cache.get(key)
+            if cached is not None:
+                cached.published_version = version
+        return acknowledged
+
+    async def _commit(self, batch: CommitBatch) -> None:
+        if not (batch.twins or batch.quarantined or batch.published):
+            return
+        stale = await self._store.run(lambda store: store.commit(batch))
+        if stale:
+            raise StaleTwins
+        self._counters.add(metrics.BATCHES)
+
+    def _conclude(self, effects: Effects, keys: set[TwinKey]) -> None:
+        """Hand over to the publisher what has been committed."""
+        for change in effects.twins.values():
+            cached = change.cached
+            cached.revision += 1
+            if change.publish:
+                self._publisher.offer(
+                    TwinPublication(
+                        cached.twin.key,
+                        cached.twin.version,
+                        cached.state,
+                        cached.delta,
+                        change.publish_delta,
+                        change.cleared,
+                        cached.twin.at,
+                    )
+                )
+        for key in keys:
+            self._cache.measure(key)
+        for reply in effects.replies:
+            self._publisher.reply(reply)
+        for (name, label), count in effects.counts.items():
+            self._counters.add(name, label, count)
+        self._report(effects)
+
+    def _report(self, effects: Effects) -> None:
+        for row in effects.quarantined:
+            self._counters.add(metrics.QUARANTINED)
+            self._refusals.warning(
+                "refused, and kept in the quarantine",
+                row.topic,
+                code=row.code,
+                error=row.error,
+                reason=row.message,
+            )
+
+    async def _quarantine(self, message: Message, error: Exception) -> None:
+        """Put away a message that can never be processed, so that it does not come again."""
+        effects = Effects()
+        refusal = Refusal(500, "cannot_process", f"{type(error).__name__}: {error}")
+        effects.quarantine(message, refusal, self._clock())
+        await self._commit(effects.encode(()))
+        self._report(effects)
+
+    async def store_acknowledged(self) -> None:
+        """Write down what the broker has acknowledged, between batches or at the end."""
+        acknowledged = self._take_acknowledged()
+        if not acknowledged:
+            return
+        try:
+            await self._store.run(lambda store: store.mark_published(acknowledged))
+        except StoreUnavailable:
+            self._publisher.give_back(acknowledged)

@@ -1,0 +1,275 @@
+"""Publishing: each twin once, at its newest version, and never an older one after a newer.
+
+At most one publication of a twin is on its way. While it is, and while the connection is away,
+newer versions replace each other here; so a retained topic cannot go back when a publish has to be
+repeated, and a broker that is slow is sent less, not more.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, Literal
+
+from bridge import metrics
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.errors import LinkError, LinkLost
+from bridge.link.base import Link, Publication
+from bridge.logs import RateLimited
+from bridge.wire import outbound
+
+WAITING_TWINS: Final = 20_000
+"""Twins that may wait for the broker before the pipeline waits too."""
+
+WAITING_BYTES: Final = 64 * 1024 * 1024
+"""The same, as the sum of their states."""
+
+WAITING_REPLIES: Final = 10_000
+"""Replies that may wait; beyond that the oldest are dropped, and their askers ask again."""
+
+
+@dataclass(slots=True)
+class TwinPublication:
+    """What a twin's retained topics should hold.
+
+    Attributes:
+        key: The twin.
+        version: Its version.
+        state: JSON of `state`; empty clears it.
+        delta: JSON of `delta`; None clears it.
+        with_delta: `delta` must be published, not only `state`.
+        clear_presence: The retained presence must be cleared.
+        at: The bridge's time of the version, in µs.
+    """
+
+    key: TwinKey
+    version: int
+    state: bytes
+    delta: bytes | None
+    with_delta: bool
+    clear_presence: bool
+    at: int
+
+    def absorb(self, older: TwinPublication) -> None:
+        """Take over what an older publication of the twin would have done beside."""
+        self.with_delta = self.with_delta or older.with_delta
+        self.clear_presence = self.clear_presence or older.clear_presence
+
+
+class Publisher:
+    """Sends what is due as the link's window allows; replies first, then twins, then rebuilding."""
+
+    def __init__(
+        self,
+        link: Link,
+        grammar: TopicGrammar,
+        encoding: Literal["json", "msgpack", "both"],
+        counters: metrics.Counters,
+        log: RateLimited,
+    ) -> None:
+        self._link = link
+        self._grammar = grammar
+        self._encoding = encoding
+        self._counters = counters
+        self._log = log
+        self._replies: deque[Publication] = deque()
+        self._due: dict[TwinKey, TwinPublication] = {}
+        self._rebuild: dict[TwinKey, TwinPublication] = {}
+        self._in_flight: dict[TwinKey, TwinPublication] = {}
+        self._waiting_bytes = 0
+        self._acknowledged: dict[TwinKey, int] = {}
+        self._pump_is_due = False
+        self._room = asyncio.Event()
+        self._room.set()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self.acknowledgements = asyncio.Event()
+
+    def offer(self, publication: TwinPublication, *, rebuild: bool = False) -> None:
+        """Publish a twin as soon as may be; an older publication of it that waits is replaced."""
+        key = publication.key
+        waiting = self._due.pop(key, None) or self._rebuild.pop(key, None)
+        if waiting is not None:
+            self._waiting_bytes -= len(waiting.state)
+            if waiting.version > publication.version:
+                waiting.absorb(publication)
+                publication = waiting
+                rebuild = False
+            else:
+                publication.absorb(waiting)
+        (self._rebuild if rebuild else self._due)[key] = publication
+        self._waiting_bytes += len(publication.state)
+        self._update_events()
+
+    def reply(self, publication: Publication) -> None:
+        """Send an answer; it goes before everything else."""
+        if len(self._replies) >= WAITING_REPLIES:
+            self._replies.popleft()
+            self._counters.add(metrics.REPLIES_DROPPED)
+        self._replies.append(publication)
+        self._update_events()
+
+    def pump(self) -> None:
+        """Send what is due, as far as the window goes."""
+        link = self._link
+        while self._replies and link.publish_slots > 0:
+            self._send_reply(self._replies.popleft())
+        for waiting in (self._due, self._rebuild):
+            if link.publish_slots > 0:
+                self._send_twins(waiting)
+        self._update_events()
+
+    def _pump_soon(self) -> None:
+        """Pump once for all the acknowledgements that arrive together."""
+        if not self._pump_is_due:
+            self._pump_is_due = True
+            asyncio.get_running_loop().call_soon(self._pump_now)
+
+    def _pump_now(self) -> None:
+        self._pump_is_due = False
+        self.pump()
+
+    def _send_twins(self, waiting: dict[TwinKey, TwinPublication]) -> None:
+        # Enough candidates to fill the window, even if all that is in flight stands in front.
+        for key in list(islice(waiting, self._link.publish_slots + len(self._in_flight))):
+            if key in self._in_flight:
+                continue
+            parts = self._parts(waiting[key])
+            if self._link.publish_slots < len(parts):
+                return
+            publication = waiting.pop(key)
+            self._waiting_bytes -= len(publication.state)
+            self._in_flight[key] = publication
+            self._send(publication, parts)
+
+    def _send(self, publication: TwinPublication, parts: list[Publication]) -> None:
+        """Send all parts of a twin's publication; it is done when the last is acknowledged."""
+        left = len(parts)
+        lost = False
+
+        def done(future: asyncio.Future[None]) -> None:
+            nonlocal left, lost
+            left -= 1
+            lost = self._failed(future, str(publication.key)) or lost
+            if left == 0:
+                self._sent(publication, lost=lost)
+
+        for number, part in enumerate(parts):
+            try:
+                future = self._link.publish(part)
+            except LinkLost:
+                lost = True
+                left -= len(parts) - number
+                if left == 0:
+                    self._sent(publication, lost=True)
+                return
+            future.add_done_callback(done)
+
+    def _sent(self, publication: TwinPublication, *, lost: bool) -> None:
+        key = publication.key
+        del self._in_flight[key]
+        if lost:
+            self.offer(publication)
+            return
+        self._counters.add(metrics.PUBLISHED)
+        self._acknowledged[key] = publication.version
+        self.acknowledgements.set()
+        self._pump_soon()
+
+    def _send_reply(self, publication: Publication) -> None:
+        def done(future: asyncio.Future[None]) -> None:
+            if self._failed(future, publication.topic):
+                self._replies.append(publication)
+            else:
+                self._pump_soon()
+
+        try:
+            future = self._link.publish(publication)
+        except LinkLost:
+            self._replies.append(publication)
+            return
+        future.add_done_callback(done)
+
+    def _failed(self, future: asyncio.Future[None], key: str) -> bool:
+        """Tell whether a publish must be repeated; one that the broker refused is reported."""
+        if future.cancelled():
+            return True
+        error = future.exception()
+        if error is None:
+            return False
+        if isinstance(error, LinkLost):
+            return True
+        self._counters.add(metrics.PUBLISH_REFUSED)
+        reason = error.message if isinstance(error, LinkError) else str(error)
+        self._log.warning("the broker refused a publish", key, reason=reason)
+        return False
+
+    def _parts(self, publication: TwinPublication) -> list[Publication]:
+        key = publication.key
+        parts = self._retained(key, "state", publication.state)
+        if publication.with_delta:
+            parts += self._retained(key, "delta", publication.delta or b"")
+        if publication.clear_presence and not key.name:
+            parts.append(Publication(self._grammar.topic(key, "presence"), b"", retain=True))
+        return parts
+
+    def _retained(self, key: TwinKey, verb: str, document: bytes) -> list[Publication]:
+        topic = self._grammar.topic(key, verb)
+        parts = []
+        if self._encoding != "msgpack":
+            parts.append(Publication(topic, document, True, _content_type("json", document)))
+        if self._encoding != "json":
+            packed = outbound.as_msgpack(document) if document else b""
+            if self._encoding == "both":
+                topic += "/msgpack"
+            parts.append(Publication(topic, packed, True, _content_type("msgpack", document)))
+        return parts
+
+    def take_acknowledged(self) -> list[tuple[TwinKey, int]]:
+        """Return, once, the versions that the broker has acknowledged since the last call."""
+        acknowledged = list(self._acknowledged.items())
+        self._acknowledged.clear()
+        self.acknowledgements.clear()
+        return acknowledged
+
+    def give_back(self, acknowledged: list[tuple[TwinKey, int]]) -> None:
+        """Return what `take_acknowledged` gave and could not be stored."""
+        for key, version in acknowledged:
+            self._acknowledged[key] = max(version, self._acknowledged.get(key, 0))
+        self.acknowledgements.set()
+
+    def oldest_waiting_at(self) -> int | None:
+        """Return the time of the oldest version that is not acknowledged yet, in µs, or None."""
+        waiting = (*self._due.values(), *self._rebuild.values(), *self._in_flight.values())
+        return min((publication.at for publication in waiting), default=None)
+
+    @property
+    def rebuild_waiting(self) -> int:
+        """How many twins wait to be rebuilt."""
+        return len(self._rebuild)
+
+    async def wait_for_room(self) -> None:
+        """Wait while more twins are waiting than may wait."""
+        await self._room.wait()
+
+    async def wait_until_idle(self) -> None:
+        """Wait until everything has been sent and acknowledged."""
+        await self._idle.wait()
+
+    def _update_events(self) -> None:
+        waiting = len(self._due) + len(self._rebuild)
+        _set_to(self._room, waiting < WAITING_TWINS and self._waiting_bytes < WAITING_BYTES)
+        _set_to(self._idle, not (waiting or self._in_flight or self._replies))
+
+
+def _set_to(event: asyncio.Event, state: bool) -> None:
+    if state:
+        event.set()
+    else:
+        event.clear()
+
+
+def _content_type(encoding: Literal["json", "msgpack"], document: bytes) -> str | None:
+    return outbound.CONTENT_TYPES[encoding] if document else None
