@@ -12,8 +12,9 @@ import logging
 import os
 import sys
 from collections import OrderedDict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
@@ -149,12 +150,18 @@ def _bounded(value: object, depth: int) -> object:
     """Return a value whose text is printable and of bounded length."""
     if value is None or isinstance(value, bool | int | float):
         return value
-    if depth > 0 and isinstance(value, Mapping):
-        items = list(value.items())[:VALUE_ITEMS]
-        return {_bounded_text(str(key)): _bounded(item, depth - 1) for key, item in items}
-    if depth > 0 and isinstance(value, list | tuple | set | frozenset):
-        return [_bounded(item, depth - 1) for item in list(value)[:VALUE_ITEMS]]
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return _bounded_container(value, depth - 1) if depth > 0 else "…"
     return _bounded_text(value if isinstance(value, str) else str(value))
+
+
+def _bounded_container(
+    value: Mapping[object, object] | Iterable[object], depth: int
+) -> dict[str, object] | list[object]:
+    if isinstance(value, Mapping):
+        items = islice(value.items(), VALUE_ITEMS)
+        return {_bounded_text(str(key)): _bounded(item, depth) for key, item in items}
+    return [_bounded(item, depth) for item in islice(value, VALUE_ITEMS)]
 
 
 def _bounded_text(text: str) -> str:
