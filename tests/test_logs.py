@@ -170,11 +170,12 @@ def test_what_is_not_printable_is_escaped(text: str, shown: str) -> None:
 
 @pytest.mark.parametrize("style", ["text", "json"])
 def test_a_device_cannot_forge_a_line(style: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Not by its values, nor nested ones, keys, bytes, or the text of an exception."""
+    """Not by its values, nor nested ones, keys, bytes, the event, or the text of an exception."""
     configure(LogConfig.model_validate({"format": style}))
     evil = "x\n2026-01-01 [error] forged\u202e\x1b[2J"
     log = get_logger("service")
     log.warning("refused", device=evil, nested={evil: [evil, {"a": evil}]}, raw=evil.encode())
+    log.warning(evil, device="\x1b[2J")
     log.error("failed", exc_info=_caught(evil))
     output = capsys.readouterr().err
     assert not any(line.startswith("2026-01-01") for line in output.splitlines())
@@ -229,10 +230,10 @@ def clock() -> _Clock:
 
 @pytest.fixture
 def limited(clock: _Clock) -> RateLimited:
-    """Two lines per key and five in all, every ten seconds; three keys are told apart."""
+    """Two lines per key and four in all, every ten seconds; three keys are told apart."""
     configure(LogConfig(level="debug", format="json"))
     return RateLimited(
-        get_logger("service"), clock, lines_per_key=2, lines_in_all=5, interval_s=10, keys=3
+        get_logger("service"), clock, lines_per_key=2, lines_in_all=4, interval_s=10, keys=3
     )
 
 
@@ -286,11 +287,11 @@ def test_all_keys_together_are_bounded(
     """Whoever may publish can invent device ids."""
     for number in range(1000):
         limited.warning("refused", f"invented-{number}")
-    assert len(_shown(capsys)) == 5
+    assert len(_shown(capsys)) == 4
     clock.now_s += 10
     limited.flush()
     left_out = [lines for event, _, lines in _shown(capsys) if event == "lines left out"]
-    assert sum(int(str(lines)) for lines in left_out) == 995
+    assert sum(int(str(lines)) for lines in left_out) == 996
 
 
 def test_keys_told_apart_are_bounded(
