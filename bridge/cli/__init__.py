@@ -8,6 +8,7 @@ import click
 
 from bridge.cli.group import syncbridge
 from bridge.cli.status import ExitStatus, status_of
+from bridge.cli.terminal import print_error
 from bridge.errors import SyncbridgeError
 
 __all__ = ["ExitStatus", "main"]
@@ -22,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         result = syncbridge.main(argv, prog_name="syncbridge", standalone_mode=False)
     except SyncbridgeError as error:
-        _print_error(error)
+        print_error(error.message, error.hint)
         return status_of(error)
     except click.Abort:
         return ExitStatus.INTERRUPTED
@@ -34,9 +35,3 @@ def main(argv: Sequence[str] | None = None) -> int:
         # had what it wanted.
         return ExitStatus.OK
     return result if isinstance(result, int) else ExitStatus.OK
-
-
-def _print_error(error: SyncbridgeError) -> None:
-    click.echo(f"syncbridge: {error.message}", err=True)
-    if error.hint:
-        click.echo(f"  hint: {error.hint}", err=True)

@@ -10,6 +10,10 @@ from typing import NamedTuple
 import click
 
 from bridge.cli.invocation import Invocation
+from bridge.cli.text import DURATION
+
+REPLY_TIMEOUT_S = 10.0
+"""How long to wait for a reply: a bridge answers in milliseconds, but it may just be starting."""
 
 
 class CommonSetting(NamedTuple):
@@ -110,3 +114,23 @@ def command(name: str) -> Callable[[Callable[..., object]], Command]:
         return click.command(name, cls=Command)(function)
 
     return decorate
+
+
+name_option = click.option(
+    "--name", metavar="TWIN", default="", help="The twin of that name, not the unnamed one."
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+as_option = click.option(
+    "--as",
+    "as_name",
+    metavar="NAME",
+    help="Ask under this name. Default: the broker's user name, or cli- and yours.",
+)
+timeout_option = click.option(
+    "--timeout",
+    "timeout_s",
+    type=DURATION,
+    default=REPLY_TIMEOUT_S,
+    metavar="DURATION",
+    help="How long to wait for the reply. Default: 10s.",
+)

@@ -1,0 +1,184 @@
+"""Asking the bridge for something by MQTT, and waiting for its reply."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import NamedTuple
+
+import click
+
+from bridge.cli.invocation import Invocation
+from bridge.cli.mqtt import BrokerClient
+from bridge.cli.names import requester_name
+from bridge.cli.text import printable
+from bridge.core.section import JsonObject
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.events import Twin
+from bridge.device.payload import METADATA_KEY, UnreadableError, decode, encode
+from bridge.device.replies import Reply, read_reply, read_twin
+from bridge.errors import DeviceError, NotAnswered, Refused
+
+_REQUEST_ID_BYTES = 12
+
+
+class Answer(NamedTuple):
+    """A reply that is not a refusal: its `$`, and the whole of it."""
+
+    reply: Reply
+    document: JsonObject
+
+    def twin(self) -> Twin:
+        """Read the twin out of the reply to a `get`.
+
+        Raises:
+            DeviceError: It is not in there.
+        """
+        try:
+            return read_twin(self.document, self.reply.version)
+        except UnreadableError as error:
+            raise DeviceError(
+                f"the bridge's reply cannot be understood: {error}",
+                hint="compare `syncbridge version` here and where the bridge runs",
+            ) from error
+
+
+class Requester:
+    """Sends requests over one connection, under one name.
+
+    Args:
+        client: The connection; entered by the caller.
+        prefix: What the topics begin with.
+        name: The requester or writer, as it stands in the topics.
+        timeout_s: How long to wait for a reply.
+    """
+
+    def __init__(self, client: BrokerClient, prefix: str, name: str, timeout_s: float) -> None:
+        self._client = client
+        self._topics = TopicGrammar(prefix)
+        self._name = name
+        self._timeout_s = timeout_s
+        self._bridge_is_online = False
+
+    def send(self, key: TwinKey, verb: str, body: JsonObject, metadata: JsonObject) -> None:
+        """Publish without asking for a reply; returns when the broker has it."""
+        if metadata:
+            body = {**body, METADATA_KEY: metadata}
+        self._client.publish(self._topic(key, verb), _encoded(body))
+
+    def ask(self, key: TwinKey, verb: str, body: JsonObject, metadata: JsonObject) -> Answer:
+        """Publish a request with an id, and wait for the bridge's reply.
+
+        Args:
+            key: The twin.
+            verb: One of get, desire, delete, report.
+            body: The payload without `$`.
+            metadata: What stands in `$` beside the id.
+
+        Raises:
+            Refused: The bridge refuses it.
+            NotAnswered: There is no bridge, or no reply in time.
+            LinkError: The broker refuses a subscription, or the connection has ended.
+        """
+        request_id = secrets.token_hex(_REQUEST_ID_BYTES)
+        payload = _encoded({**body, METADATA_KEY: {**metadata, "id": request_id}})
+        # A device's reports are answered to the device's own name.
+        reply_topic = self._topics.topic(
+            key, "reply", key.device if verb == "report" else self._name
+        )
+        self._client.subscribe([reply_topic, self._topics.status])
+        self._check_bridge()
+        topic = self._topic(key, verb)
+        self._client.publish(topic, payload)
+        return self._await_reply(reply_topic, request_id, topic)
+
+    def _topic(self, key: TwinKey, verb: str) -> str:
+        return self._topics.topic(key, verb, "" if verb == "report" else self._name)
+
+    def _check_bridge(self) -> None:
+        """Look at the bridge's retained status before anything is sent.
+
+        A request to a bridge that is away would be kept by the broker and carried out later, when
+        nobody expects it any more.
+        """
+        for message in self._client.replay():
+            if message.topic == self._topics.status:
+                self._note_status(message.payload)
+
+    def _note_status(self, payload: bytes) -> None:
+        try:
+            status = decode(payload)
+        except UnreadableError:
+            return
+        self._bridge_is_online = status.get("online") is True
+        if status.get("online") is False:
+            raise NotAnswered(
+                "the bridge is offline, says its retained status; nothing was sent",
+                hint="start it: syncbridge run",
+            )
+
+    def _await_reply(self, reply_topic: str, request_id: str, topic: str) -> Answer:
+        deadline = time.monotonic() + self._timeout_s
+        while (left_s := deadline - time.monotonic()) > 0:
+            message = self._client.receive(left_s)
+            if message is not None and message.topic == reply_topic:
+                answer = _read(message.payload)
+                if answer is not None and answer.reply.request_id == request_id:
+                    return _accepted(answer)
+        raise self._not_answered(reply_topic, topic)
+
+    def _not_answered(self, reply_topic: str, topic: str) -> NotAnswered:
+        waited = f"no bridge has answered within {self._timeout_s:g} s"
+        if self._bridge_is_online:
+            return NotAnswered(
+                f"{waited}, though one is online",
+                hint=f"may this user publish to {topic} and read {reply_topic}? if so, a busy "
+                "bridge needs a longer --timeout; the request may still take effect",
+            )
+        return NotAnswered(
+            f"{waited}, and none has ever left its status at {self._topics.status}",
+            hint="is a bridge running on this broker, with this --prefix? "
+            "start one: syncbridge run",
+        )
+
+
+def _encoded(body: JsonObject) -> bytes:
+    try:
+        return encode(body, "json")
+    except ValueError as error:
+        raise click.UsageError(str(error)) from error
+
+
+def _read(payload: bytes) -> Answer | None:
+    try:
+        document = decode(payload)
+        return Answer(read_reply(document), document)
+    except UnreadableError:
+        # Not for us: whoever may publish to the topic can put anything there.
+        return None
+
+
+def _accepted(answer: Answer) -> Answer:
+    reply = answer.reply
+    if reply.ok:
+        return answer
+    raise Refused(reply.code, printable(reply.error), printable(reply.message))
+
+
+@contextmanager
+def connect(
+    invocation: Invocation, given_name: str | None, timeout_s: float
+) -> Iterator[Requester]:
+    """Connect to the broker that is configured, for some requests.
+
+    Args:
+        invocation: Where the configuration comes from.
+        given_name: From --as, or None.
+        timeout_s: How long to wait for each reply.
+    """
+    config = invocation.load().config
+    name = requester_name(given_name, config.broker.username)
+    with BrokerClient.from_config(config) as client:
+        yield Requester(client, config.prefix, name, timeout_s)
