@@ -124,7 +124,11 @@ class Announcer:
         return self._found[1]
 
     async def _rebuild(self, since: int) -> None:
-        """Publish every twin that changed at or after a time, at the configured pace."""
+        """Publish every twin that changed at or after a time, at the configured pace.
+
+        A page cannot overtake a newer version on its way to the publisher: the store's thread and
+        the event loop both keep the order in which they were asked.
+        """
         after: TwinKey | None = None
         published = 0
         while True:

@@ -149,14 +149,13 @@ class Bridge:
         await self._stack.enter_async_context(
             serve_administration(config.store.path, self._store, self.counters)
         )
-        unfinished = await self._begin()
+        await self._begin()
         _log.info(
             "started",
             version=__version__,
             store=str(config.store.path),
             broker=f"{self.host}:{self.port}",
             prefix=config.prefix,
-            unfinished=unfinished,
         )
 
     def _make_pipeline(self) -> Pipeline:
@@ -220,14 +219,19 @@ class Bridge:
         self.host, self.port = embedded.host, embedded.port
         return embedded.username
 
-    async def _begin(self) -> int:
-        """Connect, and start the tasks; returns how many twins were left unpublished."""
+    async def _begin(self) -> None:
+        """Connect, and start the tasks."""
         await self._link.start(self)
         self._stack.push_async_callback(self._say_goodbye)
-        unfinished = await publish_unfinished(self._store, self._publisher)
-        self._spawn(self._pipeline.run(), "pipeline")
+        self._spawn(self._run_pipeline(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
-        return unfinished
+
+    async def _run_pipeline(self) -> None:
+        # Before anything newer is published, lest it be followed by what was left over.
+        unfinished = await publish_unfinished(self._store, self._publisher)
+        if unfinished:
+            _log.info("publishing what was committed before the last end", twins=unfinished)
+        await self._pipeline.run()
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something until the bridge stops; if it fails, the bridge does."""

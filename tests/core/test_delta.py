@@ -1,0 +1,52 @@
+"""The delta holds exactly what is outstanding."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.delta import outstanding
+from tests.core.test_tree import patches, rfc7396
+
+
+@pytest.mark.parametrize(
+    ("desired", "reported", "delta"),
+    [
+        ({"on": True}, {"on": True}, {}),
+        ({"on": True}, {"on": False}, {"on": True}),
+        ({"on": True}, {}, {"on": True}),
+        ({"on": True}, {"on": 1}, {"on": True}),
+        ({"level": 1}, {"level": 1.0}, {}),
+        ({"level": 21.3}, {"level": 21.299999237060547}, {}),
+        ({"level": 21.3}, {"level": 21.31}, {"level": 21.3}),
+        ({"count": 16_777_217}, {"count": 16_777_216}, {"count": 16_777_217}),
+        ({"huge": 1e300}, {"huge": 1.0000001e300}, {"huge": 1e300}),
+        ({"scene": [1, 2]}, {"scene": [1, 2.0]}, {}),
+        ({"scene": [1, 2]}, {"scene": [2, 1]}, {"scene": [1, 2]}),
+        ({"scene": [{"a": 1}]}, {"scene": [{"a": 1, "b": 2}]}, {"scene": [{"a": 1}]}),
+        ({"color": {"r": 1, "g": 2}}, {"color": {"r": 1}}, {"color": {"g": 2}}),
+        ({"color": {"r": 1}}, {"color": 7}, {"color": {"r": 1}}),
+        ({"color": 7}, {"color": {"r": 1}}, {"color": 7}),
+        ({"empty": {}}, {}, {"empty": {}}),
+        ({"empty": {}}, {"empty": {"more": 1}}, {}),
+        ({}, {"on": True}, {}),
+    ],
+)
+def test_only_what_is_desired_and_not_reported_is_outstanding(
+    desired: dict[str, Any], reported: dict[str, Any], delta: dict[str, Any]
+) -> None:
+    """Equality of numbers, booleans, arrays and objects."""
+    assert outstanding(desired, reported) == delta
+
+
+@given(patches, patches)
+def test_a_device_that_applies_its_delta_has_none(
+    desired: dict[str, Any], reported: dict[str, Any]
+) -> None:
+    """The delta is exact: applied as a merge patch, nothing is outstanding, and it holds no null."""
+    wanted, actual = rfc7396({}, desired), rfc7396({}, reported)
+    delta = outstanding(wanted, actual)
+    assert outstanding(wanted, rfc7396(actual, delta)) == {}

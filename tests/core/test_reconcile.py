@@ -1,0 +1,354 @@
+"""What one message does to one twin."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.core.limits import REFUSALS_PER_TWIN, Limits
+from bridge.core.reconcile import Outcome, delete, reconcile, reconcile_presence
+from bridge.core.refusal import Refusal
+from bridge.core.section import same
+from bridge.core.topics import TwinKey
+from bridge.core.twin import Twin
+from bridge.core.update import Metadata, Presence, SectionName, Update
+
+NOW = 1_795_000_000_000_000
+SECOND = 1_000_000
+
+
+class World:
+    """A twin, and a clock that each message advances by a second."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.twin = Twin(TwinKey("lamp-1"))
+        self.limits = limits or Limits()
+        self.clock = NOW
+
+    def send(
+        self,
+        patch: dict[str, Any],
+        *,
+        section: SectionName = "reported",
+        writer: str = "lamp-1",
+        retained: bool = False,
+        refusal: Refusal | None = None,
+        **metadata: Any,
+    ) -> Outcome:
+        """Reconcile an update; its payload is the patch and its metadata as JSON."""
+        self.clock += SECOND
+        if "seq" in metadata:
+            metadata.setdefault("boot", 0)
+        payload = json.dumps([patch, metadata], default=str).encode()
+        update = Update(
+            self.twin.key, section, writer, patch, Metadata(**metadata), payload, retained, refusal
+        )
+        return reconcile(self.twin, update, self.clock, self.limits)
+
+    def desire(self, patch: dict[str, Any], writer: str = "app", **metadata: Any) -> Outcome:
+        """Reconcile an update of `desired`."""
+        return self.send(patch, section="desired", writer=writer, **metadata)
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """What is visible of `reported`."""
+        return self.twin.reported.value
+
+
+def test_the_first_report_makes_version_1() -> None:
+    """And a row for the history that says what was there before."""
+    world = World()
+    outcome = world.send({"on": True, "color": {"r": 1}})
+    assert (outcome.version, outcome.changed, outcome.store) == (1, True, True)
+    assert world.twin.document() == {
+        "version": 1,
+        "at": NOW + SECOND,
+        "reported": {"on": True, "color": {"r": 1}},
+        "desired": {},
+    }
+    assert outcome.change is not None
+    assert outcome.change.forward == {"on": True, "color": {"r": 1}}
+    assert outcome.change.backward == {"on": None, "color": None}
+
+
+def test_the_same_again_makes_no_version_and_no_history() -> None:
+    """But it is remembered: something is to be stored."""
+    world = World()
+    world.send({"on": True})
+    again = world.send({"on": True})
+    assert again == Outcome(1, store=True)
+
+
+def test_a_null_alone_creates_nothing() -> None:
+    """A removal makes nothing visible, and an empty report says that the device is there."""
+    world = World()
+    assert not world.send({"on": None}).changed
+    assert not world.twin.exists
+    assert world.send({}).changed
+    assert world.twin.exists
+
+
+def test_a_repeat_with_seq_is_answered_and_not_applied() -> None:
+    """Although a later message has changed the field meanwhile."""
+    world = World()
+    world.send({"on": True}, seq=1)
+    world.send({"on": False}, seq=2)
+    repeat = world.send({"on": True}, seq=1)
+    assert (repeat.duplicate, repeat.changed, repeat.store) == (True, False, False)
+    assert world.reported == {"on": False}
+
+
+def test_a_late_message_loses_to_a_later_one_and_still_fills_in_what_is_its_own() -> None:
+    """Order within a writer comes from `seq`, not from arrival."""
+    world = World()
+    world.send({"on": True}, seq=1)
+    world.send({"on": False}, seq=3)
+    late = world.send({"on": True, "level": 5}, seq=2)
+    assert world.reported == {"on": False, "level": 5}
+    assert late.changed
+    assert not late.superseded
+
+
+def test_a_late_message_of_which_nothing_is_left_is_superseded() -> None:
+    """Answered with ok, no version."""
+    world = World()
+    world.send({"on": False}, seq=2)
+    late = world.send({"on": True}, seq=1)
+    assert (late.superseded, late.changed, late.version) == (True, False, 1)
+
+
+def test_an_edit_with_an_old_clock_loses_unless_its_writer_had_seen_what_it_overwrites() -> None:
+    """Rules 1 and 2 of the stamp."""
+    world = World()
+    world.desire({"mode": "eco"}, writer="a")
+    hour_ago = NOW - 3600 * SECOND
+    assert world.desire({"mode": "party"}, writer="b", time=hour_ago).superseded
+    assert world.desire({"mode": "party"}, writer="b", time=hour_ago, seen=1).changed
+    assert world.twin.desired.value == {"mode": "party"}
+
+
+def test_seen_that_is_not_current_wins_only_over_what_was_seen() -> None:
+    """A field that changed after `seen` is newer; one that did not is overwritten."""
+    world = World()
+    world.desire({"a": 1, "b": 1}, writer="x")
+    world.desire({"b": 2}, writer="x")
+    outcome = world.desire({"a": 9, "b": 9}, writer="y", seen=1, time=NOW - 3600 * SECOND)
+    assert outcome.changed
+    assert world.twin.desired.value == {"a": 9, "b": 2}
+
+
+def test_if_refuses_what_was_decided_on_an_older_section() -> None:
+    """And a version that does not exist yet; the other section does not matter."""
+    world = World()
+    world.desire({"mode": 1})
+    world.send({"on": True})
+    world.send({"on": False})
+    assert world.desire({"mode": 2}, if_version=1).refusal is None
+    for wrong in (3, 99):
+        refusal = world.desire({"mode": 3}, if_version=wrong).refusal
+        assert refusal is not None
+        assert (refusal.code, refusal.error) == (409, "version_mismatch")
+    assert world.twin.desired.value == {"mode": 2}
+    assert World().desire({"x": 1}, if_version=0).changed
+
+
+def test_a_refusal_with_seq_counts_as_received_and_its_repeat_is_refused_alike() -> None:
+    """Nothing visible changes, the memory of it is stored."""
+    world = World()
+    world.send({"on": True}, seq=1)
+    refused = world.send({}, seq=2, refusal=Refusal(400, "too_deep", "…"))
+    assert (refused.refusal, refused.store, refused.changed) == (
+        Refusal(400, "too_deep", "…"),
+        True,
+        False,
+    )
+    again = world.send({}, seq=2, refusal=Refusal(400, "too_deep", "…"))
+    assert again.duplicate
+    assert again.refusal == refused.refusal
+    assert world.send({"on": False}, seq=3).changed
+    assert world.twin.writers["reported", "lamp-1"].boots[-1].gaps == []
+    for seq in range(4, 4 + 2 * REFUSALS_PER_TWIN):
+        world.send({}, seq=seq, refusal=Refusal(400, "too_deep", "…"))
+    assert len(world.twin.refusals) == REFUSALS_PER_TWIN
+
+
+def test_a_retained_report_is_not_new_again_at_every_reconnect() -> None:
+    """The same flagged message is dropped, another one is taken."""
+    world = World()
+    world.send({"on": True}, retained=True)
+    world.send({"on": False})
+    assert world.send({"on": True}, retained=True) == Outcome(2, duplicate=True)
+    assert world.send({"on": True, "level": 1}, retained=True).changed
+    assert world.reported == {"on": True, "level": 1}
+
+
+def test_a_twin_at_its_limit_refuses_growth_and_stays_as_it_was() -> None:
+    """413 names the size and the limit; shrinking is always allowed."""
+    world = World(Limits(twin_bytes=1200))
+    world.send({"text": "x" * 900, "old": 1})
+    before = world.twin.document()
+    refusal = world.send({"more": "y" * 400, "old": 2}).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.error) == (413, "twin_too_large")
+    assert "1200" in refusal.message
+    assert same(world.twin.document(), before)
+    assert world.send({"old": 3}).changed
+    assert world.send({"text": None}).changed
+    assert world.send({"more": "y" * 400}).changed
+
+
+def test_a_twin_with_too_many_fields_refuses_more() -> None:
+    """Counted over both sections; replacing is no growth."""
+    world = World(Limits(keys=4))
+    world.send({"a": 1, "b": {"c": 1, "d": {}}})
+    world.desire({"a": 1})
+    assert world.send({"a": 2, "b": {"c": 2}}).changed
+    refusal = world.desire({"z": 1}).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.error) == (413, "too_many_keys")
+    assert world.twin.desired.value == {"a": 1}
+    assert world.send({"e": 1, "a": None}).changed
+
+
+def test_full_replaces_the_section() -> None:
+    """What it does not name is removed; the other section stays."""
+    world = World()
+    world.send({"a": 1, "b": 2})
+    world.desire({"a": 3})
+    outcome = world.send({"b": 2, "c": 4}, full=True)
+    assert outcome.change is not None
+    assert outcome.change.forward == {"a": None, "c": 4}
+    assert world.twin.document()["desired"] == {"a": 3}
+    assert world.reported == {"b": 2, "c": 4}
+
+
+def test_a_deletion_is_a_version_and_a_report_afterwards_creates_anew() -> None:
+    """Versions are never used again, and the old content is gone."""
+    world = World()
+    world.send({"on": True})
+    world.desire({"on": False})
+    world.clock += SECOND
+    outcome = delete(world.twin, "app", world.clock)
+    assert (outcome.version, outcome.clear, world.twin.exists) == (3, True, False)
+    assert outcome.change is not None
+    assert outcome.change.backward == {"reported": {"on": True}, "desired": {"on": False}}
+    assert delete(world.twin, "app", world.clock).refusal is not None
+    world.send({"level": 5})
+    assert world.twin.version == 4
+    assert world.twin.document()["reported"] == {"level": 5}
+    assert world.twin.document()["desired"] == {}
+
+
+def test_a_message_stamped_before_the_deletion_loses() -> None:
+    """It does not bring the twin back."""
+    world = World()
+    world.send({"on": True}, seq=1)
+    deleted_at = world.clock + SECOND
+    delete(world.twin, "app", deleted_at)
+    late = world.send({"on": False}, time=deleted_at - 1)
+    assert late.superseded
+    assert not world.twin.exists
+    assert world.send({"on": True}, seq=1).duplicate
+
+
+def test_versions_only_grow_when_the_clock_is_set_back() -> None:
+    """And what arrives later still wins."""
+    world = World()
+    world.send({"on": True})
+    world.clock -= 365 * 86_400 * SECOND
+    assert world.send({"on": False}).version == 2
+    assert world.reported == {"on": False}
+    assert world.twin.at > NOW
+
+
+def test_presence_makes_versions_but_creates_nothing() -> None:
+    """It is absent until the first one, and makes no row for the history."""
+    world = World()
+    assert not reconcile_presence(world.twin, Presence(True, "b1"), NOW).changed
+    assert not world.twin.exists
+    world.send({"on": True}, boot="b1", seq=1)
+    assert world.twin.document()["online"] is True
+    offline = reconcile_presence(world.twin, Presence(False, "b1"), NOW)
+    assert (offline.version, offline.changed, offline.change) == (2, True, None)
+    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW) == Outcome(2)
+
+
+def test_the_will_of_a_replaced_connection_is_ignored() -> None:
+    """An `offline` of an older boot than the newest known, by presence or by report."""
+    world = World()
+    world.send({"on": True}, boot="b1", seq=1)
+    reconcile_presence(world.twin, Presence(True, "b1"), NOW)
+    reconcile_presence(world.twin, Presence(True, "b2"), NOW)
+    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW).superseded
+    assert world.twin.online is True
+    world.send({"on": False}, boot="b3", seq=1)
+    assert reconcile_presence(world.twin, Presence(False, "b2"), NOW).superseded
+    assert reconcile_presence(world.twin, Presence(False), NOW).changed
+
+
+@pytest.mark.parametrize(
+    ("message", "online"),
+    [
+        ({"patch": {"on": True}}, True),
+        ({"patch": {"on": True}, "retained": True}, False),
+        ({"patch": {"on": True}, "boot": "old", "seq": 9}, False),
+    ],
+)
+def test_a_live_report_makes_a_device_that_uses_presence_online(
+    message: dict[str, Any], online: bool
+) -> None:
+    """A retained one, and one of an older boot, do not."""
+    world = World()
+    world.send({"on": False}, boot="old", seq=1)
+    world.send({"on": False}, boot="new", seq=1)
+    reconcile_presence(world.twin, Presence(False), NOW)
+    world.send(**message)
+    assert world.twin.online is online
+
+
+def test_a_report_that_only_brings_the_device_online_makes_no_history() -> None:
+    """The version is the presence's."""
+    world = World()
+    world.send({"on": True})
+    reconcile_presence(world.twin, Presence(False), NOW)
+    outcome = world.send({"on": True})
+    assert (outcome.changed, outcome.change, world.twin.online) == (True, None, True)
+
+
+def test_a_device_without_presence_has_none() -> None:
+    """A report does not begin it."""
+    world = World()
+    world.send({"on": True})
+    assert "online" not in world.twin.document()
+
+
+def test_tombstones_are_forgotten_after_their_time() -> None:
+    """And the horizon says up to which version something was forgotten."""
+    world = World(Limits(tombstone_ttl_us=10 * SECOND))
+    world.send({"a": 1, "b": 1})
+    world.send({"a": None})
+    assert world.twin.reported.tombstones
+    world.clock += 60 * SECOND
+    world.send({"b": 2})
+    assert not world.twin.reported.tombstones
+    assert world.twin.horizon == 2
+    assert world.reported == {"b": 2}
+
+
+def test_any_order_of_arrival_ends_in_the_same_twin() -> None:
+    """Two writers with clocks: whoever is later by the clock wins, whoever comes first."""
+    messages = [
+        ("a", {"x": 1, "y": {"p": 1}}, 1),
+        ("b", {"x": 2}, 2),
+        ("a", {"y": 7}, 3),
+        ("b", {"y": {"q": 2}}, 4),
+    ]
+    ends = []
+    for order in (messages, messages[::-1], messages[1::-1] + messages[:1:-1]):
+        world = World()
+        for writer, patch, second in order:
+            world.desire(patch, writer=writer, time=NOW + second - 3600 * SECOND)
+        ends.append(world.twin.desired.value)
+    assert ends == [{"x": 2, "y": {"q": 2}}] * 3
