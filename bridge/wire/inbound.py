@@ -54,10 +54,12 @@ def decode_body(payload: bytes, limits: Limits) -> Body:
             state = json_codec.parse(payload)
         else:
             raise _unknown_encoding(payload)
-        raw = state.pop("$", None)
-        metadata, refusal = parse_metadata(raw)
-        if refusal is not None:
-            return Body({}, metadata, encoding, refusal)
+        raw = None
+        if "$" in state:
+            raw = state.pop("$")
+            metadata, refusal = parse_metadata(raw)
+            if refusal is not None:
+                return Body({}, metadata, encoding, refusal)
         if encoding == "json":
             json_codec.check(payload, state, raw, limits)
         else:

@@ -19,14 +19,12 @@ COUNTER_MAX = TIME_MAX
 
 
 def parse_metadata(raw: object) -> tuple[Metadata, Refusal | None]:
-    """Parse `$`; None means that it was absent.
+    """Parse `$`.
 
     Returns:
         The metadata, and a refusal or None. With a refusal, the request id is there if it could
         be read, so that the refusal can be answered.
     """
-    if raw is None:
-        return NO_METADATA, None
     if not isinstance(raw, dict):
         return NO_METADATA, Refusal(400, "bad_metadata", "$ is not an object")
     values: dict[str, object] = {}
