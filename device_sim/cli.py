@@ -1,0 +1,63 @@
+"""The command line of the simulator; `main` is what the installed program calls."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from bridge import __version__
+from bridge.errors import SyncbridgeError
+from device_sim.commands.kinds import kinds
+from device_sim.commands.replay import replay
+from device_sim.commands.run import run
+from device_sim.exits import ExitStatus, status_of
+
+__all__ = ["ExitStatus", "main"]
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.version_option(__version__, prog_name="device-sim", message="%(prog)s %(version)s")
+def device_sim() -> None:
+    """Simulate devices, to try a broker, a bridge or an application before the real ones come.
+
+    \b
+    A hundred devices for half a minute, beside `syncbridge run --broker mqtt://127.0.0.1:1883`:
+      device-sim run --devices 100 --rate 2 --seed 7 --for 30s
+    \b
+    What real devices have said, as lamp-1 would say it:
+      device-sim replay morning.json noon.json --as lamp-1
+    \b
+    Exit status: 0 all twins are right, 1 one differs, 2 wrong usage, 3 no broker or no bridge,
+    4 the bridge refused a replayed document, 130 interrupted before there was anything to sum up.
+    """
+
+
+for _command in (run, replay, kinds):
+    device_sim.add_command(_command)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the program and return its exit status.
+
+    Args:
+        argv: Arguments without the program's name; `sys.argv`'s by default.
+    """
+    try:
+        result = device_sim.main(argv, prog_name="device-sim", standalone_mode=False)
+    except SyncbridgeError as error:
+        click.echo(f"device-sim: {error.message}", err=True)
+        if error.hint:
+            click.echo(f"  hint: {error.hint}", err=True)
+        return status_of(error)
+    except click.Abort:
+        return ExitStatus.INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return ExitStatus.USAGE
+    except SystemExit:
+        # click leaves this way when the reader of a pipe has gone, as after `| head -1`.
+        return ExitStatus.OK
+    return result if isinstance(result, int) else ExitStatus.OK

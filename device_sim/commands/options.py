@@ -1,0 +1,134 @@
+"""Options that several commands take, and how their values are read."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+import click
+
+from device_sim.broker import Broker
+from device_sim.kinds import KINDS, Kind
+
+PASSWORD_VARIABLE = "SYNCBRIDGE_BROKER_PASSWORD"  # noqa: S105 (its name)
+"""As for the bridge: a password on the command line could be read by every user."""
+
+_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z", re.ASCII)
+_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+
+_Function = TypeVar("_Function", bound=Callable[..., object])
+
+
+class _Duration(click.ParamType[float]):
+    name = "duration"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        if isinstance(value, float | int):
+            return float(value)
+        match = _DURATION.match(value.strip())
+        if match is None:
+            self.fail(f"{value!r} is not a duration such as 500ms, 30s, 10m or 2h", param, ctx)
+        return float(match[1]) * _UNIT_S[match[2] or "s"]
+
+
+class _Kinds(click.ParamType[tuple[Kind, ...]]):
+    name = "kinds"
+
+    def convert(
+        self,
+        value: str | tuple[Kind, ...],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> tuple[Kind, ...]:
+        if isinstance(value, tuple):
+            return value
+        names = [name.strip() for name in value.split(",")]
+        for name in names:
+            if name not in KINDS:
+                self.fail(f"{name!r} is not one of {', '.join(KINDS)}", param, ctx)
+        return tuple(KINDS[name] for name in names)
+
+
+class _BrokerUrl(click.ParamType[Broker]):
+    name = "url"
+
+    def convert(
+        self, value: str | Broker, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Broker:
+        if isinstance(value, Broker):
+            return value
+        try:
+            return Broker.parse(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
+DURATION = _Duration()
+KINDS_TYPE = _Kinds()
+
+encoding_option = click.option(
+    "--encoding",
+    type=click.Choice(["json", "msgpack"]),
+    default="json",
+    show_default=True,
+    help="How payloads are written.",
+)
+json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
+
+
+def broker_options(function: _Function) -> _Function:
+    """Add the options that say where the broker is (a decorator); see `read_login`."""
+    for option in (
+        click.option(
+            "--password-file",
+            type=click.Path(exists=True, dir_okay=False, path_type=Path),
+            metavar="FILE",
+            help=f"Read the password from FILE; or set {PASSWORD_VARIABLE}.",
+        ),
+        click.option(
+            "--username",
+            envvar="SYNCBRIDGE_BROKER_USERNAME",
+            metavar="USER",
+            help="Log in to the broker as USER.",
+        ),
+        click.option(
+            "--prefix",
+            envvar="SYNCBRIDGE_PREFIX",
+            default="sync",
+            show_default=True,
+            metavar="LEVELS",
+            help="What all topics begin with.",
+        ),
+        click.option(
+            "--broker",
+            type=_BrokerUrl(),
+            envvar="SYNCBRIDGE_BROKER_URL",
+            default=str(Broker()),
+            show_default=True,
+            metavar="URL",
+            help="The MQTT broker, as mqtt://host:port.",
+        ),
+    ):
+        function = option(function)
+    return function
+
+
+def read_login(broker: Broker, username: str | None, password_file: Path | None) -> Broker:
+    """Return the broker with a login.
+
+    Raises:
+        click.UsageError: There is a password and no user.
+    """
+    password = os.environ.get(PASSWORD_VARIABLE)
+    if password_file is not None:
+        password = password_file.read_text().removesuffix("\n")
+    if username is None:
+        if password_file is not None:
+            raise click.UsageError("--password-file needs --username")
+        return broker
+    return Broker(broker.host, broker.port, username, password)

@@ -1,0 +1,54 @@
+"""Something that is to be connected all the time, and what keeps it so."""
+
+from __future__ import annotations
+
+import asyncio
+from random import Random
+from typing import Protocol
+
+from bridge.errors import ConnectRefused
+from device_sim.connection import Client, Connection, Network
+
+BACKOFF_MIN_S = 0.2
+BACKOFF_MAX_S = 10.0
+"""Longest pause between attempts: a fleet is back soon after its broker is."""
+
+
+class Endpoint(Protocol):
+    """One MQTT client of the simulator: a device, the application, the observer."""
+
+    def client(self) -> Client:
+        """Return how to connect."""
+
+    def up(self, connection: Connection) -> None:
+        """The connection stands and the subscriptions are granted."""
+
+    def down(self) -> None:
+        """The connection has ended."""
+
+
+async def keep_connected(network: Network, endpoint: Endpoint, random: Random) -> None:
+    """Connect an endpoint, again and again, until cancelled.
+
+    Raises:
+        ConnectRefused: The broker refused for a reason that does not end by itself.
+    """
+    attempts = 0
+    while True:
+        try:
+            connection = await network.connect(endpoint.client())
+        except ConnectRefused as error:
+            if not error.recoverable:
+                raise
+            pause_s = min(BACKOFF_MIN_S * 2**attempts, BACKOFF_MAX_S)
+            attempts = min(attempts + 1, 10)
+            # Jitter, so that a fleet does not return to its broker in one instant.
+            await asyncio.sleep(pause_s * random.uniform(0.5, 1.5))
+            continue
+        attempts = 0
+        endpoint.up(connection)
+        try:
+            await connection.lost.wait()
+        finally:
+            endpoint.down()
+        await asyncio.sleep(BACKOFF_MIN_S * random.uniform(0.5, 1.5))

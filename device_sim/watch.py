@@ -1,0 +1,70 @@
+"""What can be seen of one twin from outside, and how soon after a report it was seen."""
+
+from __future__ import annotations
+
+from collections import deque
+
+from bridge.device import JsonObject
+from device_sim.latency import Latencies
+
+ARRIVALS_MAX = 64
+"""States remembered with their times: a reply follows its state, or goes before, within a few."""
+
+WAITING_MAX = 64
+"""Reports remembered whose state has not been seen: more than a device has in flight."""
+
+
+class TwinWatch:
+    """The retained state of one twin, as the observer has seen it.
+
+    Attributes:
+        version: Of the last state seen; 0 before the first.
+        reported: What it said.
+        desired: What it said.
+        online: What it said.
+        at: The bridge's time of the version, in µs since the epoch.
+        went_back: How often an older version came after a newer one, which no subscriber should
+            ever see.
+    """
+
+    def __init__(self) -> None:
+        self.version = 0
+        self.went_back = 0
+        self.reported: JsonObject = {}
+        self.desired: JsonObject = {}
+        self.online: bool | None = None
+        self.at = 0
+        self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
+        self._waiting: deque[tuple[int, float]] = deque(maxlen=WAITING_MAX)
+
+    def seen(self, document: JsonObject, now: float, latencies: Latencies) -> bool:
+        """Take a state; returns whether it is another version than before."""
+        version, reported, desired, online, at = (
+            document.get(key) for key in ("version", "reported", "desired", "online", "at")
+        )
+        if not isinstance(version, int) or version == self.version:
+            return False
+        if not isinstance(reported, dict) or not isinstance(desired, dict):
+            return False
+        if version < self.version:
+            self.went_back += 1
+            self._arrivals.clear()
+        self.version, self.reported, self.desired = version, reported, desired
+        self.online = online if isinstance(online, bool) else None
+        self.at = at if isinstance(at, int) else 0
+        self._arrivals.append((version, now))
+        while self._waiting and self._waiting[0][0] <= version:
+            latencies.add(now - self._waiting.popleft()[1])
+        return True
+
+    def cleared(self) -> None:
+        """Take that nothing is retained any more: the twin was deleted."""
+        self.reported, self.desired = {}, {}
+
+    def acknowledged(self, version: int, sent_at: float, latencies: Latencies) -> None:
+        """Take the version of the reply to a report that changed something, and its time."""
+        for arrived, at in self._arrivals:
+            if arrived >= version and at >= sent_at:
+                latencies.add(at - sent_at)
+                return
+        self._waiting.append((version, sent_at))
