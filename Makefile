@@ -1,0 +1,69 @@
+# Needs Python 3.11 or newer and make, nothing else. `make PYTHON=python3.13 test` chooses another.
+
+ifndef PYTHON
+PYTHON := $(shell for python in python3 python3.14 python3.13 python3.12 python3.11; do \
+	"$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null \
+	&& echo "$$python" && break; done)
+endif
+VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[:2])' 2>/dev/null)
+
+VENV := .venv
+TEST_VENV := .venv-test
+PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
+SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
+
+.PHONY: help demo test check clean services
+.NOTPARALLEL:
+
+help:
+	@echo 'make demo    install into $(VENV) and show 20 simulated devices (DEMO_ARGS="--for 30s")'
+	@echo 'make test    run the tests, in $(TEST_VENV) (PYTEST_ARGS="-k broker")'
+	@echo 'make check   ruff, mypy --strict and the rules on imports'
+	@echo 'make clean   remove what the others made; the data of the demo stays'
+
+demo: $(VENV)/installed
+	@$(VENV)/bin/syncbridge demo $(DEMO_ARGS)
+
+test: $(TEST_VENV)/installed services
+	@$(TEST_VENV)/bin/python -m pytest $(PYTEST_ARGS)
+
+check: $(TEST_VENV)/installed
+	$(TEST_VENV)/bin/python -m ruff check .
+	$(TEST_VENV)/bin/python -m ruff format --check .
+	$(TEST_VENV)/bin/python -m mypy --strict
+	$(TEST_VENV)/bin/python -m pytest --quiet tests/test_architecture.py
+
+services:
+	@sh .ci/services mosquitto mosquitto-clients
+
+clean:
+	rm -rf $(VENV) $(TEST_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A real installation, so that the demo also shows that the package is whole.
+$(VENV)/installed: $(VENV)/python-$(VERSION) pyproject.toml $(SOURCES)
+	@echo 'Installing syncbridge into $(VENV) …'
+	@$(VENV)/bin/python $(PIP) install .
+	@touch $@
+
+# The tests run on the checkout itself. The groups are read here, as pip knows them only from 25.1.
+$(TEST_VENV)/installed: $(TEST_VENV)/python-$(VERSION) pyproject.toml bridge/__init__.py
+	@echo 'Installing syncbridge and its tools into $(TEST_VENV) …'
+	@$(TEST_VENV)/bin/python -c 'import tomllib; \
+	groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
+	print(*groups["test"], *groups["check"], sep="\n")' > $(TEST_VENV)/requirements.txt
+	@$(TEST_VENV)/bin/python $(PIP) install --editable . --requirement $(TEST_VENV)/requirements.txt
+	@touch $@
+
+# Named after the version, so that another PYTHON makes a new environment.
+%/python-$(VERSION):
+	@test -n "$(VERSION)" || { \
+	echo 'No Python 3.11 or newer was found; name one: make PYTHON=/path/to/python' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	echo '$(PYTHON) is Python $(VERSION); 3.11 or newer is needed' >&2; exit 1; }
+	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
+	echo '$(PYTHON) cannot make virtual environments.' >&2; \
+	echo 'On Debian and Ubuntu: apt-get install python$(VERSION)-venv' >&2; exit 1; }
+	@rm -rf $*
+	@"$(PYTHON)" -m venv $*
+	@touch $@
