@@ -22,7 +22,8 @@ class StoredTwin(NamedTuple):
 
     Attributes:
         key: Device and name.
-        revision: +1 for every write of this row, also where the version stays; 1 for the first.
+        revision: +1 for every commit of the twin, also where the version stays; 1 for the first.
+            What marks as published leaves it as it is.
         version: The twin's version.
         published_version: The newest version that the broker has acknowledged; never above it.
         exists: False before the first report and after a deletion.
@@ -72,9 +73,10 @@ class CommitBatch:
     """What one transaction writes.
 
     Attributes:
-        twins: New content of twins; each `revision` is one above the one that was loaded
-            (1 where there was none).
-        history: Their changes.
+        twins: New content of twins, each once; `revision` is one above the one that was loaded
+            (1 where there was none) and `version` not below it. Their `published_version` counts
+            only for new ones: afterwards marks alone raise it.
+        history: Their changes, one at most for each version.
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
     """
@@ -108,6 +110,12 @@ class Store(Protocol):
 
     Every method may raise `StoreUnavailable` (nothing of the call took effect and it may be
     called again) or `StoreCorrupt`.
+
+    `check`, `backup` and `export` take long. They may be called from a thread of their own beside
+    the others: each reads the store as it was at the call and holds nobody up. `close` ends them.
+
+    Pages come in an order of the store's own that does not change. `after` is the key of the last
+    twin of the page before, or None for the first page; an empty page is the end.
     """
 
     def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
@@ -122,13 +130,16 @@ class Store(Protocol):
         """
 
     def mark_published(self, marks: Sequence[tuple[TwinKey, int]]) -> None:
-        """Raise `published_version` to the given versions; never lowers it, never above `version`."""
+        """Raise `published_version` to the given versions, durably.
+
+        It never lowers it, and raises it to the twin's `version` at most.
+        """
 
     def unpublished(self, after: TwinKey | None, limit: int) -> list[StoredTwin]:
-        """Page through the twins with `published_version` < `version`, ordered by key."""
+        """Page through the twins with `published_version` < `version`."""
 
     def changed_since(self, at: int, after: TwinKey | None, limit: int) -> list[StoredTwin]:
-        """Page through the twins with `version` > 0 and `at` ≥ the given time, ordered by key.
+        """Page through the twins with `version` > 0 and `at` ≥ the given time.
 
         Deleted ones too: their retained topics have to be cleared again.
         """
@@ -162,7 +173,7 @@ class Store(Protocol):
         """
 
     def export(self) -> Iterator[bytes]:
-        """Yield the store as JSON lines: a header, then twins, then history."""
+        """Yield the store as JSON lines: a header, twins, history, and an end."""
 
     def close(self) -> None:
         """Release the store. Idempotent."""

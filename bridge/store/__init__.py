@@ -1,0 +1,1 @@
+"""The authoritative store: one interface (`base`), implemented on SQLite (`sqlite`)."""

@@ -1,0 +1,114 @@
+"""A store as JSON lines, for every other program and every other kind of store.
+
+One object a line, of the `kind` `header`, `twin`, `history` or `end`, in that order. Documents are
+JSON values; a twin's `internals` are base64. The quarantine is left out.
+"""
+
+from __future__ import annotations
+
+import base64
+import sqlite3
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import orjson
+
+from bridge import __version__
+from bridge.core.topics import TwinKey
+from bridge.errors import StoreCorrupt
+from bridge.store.reads import HISTORY_COLUMNS, TWIN_COLUMNS, HistoryColumns, TwinRow
+from bridge.store.schema import read_facts
+
+FORMAT: Final = "syncbridge-export"
+FORMAT_VERSION: Final = 1
+"""Raised with every change that an older reader would take wrongly."""
+
+
+def export_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    """Yield what a connection sees, as lines with their line feed.
+
+    Raises:
+        StoreCorrupt: A document is not JSON.
+        sqlite3.Error: It cannot be read.
+    """
+    yield _line(
+        {
+            "kind": "header",
+            "format": FORMAT,
+            "version": FORMAT_VERSION,
+            "program": __version__,
+            "metadata": read_facts(connection),
+        }
+    )
+    twins = 0
+    for line in _twin_lines(connection):
+        twins += 1
+        yield line
+    changes = 0
+    for line in _history_lines(connection):
+        changes += 1
+        yield line
+    yield _line({"kind": "end", "twins": twins, "history": changes})
+
+
+def _twin_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    rows: Iterable[TwinRow] = connection.execute(
+        f"SELECT {TWIN_COLUMNS} FROM twin "  # noqa: S608 - only column names
+        "LEFT JOIN outbox ON outbox.twin_id = twin.id ORDER BY twin.id"
+    )
+    for device, name, revision, version, published, present, at, state, delta, internals in rows:
+        key = TwinKey(device, name)
+        yield _line(
+            {
+                "kind": "twin",
+                "device": device,
+                "name": name,
+                "revision": revision,
+                "version": version,
+                "published_version": published,
+                "exists": bool(present),
+                "at": at,
+                "state": _value(key, state),
+                "delta": None if delta is None else _value(key, delta),
+                "internals": base64.b64encode(internals).decode("ascii"),
+            }
+        )
+
+
+def _history_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    rows: Iterable[tuple[str, str, *HistoryColumns]] = connection.execute(
+        f"SELECT twin.device, twin.name, {HISTORY_COLUMNS} FROM history "  # noqa: S608
+        "CROSS JOIN twin ON twin.id = history.twin_id ORDER BY history.twin_id, history.version"
+    )
+    for device, name, version, at, stamp, writer, section, patch, previous in rows:
+        key = TwinKey(device, name)
+        yield _line(
+            {
+                "kind": "history",
+                "device": device,
+                "name": name,
+                "version": version,
+                "at": at,
+                "stamp": stamp,
+                "writer": writer,
+                "section": section,
+                "patch": _value(key, patch),
+                "previous": _value(key, previous),
+            }
+        )
+
+
+def _value(key: TwinKey, document: bytes) -> object:
+    if not document:
+        return None  # a deleted twin has no state
+    try:
+        return orjson.loads(document)
+    except orjson.JSONDecodeError as error:
+        raise StoreCorrupt(
+            f"a document of twin {key} is not JSON: {error}",
+            hint="run `syncbridge store check`, and restore a backup",
+        ) from error
+
+
+def _line(record: dict[str, object]) -> bytes:
+    return orjson.dumps(record, option=orjson.OPT_APPEND_NEWLINE)

@@ -1,0 +1,225 @@
+"""The store on SQLite: one file, no set-up."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+from bridge.core.topics import TwinKey
+from bridge.errors import StoreCorrupt, StoreError
+from bridge.logs import get_logger
+from bridge.store import reads, writes
+from bridge.store.backup import write_backup
+from bridge.store.base import (
+    CommitBatch,
+    HistoryRow,
+    QuarantinedMessage,
+    StoredTwin,
+    StoreLimits,
+)
+from bridge.store.check import find_problems
+from bridge.store.connection import make_durable, open_owner, transaction, translated
+from bridge.store.export import export_lines
+from bridge.store.files import make_private, sidecar
+from bridge.store.lock import StoreLock
+from bridge.store.quarantine import Quarantine
+from bridge.store.readers import Readers
+from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+
+QUICK_CHECK_BYTES = 32 * 1024 * 1024
+"""Largest file that is checked whole after an unclean end: even a memory card reads that in a
+second or two."""
+
+_log = get_logger("bridge.store")
+
+
+class SqliteStore:
+    """A store in one SQLite file, made by `SqliteStore.open`.
+
+    Durability is write-ahead logging with `synchronous=FULL`: a commit that has returned survives
+    a power cut. One connection owns writing and checkpoints (see `bridge.store.connection`).
+
+    `check`, `backup` and `export` read a snapshot through a connection of their own: they may be
+    called from other threads at any time, and stop nobody. Everything else is for one thread at a
+    time, whichever it is.
+    """
+
+    def __init__(
+        self, path: Path, limits: StoreLimits, lock: StoreLock, connection: sqlite3.Connection
+    ) -> None:
+        self._path = path
+        self._limits = limits
+        self._lock = lock
+        self._connection = connection
+        self._readers = Readers(path)
+        self._quarantine = Quarantine(connection, limits)
+
+    @classmethod
+    def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
+        """Open a store, or make it.
+
+        A store that was not closed (its process was killed, the power failed) is repaired by
+        SQLite from its log. As far as `QUICK_CHECK_BYTES` it is then also checked whole; a larger
+        one is not, because the time would grow with it: `syncbridge store check` does that.
+
+        Args:
+            path: The file; its directory must exist.
+            limits: Bounds on what it keeps beside the twins.
+            create: Make the file if there is none; otherwise that is an error.
+
+        Raises:
+            StoreLocked: Another process holds it.
+            StoreSchemaError: The file is not ours, or newer than this program.
+            StoreCorrupt: It is damaged.
+            StoreUnavailable: It cannot be written.
+            StoreError: It, or its directory, does not exist or may not be written.
+        """
+        if not create and not path.is_file():
+            raise StoreError(
+                f"there is no store {path}", hint="name the store that the bridge uses"
+            )
+        path = path.resolve()
+        lock = StoreLock(path)
+        try:
+            connection = _open_connection(path, create=create)
+        except BaseException:
+            lock.release()
+            raise
+        return cls(path, limits, lock, connection)
+
+    @property
+    def path(self) -> Path:
+        """The file, as an absolute path without links."""
+        return self._path
+
+    def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
+        """Return those of the twins that are kept, in one round trip."""
+        with self._translated("reading"):
+            return reads.load_twins(self._connection, keys)
+
+    def commit(self, batch: CommitBatch) -> frozenset[TwinKey]:
+        """Write all of the batch, durably, or nothing; see `Store.commit`."""
+        if writes.is_empty(batch):
+            return frozenset()
+        with self._translated("committing to"):
+            try:
+                with transaction(self._connection):
+                    writes.write_twins(self._connection, batch.twins)
+                    writes.write_history(self._connection, batch.history, self._limits)
+                    writes.mark_published(self._connection, batch.published)
+                    self._quarantine.add(batch.quarantined)
+            except writes.StaleTwins:
+                self._quarantine.forget()
+                return writes.find_stale(self._connection, batch.twins)
+            except BaseException:
+                self._quarantine.forget()
+                raise
+        return frozenset()
+
+    def mark_published(self, marks: Sequence[tuple[TwinKey, int]]) -> None:
+        """Raise `published_version` to the given versions; see `Store.mark_published`."""
+        self.commit(CommitBatch(published=marks))
+
+    def unpublished(self, after: TwinKey | None, limit: int) -> list[StoredTwin]:
+        """Page through the twins with `published_version` < `version`."""
+        with self._translated("reading"):
+            return reads.unpublished(self._connection, after, limit)
+
+    def changed_since(self, at: int, after: TwinKey | None, limit: int) -> list[StoredTwin]:
+        """Page through the twins with `version` > 0 and `at` ≥ the given time."""
+        with self._translated("reading"):
+            return reads.changed_since(self._connection, at, after, limit)
+
+    def history(self, key: TwinKey, below_version: int | None, limit: int) -> list[HistoryRow]:
+        """Return changes of a twin, the newest first."""
+        with self._translated("reading"):
+            return reads.history(self._connection, key, below_version, limit)
+
+    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first."""
+        with self._translated("reading"):
+            return reads.quarantined(self._connection, limit)
+
+    def metadata(self) -> Mapping[str, str]:
+        """Return the store's own small facts."""
+        with self._translated("reading"):
+            return read_facts(self._connection)
+
+    def set_metadata(self, name: str, value: str) -> None:
+        """Keep one small fact, durably."""
+        with self._translated("writing to"), transaction(self._connection):
+            write_fact(self._connection, name, value)
+
+    def twin_names(self, device: str) -> list[str]:
+        """Return the names of a device's named twins, deleted ones that are remembered too."""
+        with self._translated("reading"):
+            return reads.twin_names(self._connection, device)
+
+    def count_twins(self) -> int:
+        """Return how many twins exist."""
+        with self._translated("reading"):
+            return reads.count_twins(self._connection)
+
+    def check(self) -> list[str]:
+        """Verify the whole store; returns what is wrong, one line each, or nothing."""
+        try:
+            with self._translated("checking"), self._readers.snapshot() as snapshot:
+                return find_problems(snapshot)
+        except StoreCorrupt as error:
+            return [error.message]
+
+    def backup(self, target: Path) -> None:
+        """Write a consistent copy to a file that must not exist yet; see `Store.backup`."""
+        with self._translated("backing up"), self._readers.snapshot() as snapshot:
+            write_backup(snapshot, target, self._readers.refuse_when_ending)
+
+    def export(self) -> Iterator[bytes]:
+        """Yield the store as JSON lines: a header, twins, history, and an end."""
+        with self._translated("exporting"), self._readers.snapshot() as snapshot:
+            yield from export_lines(snapshot)
+
+    def close(self) -> None:
+        """Release the store; what still reads it in other threads is ended. Idempotent."""
+        self._readers.end()
+        with self._translated("closing"):
+            self._connection.close()
+        self._lock.release()
+
+    def _translated(self, doing: str) -> contextlib.AbstractContextManager[None]:
+        return translated(self._path, doing)
+
+
+def _open_connection(path: Path, *, create: bool) -> sqlite3.Connection:
+    # A log that is left over tells that the last owner did not come to its end.
+    log = sidecar(path, "-wal")
+    unclean = log.exists() and log.stat().st_size > 0
+    make_private(path)
+    with translated(path, "opening"), contextlib.ExitStack() as on_failure:
+        connection = open_owner(path)
+        on_failure.callback(connection.close)
+        content = identify(connection, path)
+        if content is Content.EMPTY and not create:
+            raise StoreError(f"the store {path} is empty", hint="restore a backup in its place")
+        make_durable(connection)
+        if content is not Content.CURRENT:
+            migrate(connection)
+        if unclean:
+            _check_after_unclean_end(connection, path)
+        on_failure.pop_all()
+    return connection
+
+
+def _check_after_unclean_end(connection: sqlite3.Connection, path: Path) -> None:
+    size_bytes = path.stat().st_size
+    checked = size_bytes <= QUICK_CHECK_BYTES
+    _log.info("the store was not closed, and is repaired", size_bytes=size_bytes, checked=checked)
+    if not checked:
+        return
+    found = connection.execute("PRAGMA quick_check(1)").fetchone()[0]
+    if found != "ok":
+        raise StoreCorrupt(
+            f"the store {path} is damaged: {found}",
+            hint="restore a backup with `syncbridge store restore`",
+        )
