@@ -6,13 +6,12 @@ these declarations. How values get here is `bridge.config`'s matter.
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
-from typing import Literal, NamedTuple
-from urllib.parse import SplitResult, urlsplit
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
 
+from bridge.config_address import MQTT_PORT, URL_RULE, Address, is_printable, parse_address
 from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.topics import TopicGrammar
 from bridge.errors import ConfigError
@@ -25,22 +24,8 @@ _SECONDS_PER_DAY = 86_400
 _CORE = Limits()
 _STORE = StoreLimits()
 
-MQTT_PORT = 1883
-"""The port of MQTT without TLS, as registered with IANA."""
-
 PASSWORD_FILE_BYTES = 65_535
 """The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
-
-_TLS_SCHEMES = frozenset({"mqtts", "ssl", "tls", "wss"})
-_PRINTABLE = re.compile(r"[^\x00-\x1f\x7f-\x9f\ud800-\udfff]+\Z")
-_URL_RULE = "mqtt://host or mqtt://host:port"
-
-
-class Address(NamedTuple):
-    """Where a broker listens."""
-
-    host: str
-    port: int
 
 
 class Section(BaseModel):
@@ -61,7 +46,7 @@ class BrokerConfig(Section):
     url: str | None = Field(
         default=None,
         description="Address of the MQTT broker. Not set: the embedded broker is started.",
-        json_schema_extra={"allowed": _URL_RULE},
+        json_schema_extra={"allowed": URL_RULE},
     )
     username: str | None = Field(
         default=None,
@@ -125,13 +110,13 @@ class BrokerConfig(Section):
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
         if url is not None:
-            _address(url)
+            parse_address(url)
         return url
 
     @field_validator("username", "client_id")
     @classmethod
     def _check_printable(cls, text: str | None) -> str | None:
-        if text is not None and not _PRINTABLE.match(text):
+        if text is not None and not is_printable(text):
             raise ValueError("control characters are not allowed")
         return text
 
@@ -144,7 +129,7 @@ class BrokerConfig(Section):
     @property
     def address(self) -> Address | None:
         """Host and port of the broker; None for the embedded one."""
-        return None if self.url is None else _address(self.url)
+        return None if self.url is None else parse_address(self.url)
 
     def read_password(self) -> str | None:
         """Return the password from the environment or from `password_file`, if there is one.
@@ -374,42 +359,3 @@ class Config(Section):
     def _check_prefix(cls, prefix: str) -> str:
         TopicGrammar(prefix)
         return prefix
-
-
-def _address(url: str) -> Address:
-    """Take a broker's address apart; the messages never repeat the URL, which may hold a secret.
-
-    Raises:
-        ValueError: It is not one that can be used now.
-    """
-    parts = urlsplit(url if "://" in url else f"//{url}")
-    if parts.password is not None or parts.username is not None:
-        raise ValueError(
-            "it holds a login; leave that out and set broker.username, and the password in "
-            "SYNCBRIDGE_BROKER_PASSWORD or broker.password_file"
-        )
-    if parts.scheme in _TLS_SCHEMES:
-        raise ValueError(
-            "TLS comes with the security release; until then use mqtt:// over a network that you "
-            "trust, or a tunnel"
-        )
-    if parts.scheme != "mqtt" or parts.path.strip("/") or parts.query or parts.fragment:
-        raise ValueError("it is not such an address, with nothing behind it")
-    return Address(_host(parts), _port(parts))
-
-
-def _host(parts: SplitResult) -> str:
-    host = parts.hostname
-    if not host or any(c.isspace() for c in host) or not _PRINTABLE.match(host):
-        raise ValueError("the host is missing or not a host name or address")
-    return host
-
-
-def _port(parts: SplitResult) -> int:
-    try:
-        port = parts.port
-    except ValueError:
-        port = 0
-    if port == 0:
-        raise ValueError("the port is not a number from 1 to 65535")
-    return port or MQTT_PORT
