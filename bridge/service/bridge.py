@@ -13,13 +13,12 @@ from typing import Final, Self
 
 from bridge import __version__, metrics
 from bridge.broker import EmbeddedBroker
-from bridge.config import Config
+from bridge.config import Config, StoreConfig
 from bridge.core.topics import TopicGrammar
-from bridge.errors import LinkError, SyncbridgeError
+from bridge.errors import LinkError, StoreError, SyncbridgeError
 from bridge.link.base import Link, LinkSettings, Session, Subscription
 from bridge.link.paho_link import PahoLink
 from bridge.logs import RateLimited, get_logger
-from bridge.service.administration import serve_administration
 from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
 from bridge.service.clock import now_us
@@ -118,9 +117,7 @@ class Bridge:
 
     async def _start(self) -> None:
         config = self.config
-        self._store = StoreThread(
-            lambda: SqliteStore.open(config.store.path, limits=config.store.to_limits())
-        )
+        self._store = StoreThread(lambda: _open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
         await self._read_metadata()
@@ -146,9 +143,6 @@ class Bridge:
             config.publish.rebuild_per_s,
         )
         self._pipeline = self._make_pipeline()
-        await self._stack.enter_async_context(
-            serve_administration(config.store.path, self._store, self.counters)
-        )
         await self._begin()
         _log.info(
             "started",
@@ -314,6 +308,17 @@ class Bridge:
             _log.warning("not everything could be published; it will be at the next start")
         await self._pipeline.store_acknowledged()
         await self._link.stop()
+
+
+def _open_store(config: StoreConfig) -> SqliteStore:
+    try:
+        config.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the store's directory {config.path.parent} cannot be made: {error.strerror}",
+            hint="choose another file with --store",
+        ) from error
+    return SqliteStore.open(config.path, limits=config.to_limits())
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

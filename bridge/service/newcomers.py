@@ -55,5 +55,5 @@ class Newcomers:
                 )
                 continue
             self._this_minute += 1
-            taken[key.device] += 1
+            taken[key.device] += bool(key.name)
         return refused

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given
-from hypothesis import strategies as st
 
 from bridge.core.delta import outstanding
 from tests.core.test_tree import patches, rfc7396
@@ -46,7 +45,7 @@ def test_only_what_is_desired_and_not_reported_is_outstanding(
 def test_a_device_that_applies_its_delta_has_none(
     desired: dict[str, Any], reported: dict[str, Any]
 ) -> None:
-    """The delta is exact: applied as a merge patch, nothing is outstanding, and it holds no null."""
+    """The delta is exact: once it is applied, nothing is outstanding."""
     wanted, actual = rfc7396({}, desired), rfc7396({}, reported)
     delta = outstanding(wanted, actual)
     assert outstanding(wanted, rfc7396(actual, delta)) == {}
