@@ -81,7 +81,7 @@ class Session:
         session_present: The broker still had the session.
         protocol: The version of MQTT that is spoken.
         refused_filters: Subscriptions that the broker did not grant, or at a lower QoS than was
-            asked for, with its reason.
+            asked for, with its reason. The owner logs them, who knows what will be missing.
     """
 
     generation: int
@@ -116,7 +116,8 @@ class LinkSettings:
         publish_window: Publishes that may wait for their PUBACK; less where the broker says so.
         maximum_packet_bytes: Largest packet that the broker may send (MQTT 5 only).
         backoff_min_s: Shortest pause before another attempt.
-        backoff_max_s: Longest pause before another attempt.
+        backoff_max_s: Longest pause before another attempt. After a connection that stood longer
+            than this, the pauses start from the shortest again.
 
     Raises:
         ValueError: A value is outside what MQTT allows.

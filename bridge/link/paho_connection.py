@@ -223,8 +223,11 @@ class PahoConnection:
             self._end(reasons.unintelligible(self._address, f": {type(error).__name__}: {error}"))
 
     def _read(self) -> None:
+        self._drive(self._read_packets)
+
+    def _read_packets(self) -> None:
         while self._stream.unread and not self._ended.done():
-            self._drive(self._client.loop_read)
+            self._client.loop_read()
 
     def _write(self) -> None:
         self._drive(self._client.loop_write)

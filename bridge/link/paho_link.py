@@ -14,7 +14,7 @@ from bridge.link.failure_log import FailureLog
 from bridge.link.inbox import Inbox
 from bridge.link.paho_connection import PahoConnection
 from bridge.link.protocol_choice import ProtocolChoice
-from bridge.link.reconnect import STABLE_CONNECTION_S, backoff
+from bridge.link.reconnect import backoff
 from bridge.logs import RateLimited, get_logger
 
 _log = get_logger("link")
@@ -50,6 +50,7 @@ class PahoLink:
         self._generation = 0
         self._connection: PahoConnection | None = None
         self._task: asyncio.Task[None] | None = None
+        self._stopping = False
 
     async def start(self, listener: LinkListener) -> None:
         """Begin to connect; see `bridge.link.base.Link`."""
@@ -60,9 +61,13 @@ class PahoLink:
     async def stop(self) -> None:
         """Disconnect cleanly; see `bridge.link.base.Link`."""
         self._inbox.close(reasons.stopped(self._address))
-        if self._task is not None:
+        if self._task is None:
+            return
+        if not self._stopping:
+            # Cancelled again, it would give up waiting for the end of the connection.
+            self._stopping = True
             self._task.cancel()
-            await asyncio.wait({self._task})
+        await asyncio.wait({self._task})
 
     async def receive(self, max_messages: int, max_bytes: int) -> Sequence[Message]:
         """Wait for messages; see `bridge.link.base.Link`."""
@@ -118,7 +123,9 @@ class PahoLink:
                 continue
             if not end.error.recoverable:
                 return end.error
-            if end.stood_s >= STABLE_CONNECTION_S:
+            # Two links that take one session from each other, on a broker that does not say so,
+            # never get there: they end up doing it at the longest pause only.
+            if end.stood_s > self._settings.backoff_max_s:
                 pauses = self._pauses()
             pause_s = next(pauses)
             self._failures.failed(end.error, pause_s)
@@ -168,13 +175,6 @@ class PahoLink:
             session_present=session.session_present,
             **({} if away_s is None else {"away_s": round(away_s, 1)}),
         )
-        for topic_filter, reason in session.refused_filters:
-            _log.error(
-                "the broker refused a subscription",
-                topic_filter=topic_filter,
-                reason=reason,
-                hint="check what the broker's access control lists allow the bridge's user",
-            )
 
     def _log_drops(self) -> None:
         self._drops_logged = self._inbox.dropped_qos0

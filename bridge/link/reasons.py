@@ -48,9 +48,8 @@ _RIGHTS = "check what the broker's access control lists allow the bridge's user"
 _CLIENT_ID = "set broker.client_id to an id that the broker accepts"
 _BROKER_LOG = "the broker's log may say more"
 _WAIT = "the broker asks for patience; nothing to do unless it goes on"
-_WILL = "the last will was refused: check the topic prefix, and the broker's limits"
 _FEATURE = "use a broker that offers QoS 1, retained messages and wildcard subscriptions"
-_FILTER = "check the topic prefix"
+_TOPIC = "check the topic prefix"
 _TAKEN_OVER = (
     "another program connected with our client id: stop the second bridge, or give it a "
     "broker.client_id of its own"
@@ -75,8 +74,8 @@ REASONS: Mapping[int, Reason] = {
     0x8C: Reason("bad authentication method", False, "the broker must accept user and password"),
     0x8D: Reason("keep alive timeout", True, "the network, or one of both machines, was stuck"),
     0x8E: Reason("session taken over", False, _TAKEN_OVER),
-    0x8F: Reason("topic filter invalid", False, _FILTER),
-    0x90: Reason("topic name invalid", True, _WILL),
+    0x8F: Reason("topic filter invalid", False, _TOPIC),
+    0x90: Reason("topic name invalid", True, _TOPIC),
     0x93: Reason("receive maximum exceeded", True, "lower broker.publish_window"),
     0x94: Reason("topic alias invalid", True, _BROKER_LOG),
     0x95: Reason("packet too large", True, _SIZE),

@@ -5,12 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from random import Random
 
-STABLE_CONNECTION_S = 10.0
-"""A connection that stood this long was a good one, and the pauses start from the shortest again.
-
-One that ends sooner may be ended by what we do, or by another client with our client id.
-"""
-
 
 def backoff(minimum_s: float, maximum_s: float, random: Random) -> Iterator[float]:
     """Yield pauses in seconds, for ever, each from the upper half of a range that doubles.

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -28,10 +29,20 @@ class Mosquitto:
     Args:
         directory: Where its configuration, log and persistence live.
         persistence: Write every change to disk, so that a SIGKILL loses nothing.
+        users: Names and passwords; without them everybody may log in.
+        acl: Lines of an access control list; without it everybody may do everything.
         extra: Further lines of mosquitto.conf.
     """
 
-    def __init__(self, directory: Path, *, persistence: bool = False, extra: str = "") -> None:
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        persistence: bool = False,
+        users: Mapping[str, str] | None = None,
+        acl: str = "",
+        extra: str = "",
+    ) -> None:
         self._program = require_program("mosquitto")
         self.host = "127.0.0.1"
         self.port = free_port()
@@ -41,7 +52,7 @@ class Mosquitto:
         self._process: subprocess.Popen[bytes] | None = None
         lines = [
             f"listener {self.port} 127.0.0.1",
-            "allow_anonymous true",
+            f"allow_anonymous {'false' if users else 'true'}",
             "set_tcp_nodelay true",
             "max_queued_messages 1000000",
             "log_type error",
@@ -55,11 +66,25 @@ class Mosquitto:
                 "autosave_on_changes true",
                 "autosave_interval 1",
             ]
+        if users:
+            lines.append(f"password_file {self._write_passwords(users)}")
+        if acl:
+            acl_file = directory / "acl"
+            acl_file.write_text(acl)
+            lines.append(f"acl_file {acl_file}")
         self._configuration.write_text("\n".join(lines) + "\n")
         # Started by root, Mosquitto changes to the user named here and could not write to
         # a directory that belongs to root.
         with self._configuration.open("a") as file:
             file.write("user root\n")
+
+    def _write_passwords(self, users: Mapping[str, str]) -> Path:
+        program = require_program("mosquitto_passwd")
+        file = self._directory / "passwords"
+        file.touch(mode=0o600)
+        for name, password in users.items():
+            subprocess.run([program, "-b", str(file), name, password], check=True)
+        return file
 
     @property
     def pid(self) -> int:

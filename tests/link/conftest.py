@@ -1,0 +1,116 @@
+"""The implementations of the link, and what their tests are made of."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from typing import Any, NamedTuple, Protocol
+
+import aiomqtt
+import pytest
+
+from bridge.link.base import Link, LinkSettings, ProtocolVersion, Subscription
+from bridge.link.paho_link import PahoLink
+from tests.link.owned_link import MakeLink, OwnedLink
+from tests.link.relay import Relay
+from tests.support.mosquitto import Mosquitto
+
+
+class Variant(NamedTuple):
+    """One implementation in one version of MQTT."""
+
+    make: MakeLink
+    protocol: ProtocolVersion
+
+
+def _paho(settings: LinkSettings) -> Link:
+    return PahoLink(settings)
+
+
+VARIANTS = [
+    pytest.param(Variant(_paho, "5"), id="paho-5"),
+    pytest.param(Variant(_paho, "3.1.1"), id="paho-3.1.1"),
+]
+"""Every implementation, in every version that it speaks: each passes the contract suite."""
+
+mqtt5_only = pytest.mark.parametrize(
+    "variant",
+    [parameter for parameter in VARIANTS if parameter.values[0].protocol == "5"],
+    indirect=True,
+)
+"""For what MQTT 3.1.1 cannot do."""
+
+
+class OpenLink(Protocol):
+    """Makes links that are stopped when the test ends; settings may be overridden by name."""
+
+    def __call__(self, host: str, port: int, **overrides: Any) -> OwnedLink:
+        """Make one; `OwnedLink.start` starts it."""
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request: pytest.FixtureRequest) -> Variant:
+    """One implementation in one version of MQTT."""
+    chosen: Variant = request.param
+    return chosen
+
+
+def _settings(host: str, port: int, overrides: dict[str, Any]) -> LinkSettings:
+    settings = LinkSettings(
+        host,
+        port,
+        "bridge",
+        (Subscription("in/#"),),
+        backoff_min_s=0.05,
+        backoff_max_s=0.2,
+        keepalive_s=60,
+    )
+    return replace(settings, **overrides)
+
+
+@pytest.fixture
+async def links() -> AsyncIterator[list[OwnedLink]]:
+    """Links that are stopped when the test ends."""
+    made: list[OwnedLink] = []
+    yield made
+    await asyncio.gather(*(owned.link.stop() for owned in made))
+
+
+@pytest.fixture
+def open_link(variant: Variant, links: list[OwnedLink]) -> OpenLink:
+    """Make links of the variant under test."""
+
+    def make(host: str, port: int, **overrides: Any) -> OwnedLink:
+        overrides.setdefault("protocol", variant.protocol)
+        links.append(OwnedLink(variant.make, _settings(host, port, overrides)))
+        return links[-1]
+
+    return make
+
+
+@pytest.fixture
+def open_paho(links: list[OwnedLink]) -> OpenLink:
+    """Make links on paho-mqtt that find out the version of MQTT themselves."""
+
+    def make(host: str, port: int, **overrides: Any) -> OwnedLink:
+        links.append(OwnedLink(_paho, _settings(host, port, overrides)))
+        return links[-1]
+
+    return make
+
+
+@pytest.fixture
+async def relay(mosquitto: Mosquitto) -> AsyncIterator[Relay]:
+    """A relay in front of the Mosquitto of the test."""
+    async with Relay(mosquitto.host, mosquitto.port) as running:
+        yield running
+
+
+@pytest.fixture
+async def device(mosquitto: Mosquitto) -> AsyncIterator[aiomqtt.Client]:
+    """Another client of the test's Mosquitto, in MQTT 5."""
+    async with aiomqtt.Client(
+        mosquitto.host, mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5
+    ) as client:
+        yield client
