@@ -32,7 +32,7 @@ def device_sim() -> None:
     \b
     Exit status: 0 all twins are right, 1 one differs, 2 wrong usage, 3 no broker or no bridge,
     4 the bridge refused a replayed document, 130 interrupted before there was anything to sum up.
-    """
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
 for _command in (run, replay, kinds):

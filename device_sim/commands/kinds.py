@@ -20,7 +20,7 @@ def kinds(as_json: bool) -> None:
     \b
     Only lamps and locks:
       device-sim run --kinds lamp,door-lock
-    """
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     if as_json:
         click.echo(json.dumps([_document(kind) for kind in KINDS.values()]))
         return

@@ -51,7 +51,7 @@ def replay(
 
     A twin has no nulls: what is null in a document is absent from `reported`, and so is an object
     that holds nothing but nulls. Everything else must be there with its type: 0.0 is not 0.
-    """
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     try:
         documents = [document for file in files for document in player.read_documents(file)]
         result = asyncio.run(

@@ -82,6 +82,15 @@ from device_sim.summary import Summary
     metavar="DURATION",
     help="How long to wait at the end until everything is answered and obeyed.",
 )
+@click.option(
+    "--wait",
+    "find_s",
+    type=DURATION,
+    default="10s",
+    show_default=True,
+    metavar="DURATION",
+    help="How long to wait at the start for a bridge to answer.",
+)
 @encoding_option
 @broker_options
 @click.option(
@@ -97,6 +106,7 @@ def run(
     kinds: tuple[Kind, ...],
     ramp_hz: float,
     converge_s: float,
+    find_s: float,
     encoding: Encoding,
     broker: Broker,
     prefix: str,
@@ -127,7 +137,7 @@ def run(
     With the same seed a device reports the same. What it sends in answer to a delta comes when
     the delta comes; `--dry-run` does not show it. On an empty bridge the boot ids are the same
     too; where twins exist already, their versions enter, so that nothing is taken for a repeat.
-    """
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     try:
         options = FleetOptions(
             broker=read_login(broker, username, password_file),
@@ -140,6 +150,7 @@ def run(
             duration_s=duration_s,
             ramp_hz=ramp_hz,
             converge_s=converge_s,
+            find_s=find_s,
             encoding=encoding,
         )
     except ValueError as error:

@@ -1,0 +1,187 @@
+"""MQTT connections on one event loop, against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from bridge.errors import ConnectRefused
+from device_sim import connection as module
+from device_sim.broker import Broker
+from device_sim.connection import Client, Connection, Network, Note
+from device_sim.endpoint import keep_connected
+from tests.device_sim.recorder import Recorder
+from tests.support.mosquitto import Mosquitto, free_port
+
+_PATIENCE_S = 20.0
+
+
+def _nothing(topic: str, payload: bytes) -> None:
+    """Take a message and do nothing."""
+
+
+async def _wait_until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(_PATIENCE_S):
+        while not condition():  # noqa: ASYNC110 - some conditions become true on other threads
+            await asyncio.sleep(0.01)
+
+
+async def test_a_message_comes_back_to_who_subscribed(mosquitto: Mosquitto) -> None:
+    """What one connection publishes another receives, byte for byte."""
+    received: asyncio.Future[tuple[str, bytes]] = asyncio.get_running_loop().create_future()
+    async with Network(Broker(port=mosquitto.port)) as network:
+        await network.connect(
+            Client("listener", (("a/+", 1),), lambda *message: received.set_result(message))
+        )
+        sender = await network.connect(Client("sender", (), _nothing))
+        sender.publish(Note("a/b", b"\x00\xff"))
+        async with asyncio.timeout(_PATIENCE_S):
+            assert await received == ("a/b", b"\x00\xff")
+
+
+async def test_hundreds_of_connections_live_on_one_thread(mosquitto: Mosquitto) -> None:
+    """More than `select` can watch in one process, and all of them receive."""
+    got: set[str] = set()
+    async with Network(Broker(port=mosquitto.port)) as network:
+        connections = [
+            await network.connect(Client(f"c{n}", ((f"c/{n}", 1),), lambda t, _: got.add(t)))
+            for n in range(600)
+        ]
+        for number, connection in enumerate(connections):
+            connection.publish(Note(f"c/{number}", b"x"))
+        await _wait_until(lambda: len(got) == 600)
+
+
+async def test_more_than_the_socket_takes_at_once_arrives_whole(mosquitto: Mosquitto) -> None:
+    """Large messages in a burst are written as the socket can take them."""
+    sizes: list[int] = []
+    async with Network(Broker(port=mosquitto.port)) as network:
+        connection = await network.connect(
+            Client("large", (("large", 1),), lambda _, payload: sizes.append(len(payload)))
+        )
+        for _ in range(40):
+            connection.publish(Note("large", bytes(250_000)))
+        await _wait_until(lambda: len(sizes) == 40)
+    assert set(sizes) == {250_000}
+
+
+async def test_no_broker_is_a_refusal_that_names_it() -> None:
+    """The message says where, the hint what to do."""
+    port = free_port()
+    async with Network(Broker(port=port)) as network:
+        with pytest.raises(ConnectRefused, match=f"no broker at mqtt://127.0.0.1:{port}") as caught:
+            await network.connect(Client("c", (), _nothing))
+    assert caught.value.recoverable
+    assert "--broker" in caught.value.hint
+
+
+async def test_a_host_without_an_address_is_a_refusal() -> None:
+    """A name that does not resolve is no crash."""
+    async with Network(Broker(host="no-such-host.invalid")) as network:
+        with pytest.raises(ConnectRefused, match="no-such-host"):
+            await network.connect(Client("c", (), _nothing))
+
+
+async def test_a_wrong_login_does_not_end_by_itself(tmp_path: Path) -> None:
+    """The broker's own words, and not worth trying again."""
+    with Mosquitto(tmp_path, extra="allow_anonymous false") as broker:
+        async with Network(Broker(port=broker.port)) as network:
+            with pytest.raises(ConnectRefused, match="refused 'c': Not authorized") as caught:
+                await network.connect(Client("c", (), _nothing))
+    assert not caught.value.recoverable
+
+
+async def test_something_that_never_answers_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A port that accepts and says nothing is not a broker."""
+    monkeypatch.setattr(module, "CONNECT_TIMEOUT_S", 0.2)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        async with Network(Broker(port=silent.getsockname()[1])) as network:
+            with pytest.raises(ConnectRefused, match="did not answer"):
+                await network.connect(Client("c", (), _nothing))
+
+
+async def test_a_connection_that_breaks_leaves_its_will(mosquitto: Mosquitto) -> None:
+    """And one that is closed in good order does not."""
+    with Recorder(mosquitto.port, "will/+") as recorder:
+        async with Network(Broker(port=mosquitto.port)) as network:
+            for name in ("broken", "closed"):
+                connection = await network.connect(
+                    Client(name, (), _nothing, Note(f"will/{name}", b"gone"))
+                )
+                if name == "broken":
+                    connection.abandon()
+                else:
+                    await connection.close()
+                await asyncio.wait_for(connection.lost.wait(), _PATIENCE_S)
+        await _wait_until(lambda: bool(recorder.messages))
+        recorder.publish("will/last", b"")
+        await _wait_until(lambda: len(recorder.messages) == 2)
+    assert [topic for topic, _, _ in recorder.messages] == ["will/broken", "will/last"]
+
+
+class _Endpoint:
+    """Notes when it is connected."""
+
+    def __init__(self) -> None:
+        self.ups = 0
+        self.downs = 0
+
+    def client(self) -> Client:
+        return Client("kept", (("kept", 1),), _nothing)
+
+    def up(self, connection: Connection) -> None:  # noqa: ARG002
+        self.ups += 1
+
+    def down(self) -> None:
+        self.downs += 1
+
+
+async def test_an_endpoint_is_connected_again_when_the_broker_is_back(tmp_path: Path) -> None:
+    """The broker is killed and started anew."""
+    endpoint = _Endpoint()
+    broker = Mosquitto(tmp_path)
+    with broker:
+        async with Network(Broker(port=broker.port)) as network:
+            keeping = asyncio.create_task(keep_connected(network, endpoint, Random(1))  # noqa: S311)
+            await _wait_until(lambda: endpoint.ups == 1)
+            broker.kill()
+            await _wait_until(lambda: endpoint.downs == 1)
+            broker.start()
+            await _wait_until(lambda: endpoint.ups == 2)
+            keeping.cancel()
+            await asyncio.wait({keeping})
+    assert endpoint.downs == 2
+
+
+@pytest.mark.parametrize(
+    ("url", "host", "port"),
+    [
+        ("mqtt://h", "h", 1883),
+        ("mqtt://h:1884", "h", 1884),
+        ("h:1884", "h", 1884),
+        ("mqtt://[::1]:1884", "::1", 1884),
+    ],
+)
+def test_a_brokers_address_is_read(url: str, host: str, port: int) -> None:
+    """With or without scheme and port."""
+    assert Broker.parse(url) == Broker(host, port)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://h", "mqtts://h", "mqtt://u:p@h", "mqtt://", "mqtt://h:x", "mqtt://h:0", "h/x"]
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    """The message says what to write instead."""
+    with pytest.raises(ValueError, match=r"mqtt://|login|port"):
+        Broker.parse(url)
+
+
+def test_a_password_is_never_shown() -> None:
+    """Neither as text nor in a traceback."""
+    broker = Broker("h", 1, "user", "secret")
+    assert "secret" not in f"{broker} {broker!r}"
