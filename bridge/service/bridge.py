@@ -25,7 +25,8 @@ from bridge.service.clock import now_us
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
-from bridge.service.store_thread import StoreThread
+from bridge.service.store_thread import Result, StoreThread
+from bridge.store.base import Store
 from bridge.store.sqlite import SqliteStore
 
 CLIENT_ID: Final = "client_id"
@@ -107,13 +108,19 @@ class Bridge:
         """
         connected = asyncio.create_task(self._connected.wait())
         failed = asyncio.create_task(self.wait())
-        done, pending = await asyncio.wait(
-            {connected, failed}, return_when=asyncio.FIRST_COMPLETED
-        )
+        done, pending = await asyncio.wait({connected, failed}, return_when=asyncio.FIRST_COMPLETED)
         for task in pending:
             task.cancel()
         if failed in done:
             failed.result()
+
+    async def run_store(self, function: Callable[[Store], Result]) -> Result:
+        """Run a function of the store between the pipeline's batches, in the store's thread.
+
+        Raises:
+            StoreError: What the store raises.
+        """
+        return await self._store.run(function)
 
     async def _start(self) -> None:
         config = self.config

@@ -29,9 +29,7 @@ def stored(twin: Twin) -> StoredTwin:
     """The twin's row."""
     state = orjson.dumps(twin.document()) if twin.exists else b""
     internals = encode_internals(twin)
-    return StoredTwin(
-        twin.key, 1, twin.version, 0, twin.exists, twin.at, state, None, internals
-    )
+    return StoredTwin(twin.key, 1, twin.version, 0, twin.exists, twin.at, state, None, internals)
 
 
 def everything(value: Any) -> Any:
