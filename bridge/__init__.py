@@ -1,3 +1,3 @@
-"""syncbridge: device state, merged, versioned, durable and republished over your own MQTT broker."""
+"""Device state, merged, versioned, durable, and republished on your own MQTT broker."""
 
 __version__ = "0.1.0"

@@ -35,7 +35,7 @@ RETRY_MAX_S: Final = 5.0
 _log = get_logger("bridge.pipeline")
 
 
-class StaleTwins(Exception):  # noqa: N818 # never leaves this module
+class StaleTwins(Exception):
     """Another writer has changed twins of the batch in the store meanwhile."""
 
 

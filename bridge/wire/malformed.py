@@ -5,7 +5,7 @@ from __future__ import annotations
 from bridge.core.refusal import Refusal
 
 
-class Malformed(Exception):  # noqa: N818 # caught within the package, where the name reads well
+class Malformed(Exception):
     """A payload must be refused."""
 
     def __init__(self, code: int, error: str, message: str) -> None:
