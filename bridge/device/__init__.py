@@ -1,5 +1,10 @@
-"""The library for devices written in Python."""
+"""The library for devices written in Python.
 
+`Device` is what most programs need. `DeviceSession` is the same without threads and without a
+client library, for programs that have an event loop of their own.
+"""
+
+from bridge.device.client import Device
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -15,12 +20,15 @@ from bridge.device.events import (
     Twin,
 )
 from bridge.device.payload import Encoding, JsonObject, JsonValue
+from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
 
 __all__ = [
+    "Answer",
     "Answered",
     "DeltaCleared",
     "DeltaReceived",
+    "Device",
     "DeviceSession",
     "Encoding",
     "Event",
@@ -30,6 +38,7 @@ __all__ = [
     "JsonObject",
     "JsonValue",
     "OutgoingMessage",
+    "Report",
     "ReportDeferred",
     "ReportRefused",
     "StateReceived",

@@ -67,8 +67,8 @@ class Journal(Protocol):
     def wants_rewrite(self) -> bool:
         """Tell whether the file has grown so large that `rewrite` is worth its cost."""
 
-    def rewrite(self, kept: Restored) -> None:
-        """Replace everything by what is still waiting."""
+    def rewrite(self, kept: Restored) -> bool:
+        """Replace everything by what is still waiting; False if that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,10 +154,10 @@ class Outbox:
         new = self._new_pending(checked(patch, self._limits), now, full=full)
         joins = self._composable(new)
         self._check_room(new, joins=joins)
+        self._rewrite_if_due()
         if self._journal is not None:
             self._journal.accepted(new.patch, full=full)
         self._append(new, joins=joins)
-        self._rewrite_if_due()
         return new.calls.start
 
     def seal(self, now: float) -> None:
@@ -175,6 +175,7 @@ class Outbox:
             self._size_bytes += len(report.payload) - pending.size_bytes
         if sealed and self._journal is not None:
             self._journal.sealed(sealed)
+            self._rewrite_if_due()
 
     def in_flight(self) -> list[InFlight]:
         """Return the reports of the window, in the order in which they were sealed."""
@@ -309,11 +310,10 @@ class Outbox:
     def _rewrite_if_due(self) -> None:
         if self._journal is None or not self._journal.wants_rewrite():
             return
-        self._journal.rewrite(
-            Restored(
-                [entry.report for entry in self._in_flight.values()],
-                [(pending.patch, pending.full) for pending in self._pending],
-            )
+        kept = Restored(
+            [entry.report for entry in self._in_flight.values()],
+            [(pending.patch, pending.full) for pending in self._pending],
         )
-        for pending in self._pending:
-            pending.accepted = 1
+        if self._journal.rewrite(kept):
+            for pending in self._pending:
+                pending.accepted = 1

@@ -26,7 +26,7 @@ _NOT_FOUND = 404
 
 @dataclass(frozen=True, slots=True)
 class _Request:
-    """One request. `state_topic` is empty where the device's own twin is asked for."""
+    """One request. `state_topic` is empty where only the bridge's answer counts."""
 
     key: TwinKey
     message: OutgoingMessage
@@ -38,9 +38,11 @@ class _Request:
 class TwinRequests:
     """The requests of one device. They are repeated until they are answered or given up."""
 
-    def __init__(self, grammar: TopicGrammar, own: TwinKey, boot: str, encoding: Encoding) -> None:
+    def __init__(
+        self, grammar: TopicGrammar, requester: str, boot: str, encoding: Encoding
+    ) -> None:
         self._grammar = grammar
-        self._own = own
+        self._requester = requester
         self._boot = boot
         self._encoding = encoding
         self._requests: dict[str, _Request] = {}
@@ -59,8 +61,11 @@ class TwinRequests:
             for topic in (request.state_topic, request.reply_topic)
         ]
 
-    def add(self, key: TwinKey, now: float) -> str:
-        """Start a request; returns its id.
+    def add(self, key: TwinKey, now: float, *, with_state: bool) -> str:
+        """Start a request, for the retained state too or for the bridge's answer alone.
+
+        Returns:
+            The request's id.
 
         Raises:
             OutboxFull: `REQUESTS_MAX` are under way.
@@ -73,13 +78,13 @@ class TwinRequests:
             )
         self._made += 1
         request_id = f"{self._boot}.g{self._made}"
-        requester = self._own.device
+        requester = self._requester
         payload = encode({METADATA_KEY: {"id": request_id}}, self._encoding)
         self._requests[request_id] = _Request(
             key=key,
             message=OutgoingMessage(self._grammar.topic(key, "get", requester), payload),
             reply_topic=self._grammar.topic(key, "reply", requester),
-            state_topic=self._grammar.topic(key, "state") if key.device != requester else "",
+            state_topic=self._grammar.topic(key, "state") if with_state else "",
             retry=Retry(now),
         )
         return request_id

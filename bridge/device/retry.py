@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-RETRY_MAX_S = 60.0
-"""Longest time between two attempts: a bridge that is back is noticed within a minute."""
+RETRY_MAX_S = 300.0
+"""Longest time between two attempts. While a bridge is away, what is sent to it waits in the
+broker, each attempt once more; when it is back it answers those, and `hurry` does the rest."""
 
 TRY_LATER_CODES = frozenset({429, 503})
 """Refusals that are not final: too fast, and not ready."""
@@ -33,6 +34,11 @@ class Retry:
     def start_anew(self, now: float) -> None:
         """Make it due: there is a new connection."""
         self.due = now
+        self._attempts = 0
+
+    def hurry(self, now: float, first_s: float) -> None:
+        """Make it due after the first wait, if not before: the bridge is there."""
+        self.due = min(self.due, now + first_s)
         self._attempts = 0
 
     def take(self, now: float, first_s: float) -> bool:

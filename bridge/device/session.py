@@ -97,7 +97,7 @@ class DeviceSession:
             journal=journal,
             restored=restored,
         )
-        self._requests = TwinRequests(self._grammar, self._key, boot, encoding)
+        self._requests = TwinRequests(self._grammar, device_id, boot, encoding)
         self._connected = False
         self._presence_due: float | None = None
         self._hold_until = float("-inf")
@@ -149,7 +149,7 @@ class DeviceSession:
         Raises:
             OutboxFull: `REQUESTS_MAX` requests are under way.
         """
-        return self._requests.add(self._key, now)
+        return self._requests.add(self._key, now, with_state=False)
 
     def request_state(self, device_id: str, now: float, *, name: str = "") -> str:
         """Ask for another device's twin: its retained state, or the bridge's answer.
@@ -165,7 +165,7 @@ class DeviceSession:
             OutboxFull: `REQUESTS_MAX` requests are under way.
         """
         _check_names(device_id, name)
-        return self._requests.add(TwinKey(device_id, name), now)
+        return self._requests.add(TwinKey(device_id, name), now, with_state=True)
 
     def forget(self, request_id: str) -> None:
         """Give up a request, if it is still under way."""
@@ -266,6 +266,8 @@ class DeviceSession:
         self._deferrals = 0
         self._hold_until = float("-inf")
         self._outbox.settle(reply.request_id)
+        for retry in self._outbox.retries():
+            retry.hurry(now, self._retry_after_s)
         if reply.ok:
             return Answered(
                 boot=boot,
@@ -290,12 +292,12 @@ class DeviceSession:
 
     def _hold(self, entry: InFlight, reply: Reply, now: float) -> Event:
         """Send no reports for a while: whatever else is in flight would meet the same answer."""
-        delay_s = backoff_s(self._retry_after_s, self._deferrals)
-        self._deferrals += 1
-        self._hold_until = now + delay_s
+        if now >= self._hold_until:
+            self._hold_until = now + backoff_s(self._retry_after_s, self._deferrals)
+            self._deferrals += 1
         entry.retry.start_anew(self._hold_until)
         boot, seq, _ = entry.report
-        return ReportDeferred(boot, seq, reply.code, reply.message, delay_s)
+        return ReportDeferred(boot, seq, reply.code, reply.message, self._hold_until - now)
 
 
 def _check_arguments(

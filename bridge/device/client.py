@@ -1,0 +1,367 @@
+"""`Device`: a device in a Python program, with threads and paho-mqtt around a `DeviceSession`."""
+
+from __future__ import annotations
+
+import copy
+import logging
+import secrets
+import ssl
+import time
+import weakref
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar, cast
+
+from bridge.core.limits import Limits
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.connection import ConnectionSettings, Protocol
+from bridge.device.dispatcher import Dispatcher
+from bridge.device.events import (
+    Answered,
+    DeltaCleared,
+    DeltaReceived,
+    Event,
+    GetAnswered,
+    GetRefused,
+    ReportDeferred,
+    ReportRefused,
+    StateReceived,
+    Twin,
+)
+from bridge.device.journal import FileJournal
+from bridge.device.outbox import Restored
+from bridge.device.payload import Encoding, JsonObject
+from bridge.device.pump import Pump
+from bridge.device.report import Answer, Report
+from bridge.device.session import DeviceSession
+from bridge.device.waiters import Waiters
+from bridge.errors import NotAnswered, Refused
+
+BOOT_BYTES = 8
+"""Random bytes of a boot: two starts of one device never share it."""
+
+CLOSE_TIMEOUT_S = 5.0
+"""Time that leaving the `with` block waits for the last answers."""
+
+DeltaHandler = TypeVar("DeltaHandler", bound=Callable[[JsonObject], object])
+RefusalHandler = TypeVar("RefusalHandler", bound=Callable[[ReportRefused], object])
+
+_logger = logging.getLogger("syncbridge.device")
+
+
+class Device:
+    """One device: reports its state, and is told what is wanted of it.
+
+    Every report is sent again and again until the bridge has answered it. All methods may be called
+    from any thread, and from handlers.
+
+    ```python
+    with Device("lamp-1", host="127.0.0.1") as lamp:
+        lamp.on_delta(lambda wanted: lamp.report(wanted))
+        lamp.report({"on": False}).wait(timeout_s=5)
+    ```
+
+    Args:
+        device_id: Its id, and its client id at the broker.
+        host: Of the broker.
+        port: Of the broker.
+        username: At the broker.
+        password: At the broker.
+        tls: Where the broker wants TLS: a context, such as `ssl.create_default_context()`.
+        prefix: Of all topics.
+        name: Of the twin, where the device has several.
+        protocol: MQTT's version; brokers that speak only one of them speak 3.1.1.
+        keepalive_s: After about one and a half times this a dead connection is noticed.
+        window: Reports in flight at most.
+        capacity: Reports that wait at most; more raise `OutboxFull`.
+        retry_after_s: Time after which an unanswered report is sent again.
+        encoding: Of what is sent.
+        outbox: A file that keeps unanswered reports over a restart; without one they are kept in
+            memory.
+        limits: The bridge's bounds on a report, where its operator has changed them.
+
+    Raises:
+        ValueError: An argument is out of its range.
+        JournalError: The outbox cannot be used.
+    """
+
+    def __init__(
+        self,
+        device_id: str,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 1883,
+        username: str | None = None,
+        password: str | None = None,
+        tls: ssl.SSLContext | None = None,
+        prefix: str = "sync",
+        name: str = "",
+        protocol: Protocol = "3.1.1",
+        keepalive_s: int = 30,
+        window: int = 8,
+        capacity: int = 1000,
+        retry_after_s: float = 5.0,
+        encoding: Encoding = "json",
+        outbox: Path | str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 (immutable)
+    ) -> None:
+        topic = TopicGrammar(prefix).topic(TwinKey(device_id, name), "report")
+        self._journal = None if outbox is None else FileJournal(Path(outbox), topic)
+        try:
+            self._session = DeviceSession(
+                device_id,
+                boot=secrets.token_hex(BOOT_BYTES),
+                prefix=prefix,
+                name=name,
+                window=window,
+                capacity=capacity,
+                retry_after_s=retry_after_s,
+                encoding=encoding,
+                limits=limits,
+                journal=self._journal,
+                restored=Restored() if self._journal is None else self._journal.restored,
+            )
+            settings = ConnectionSettings(
+                host=host,
+                port=port,
+                client_id=f"{device_id}.{name}" if name else device_id,
+                username=username,
+                password=password,
+                tls=tls,
+                protocol=protocol,
+                keepalive_s=keepalive_s,
+            )
+            self._waiters = Waiters()
+            self._pump = Pump(self._session, settings, self._waiters, self._handle)
+        except BaseException:
+            if self._journal is not None:
+                self._journal.close()
+            raise
+        self._dispatcher = Dispatcher(f"syncbridge-{settings.client_id}-handlers")
+        self._started = False
+        self._reports: weakref.WeakValueDictionary[int, Report] = weakref.WeakValueDictionary()
+        self._results: dict[str, Twin | Refused | None] = {}
+        self._delta: DeltaReceived | None = None
+        self._delta_handlers: list[Callable[[JsonObject], object]] = []
+        self._refusal_handlers: list[Callable[[ReportRefused], object]] = []
+
+    @property
+    def connected(self) -> bool:
+        """True while there is a connection to the broker."""
+        return self._pump.connected
+
+    @property
+    def unanswered(self) -> int:
+        """Reports that wait for their reply, or for being sent."""
+        with self._waiters.changed:
+            return self._session.unanswered
+
+    def start(self) -> None:
+        """Connect, in the background, and keep connected; the `with` block does it too.
+
+        Raises:
+            DeviceError: The device was closed.
+        """
+        with self._waiters.changed:
+            self._waiters.check_open()
+            if self._started:
+                return
+            self._started = True
+        self._dispatcher.start()
+        self._pump.start()
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Wait so long for the last answers, say `offline` and disconnect. Idempotent.
+
+        What is unanswered then is lost, and logged, unless there is an outbox that keeps it.
+        """
+        if self._started and not self._waiters.closed and timeout_s > 0:
+            try:
+                self.flush(timeout_s)
+            except NotAnswered as error:
+                _logger.debug("closing: %s", error)
+        with self._waiters.changed:
+            if self._waiters.closed:
+                return
+            self._waiters.closed = True
+            self._waiters.changed.notify_all()
+        if self._started:
+            self._pump.stop()
+            self._dispatcher.stop()
+        self._log_unanswered()
+        if self._journal is not None:
+            self._journal.close()
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close(CLOSE_TIMEOUT_S if error is None else 0.0)
+
+    def report(self, patch: Mapping[str, object], *, full: bool = False) -> Report:
+        """Report what has changed, as a merge patch (RFC 7396): None removes a field.
+
+        Returns at once. Patches that cannot be sent yet become one, where that does the same.
+
+        Args:
+            patch: What has changed.
+            full: The patch is everything: what it does not name is removed.
+
+        Returns:
+            What the bridge's answer can be waited for with.
+
+        Raises:
+            ValueError: No bridge takes it; the message says why.
+            OutboxFull: Too much waits already.
+            JournalError: The outbox's file cannot be written.
+            DeviceError: The device was closed.
+        """
+        with self._waiters.changed:
+            self._waiters.check_open()
+            call = self._session.report(patch, time.monotonic(), full=full)
+            handle = self._reports[call] = Report(self._waiters)
+            self._pump.wake()
+        return handle
+
+    def flush(self, timeout_s: float | None = None) -> None:
+        """Wait until all reports are answered, refused ones included.
+
+        Raises:
+            NotAnswered: They were not in time, or the device was closed.
+        """
+        with self._waiters.changed:
+            self._waiters.wait_for(
+                lambda: self._session.unanswered == 0, timeout_s, "not all reports were answered"
+            )
+
+    def on_delta(self, handler: DeltaHandler) -> DeltaHandler:
+        """Have a function called with what is wanted and not yet reported; also a decorator.
+
+        It is called with all of it, at every change, and at once if there is something already.
+        Whoever obeys reports what has come of it; then the delta vanishes. An exception is logged.
+        """
+        with self._waiters.changed:
+            self._delta_handlers.append(handler)
+            if self._delta is not None:
+                self._submit_delta(len(self._delta_handlers) - 1, self._delta)
+        return handler
+
+    def on_refused(self, handler: RefusalHandler) -> RefusalHandler:
+        """Have a function called with each report that the bridge refuses; also a decorator."""
+        with self._waiters.changed:
+            self._refusal_handlers.append(handler)
+        return handler
+
+    def get(self, timeout_s: float = 5.0) -> Twin:
+        """Ask the bridge for this device's twin.
+
+        Raises:
+            Refused: The bridge refuses; its code is 404 where there is no twin yet.
+            NotAnswered: There was no answer in time.
+            OutboxFull: Too many requests are under way.
+            DeviceError: The device was closed.
+        """
+        twin = self._request(self._session.get, timeout_s, "the twin did not come")
+        return cast("Twin", twin)
+
+    def state_of(self, device_id: str, timeout_s: float = 5.0, *, name: str = "") -> Twin | None:
+        """Fetch another device's twin: what is retained, or else what the bridge answers.
+
+        Returns:
+            The twin; None where the bridge says that there is none.
+
+        Raises:
+            Refused: The bridge refuses, for another reason.
+            NotAnswered: Neither the broker nor the bridge had it in time.
+            OutboxFull: Too many requests are under way.
+            DeviceError: The device was closed.
+        """
+        ask = partial(self._session.request_state, device_id, name=name)
+        return self._request(ask, timeout_s, f"the state of {device_id} did not come")
+
+    def _request(self, ask: Callable[[float], str], timeout_s: float, what: str) -> Twin | None:
+        with self._waiters.changed:
+            self._waiters.check_open()
+            request_id = ask(time.monotonic())
+            self._pump.wake()
+            try:
+                self._waiters.wait_for(lambda: request_id in self._results, timeout_s, what)
+                result = self._results.pop(request_id)
+            finally:
+                self._session.forget(request_id)
+                self._pump.wake()
+        if isinstance(result, Refused):
+            raise result
+        return result
+
+    def _handle(self, event: Event) -> None:
+        """Follow an event of the session, on the pump's thread, with the lock held."""
+        match event:
+            case DeltaReceived():
+                self._delta = event
+                for number in range(len(self._delta_handlers)):
+                    self._submit_delta(number, event)
+            case DeltaCleared():
+                self._delta = None
+                for number in range(len(self._delta_handlers)):
+                    self._dispatcher.withdraw(("delta", number))
+            case Answered():
+                answer = Answer(event.version, event.changed, event.duplicate, event.superseded)
+                self._settle(event.calls, answer)
+            case ReportRefused():
+                self._note_refused(event)
+            case ReportDeferred():
+                _logger.warning(
+                    "the bridge cannot take reports now (%d %s); trying again in %.0f s",
+                    event.code,
+                    event.message,
+                    event.delay_s,
+                )
+            case GetAnswered(request_id, twin):
+                self._results[request_id] = twin
+            case StateReceived(request_id, _, _, twin_or_none):
+                self._results[request_id] = twin_or_none
+            case GetRefused(request_id, code, error, message):
+                self._results[request_id] = Refused(code, error, message)
+
+    def _submit_delta(self, number: int, delta: DeltaReceived) -> None:
+        handler = self._delta_handlers[number]
+        state = copy.deepcopy(delta.state)
+        self._dispatcher.submit(("delta", number), partial(handler, state))
+
+    def _note_refused(self, event: ReportRefused) -> None:
+        _logger.error(
+            "report %d was refused and is not sent again: %d %s: %s",
+            event.seq,
+            event.code,
+            event.error,
+            event.message,
+        )
+        self._settle(event.calls, event)
+        for number, handler in enumerate(self._refusal_handlers):
+            key = ("refusal", number, event.boot, event.seq)
+            self._dispatcher.submit(key, partial(handler, event))
+
+    def _settle(self, calls: range, outcome: Answer | ReportRefused) -> None:
+        if len(calls) > len(self._reports):
+            waiting = [call for call in list(self._reports) if call in calls]
+        else:
+            waiting = list(calls)
+        for call in waiting:
+            report = self._reports.pop(call, None)
+            if report is not None:
+                report.settle(outcome)
+
+    def _log_unanswered(self) -> None:
+        unanswered = self._session.unanswered
+        if unanswered:
+            kept = "are lost" if self._journal is None else "wait in the outbox for the next start"
+            _logger.warning("closed with %d unanswered report(s), which %s", unanswered, kept)

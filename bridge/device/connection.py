@@ -1,0 +1,272 @@
+"""The connection of one device to its broker: paho-mqtt, kept from the rest of the library.
+
+Everything that paho calls back is turned into a `Signal` and handed on, because paho calls with
+its own locks held. Nothing here decides anything about the protocol.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import socket
+import ssl
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from paho.mqtt import client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersion
+from paho.mqtt.reasoncodes import ReasonCode
+
+from bridge.device.events import OutgoingMessage
+
+Protocol: TypeAlias = Literal["3.1.1", "5"]
+
+PUBLISHES_IN_FLIGHT_MAX = 16
+"""Publishes without PUBACK: room for a window of reports and some requests, and below the 20 that
+brokers allow by default."""
+
+PUBLISHES_WAITING_MAX = 100
+"""Publishes in paho at most. Beyond that they are dropped here, and repeated by the session."""
+
+BACKOFF_MIN_S = 1.0
+"""Wait before the first attempt to connect again, before jitter."""
+
+BACKOFF_MAX_S = 60.0
+"""Wait between attempts at most: a broker that is back is found within a minute."""
+
+STABLE_AFTER_S = 10.0
+"""A connection that stood so long was a good one: the wait starts small again. Two clients that
+share a client id and end each other's connection never get there."""
+
+CONNECT_TIMEOUT_S = 5.0
+"""For TCP and TLS; `stop` may have to wait for it."""
+
+FAREWELL_TIMEOUT_S = 2.0
+"""For the broker's PUBACK of the presence that says goodbye."""
+
+_BACKOFF_DOUBLINGS_MAX = 16
+
+_logger = logging.getLogger("syncbridge.device")
+
+
+@dataclass(frozen=True, slots=True)
+class Connected:
+    """The broker has accepted a connection; nothing is subscribed to yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Disconnected:
+    """There is no connection (any more), and why."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A message has arrived."""
+
+    topic: str
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerRefused:
+    """The broker has refused a subscription or a publish, and keeps the connection."""
+
+    reason: str
+
+
+Signal: TypeAlias = Connected | Disconnected | Received | BrokerRefused
+
+
+@dataclass(frozen=True, slots=True)
+class ConnectionSettings:
+    """How to reach the broker."""
+
+    host: str
+    port: int
+    client_id: str
+    username: str | None
+    password: str | None
+    tls: ssl.SSLContext | None
+    protocol: Protocol
+    keepalive_s: int
+
+    def __str__(self) -> str:
+        return f"broker {self.host}:{self.port}"
+
+
+class Connection:
+    """A connection that keeps itself up, from `start` to `stop`.
+
+    Args:
+        settings: How to reach the broker.
+        will: Published by the broker when the connection breaks.
+        deliver: Called with each signal, on paho's thread; may block while it has no room.
+        offer: As `deliver`, but drops what there is no room for: it must not block.
+    """
+
+    def __init__(
+        self,
+        settings: ConnectionSettings,
+        will: OutgoingMessage,
+        deliver: Callable[[Signal], None],
+        offer: Callable[[Signal], None],
+    ) -> None:
+        self._settings = settings
+        self._deliver = deliver
+        self._offer = offer
+        self._attempts = 0
+        self._connected_at: float | None = None
+        self._subscribed: frozenset[str] = frozenset()
+        self._client = self._new_client(will)
+
+    def start(self) -> None:
+        """Begin to connect, in the background; returns at once."""
+        self._client.connect_async(
+            self._settings.host, self._settings.port, self._settings.keepalive_s
+        )
+        self._client.loop_start()
+
+    def stop(self, farewell: OutgoingMessage) -> None:
+        """Publish a last message, if there is a connection, and disconnect without the will."""
+        if self._client.is_connected():
+            info = self._client.publish(*farewell)
+            if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
+                info.wait_for_publish(FAREWELL_TIMEOUT_S)
+        self._client.disconnect()
+        # Else paho's thread, told to end, first waits for their acknowledgement.
+        self._client.drop_out_messages()
+        self._client.loop_stop()
+
+    def forget_subscriptions(self) -> None:
+        """Note that a new connection has none: its session starts clean."""
+        self._subscribed = frozenset()
+
+    def subscribe_to(self, topics: Iterable[str]) -> None:
+        """Be subscribed to these topics at QoS 1, and to nothing else."""
+        wanted = frozenset(topics)
+        if wanted == self._subscribed:
+            return
+        missing = sorted(wanted - self._subscribed)
+        surplus = sorted(self._subscribed - wanted)
+        if missing:
+            self._client.subscribe([(topic, 1) for topic in missing])
+        if surplus:
+            self._client.unsubscribe(surplus)
+        self._subscribed = wanted
+
+    def publish(self, message: OutgoingMessage) -> None:
+        """Hand a message to the network; it may be lost, and the session repeats it."""
+        self._client.publish(*message)
+
+    def _new_client(self, will: OutgoingMessage) -> paho.Client:
+        settings = self._settings
+        is_5 = settings.protocol == "5"
+        client = paho.Client(
+            CallbackAPIVersion.VERSION2,
+            client_id=settings.client_id,
+            # The bridge's answers are asked for again and the delta is retained: a session that
+            # the broker keeps would only bring what is out of date.
+            clean_session=None if is_5 else True,
+            protocol=MQTTProtocolVersion.MQTTv5 if is_5 else MQTTProtocolVersion.MQTTv311,
+        )
+        client.username_pw_set(settings.username, settings.password)
+        if settings.tls is not None:
+            client.tls_set_context(settings.tls)
+        client.will_set(*will)
+        client.connect_timeout = CONNECT_TIMEOUT_S
+        client.max_inflight_messages_set(PUBLISHES_IN_FLIGHT_MAX)
+        client.max_queued_messages_set(PUBLISHES_WAITING_MAX)
+        client.on_socket_open = _send_without_delay
+        client.on_connect = self._on_connect
+        client.on_connect_fail = self._on_connect_fail
+        client.on_disconnect = self._on_disconnect
+        client.on_message = self._on_message
+        client.on_subscribe = self._on_subscribe
+        client.on_publish = self._on_publish
+        return client
+
+    def _on_connect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.ConnectFlags,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        if reason.is_failure:
+            self._deliver(Disconnected(f"{self._settings} refuses the connection: {reason}"))
+            return
+        # The session publishes everything unanswered again, in order; paho would do so as well.
+        client.drop_out_messages()
+        self._connected_at = time.monotonic()
+        self._deliver(Connected())
+
+    def _on_connect_fail(self, client: paho.Client, _userdata: object) -> None:
+        self._back_off(client)
+        self._deliver(Disconnected(f"{self._settings} cannot be reached"))
+
+    def _on_disconnect(
+        self,
+        client: paho.Client,
+        _userdata: object,
+        _flags: paho.DisconnectFlags,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        stood_from, self._connected_at = self._connected_at, None
+        if stood_from is not None and time.monotonic() - stood_from >= STABLE_AFTER_S:
+            self._attempts = 0
+        self._back_off(client)
+        if stood_from is not None:
+            self._deliver(Disconnected(f"{self._settings} has ended the connection: {reason}"))
+
+    def _on_message(
+        self, _client: paho.Client, _userdata: object, message: paho.MQTTMessage
+    ) -> None:
+        try:
+            topic = message.topic
+        except UnicodeDecodeError:
+            _logger.debug("passed over a message on a topic that is not UTF-8")
+            return
+        self._deliver(Received(topic, bytes(message.payload)))
+
+    def _on_subscribe(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _packet_id: int,
+        reasons: list[ReasonCode],
+        _properties: object,
+    ) -> None:
+        refused = [str(reason) for reason in reasons if reason.is_failure]
+        if refused:
+            self._offer(BrokerRefused(f"a subscription: {refused[0]}"))
+
+    def _on_publish(
+        self,
+        _client: paho.Client,
+        _userdata: object,
+        _packet_id: int,
+        reason: ReasonCode,
+        _properties: object,
+    ) -> None:
+        if reason.is_failure:
+            self._offer(BrokerRefused(f"a publish: {reason}"))
+
+    def _back_off(self, client: paho.Client) -> None:
+        """Choose when paho connects next. Its own delay has no jitter, and a fleet needs one."""
+        doublings = min(self._attempts, _BACKOFF_DOUBLINGS_MAX)
+        self._attempts += 1
+        longest_s = min(BACKOFF_MIN_S * 2**doublings, BACKOFF_MAX_S)
+        delay_s: Any = random.uniform(longest_s / 2, longest_s)  # noqa: S311 (no secret)
+        client.reconnect_delay_set(delay_s, delay_s)
+
+
+def _send_without_delay(_client: paho.Client, _userdata: object, opened: object) -> None:
+    """Set TCP_NODELAY: a report is small, and its acknowledgement is waited for."""
+    if isinstance(opened, socket.socket):
+        opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
