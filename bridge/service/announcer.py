@@ -83,12 +83,24 @@ class Announcer:
             self._found = (message.generation, message.payload)
             self._found_something.set()
 
-    async def announce(self, session: Session) -> None:
-        """Say that the bridge is online, and publish again what the broker has forgotten.
+    def greet(self) -> asyncio.Future[None]:
+        """Write the new status, before anything else takes the window of the new connection.
+
+        Raises:
+            LinkError: There is no connection any more.
+        """
+        return self._link.publish(self._status.publication(self._topic))
+
+    async def announce(self, session: Session, greeting: asyncio.Future[None]) -> None:
+        """Publish again what the broker has forgotten, and keep the status up to date.
 
         Runs for as long as the connection stands; cancelled when it ends.
+
+        Args:
+            session: The connection.
+            greeting: What `greet` returned for it.
         """
-        through = await self._find_out(session.generation)
+        through = await self._find_out(session.generation, greeting)
         # From here on the next connection compares with this one.
         self._last_since = self._status.since
         since = str(self._status.since)
@@ -98,21 +110,21 @@ class Announcer:
             await self._rebuild(through)
         await self._heartbeat()
 
-    async def _find_out(self, generation: int) -> int | None:
-        """Write the new status, and tell what the broker remembers by what stood there before."""
-        own = self._status.publication(self._topic)
+    async def _find_out(self, generation: int, greeting: asyncio.Future[None]) -> int | None:
+        """Tell what the broker remembers, by what stood on the status topic before."""
+        own = self._status.encode()
         found: Status | None = None
         try:
-            await self._link.publish(own)
+            await greeting
             async with asyncio.timeout(READ_BACK_TIMEOUT_S):
                 payload = await self._first_status(generation)
-            found = None if payload == own.payload else decode_status(payload)
+            found = None if payload == own else decode_status(payload)
         except (LinkError, TimeoutError) as error:
             _log.warning(
                 "the status topic could not be written or read back; taking it that the broker "
                 "has forgotten all retained messages",
                 topic=self._topic,
-                reason=str(error),
+                reason=str(error) or f"it did not come back in {READ_BACK_TIMEOUT_S:g} s",
                 hint="allow the bridge's user to write and to read this topic",
             )
         return remembered_through(found, self._instance, self._last_since, self._clock())

@@ -12,10 +12,11 @@ from types import TracebackType
 from typing import Final, Self
 
 from bridge import __version__, metrics
+from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config, StoreConfig
 from bridge.core.topics import TopicGrammar
-from bridge.errors import LinkError, StoreError, SyncbridgeError
+from bridge.errors import AdminError, LinkError, StoreError, SyncbridgeError
 from bridge.link.base import Link, LinkSettings, Session, Subscription
 from bridge.link.paho_link import PahoLink
 from bridge.logs import RateLimited, get_logger
@@ -150,6 +151,7 @@ class Bridge:
             config.publish.rebuild_per_s,
         )
         self._pipeline = self._make_pipeline()
+        await self._serve_administration()
         await self._begin()
         _log.info(
             "started",
@@ -220,6 +222,14 @@ class Bridge:
         self.host, self.port = embedded.host, embedded.port
         return embedded.username
 
+    async def _serve_administration(self) -> None:
+        try:
+            serving = serve_administration(self, self.config.store.path)
+            await self._stack.enter_async_context(serving)
+        except AdminError as error:
+            # What the bridge is for does not depend on it.
+            _log.error("no administration while this bridge runs", reason=str(error))
+
     async def _begin(self) -> None:
         """Connect, and start the tasks."""
         await self._link.start(self)
@@ -267,7 +277,8 @@ class Bridge:
                 hint="allow the bridge's user to read it",
             )
         self._end_announcing()
-        self._announcing = asyncio.create_task(self._announcer.announce(session), name="announcer")
+        announcing = self._announcer.announce(session, self._announcer.greet())
+        self._announcing = asyncio.create_task(announcing, name="announcer")
         self._announcing.add_done_callback(_log_failure)
         self._publisher.pump()
         self._connected.set()
