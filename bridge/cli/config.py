@@ -56,7 +56,8 @@ def _document(loaded: LoadedConfig) -> JsonObject:
     return {
         "file": None if loaded.file is None else str(loaded.file),
         "settings": {
-            name: {"value": loaded.value(name), "origin": loaded.origins[name]} for name in SETTINGS
+            name: {"value": _value(loaded.config, name), "origin": loaded.origins[name]}
+            for name in SETTINGS
         },
     }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable, Sequence
 
 import click
 
@@ -34,3 +35,40 @@ def print_error(message: str, hint: str = "") -> None:
     click.echo(f"syncbridge: {message}", err=True)
     if hint:
         click.echo(f"  hint: {hint}", err=True)
+
+
+def print_note(line: str) -> None:
+    """Print what a person may want to know, and a program need not, to the standard error."""
+    click.echo(line, err=True)
+
+
+def terminal_printer(separator: str = " ") -> Callable[[Sequence[tuple[str, str]]], None]:
+    """Return a function that prints (text, style) pieces as one line of the terminal."""
+    from rich.console import Console
+    from rich.text import Text
+
+    # Nothing is highlighted or read as markup: what devices send is in the line.
+    console = Console(highlight=False)
+
+    def print_line(spans: Sequence[tuple[str, str]]) -> None:
+        line = Text(separator).join(Text(text, style) for text, style in spans)
+        console.print(line, soft_wrap=True)
+
+    return print_line
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> None:
+    """Print rows of (text, style) cells in columns, coloured on a terminal only."""
+    lines = [[(title, "bold") for title in header], *rows]
+    widths = [max(len(line[column][0]) for line in lines) for column in range(len(header))]
+    padded = [
+        [(f"{text:<{width}}", style) for (text, style), width in zip(line, widths, strict=True)]
+        for line in lines
+    ]
+    if is_terminal():
+        print_spans = terminal_printer(separator="  ")
+        for line in padded:
+            print_spans(line)
+    else:
+        for line in padded:
+            click.echo("  ".join(text for text, _ in line).rstrip())

@@ -1,0 +1,109 @@
+"""`syncbridge watch`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+
+import click
+
+from bridge.cli.invocation import Invocation, pass_invocation
+from bridge.cli.mqtt import BrokerClient, Received
+from bridge.cli.names import check_name, twin_key
+from bridge.cli.observed import Change, RetainedTopics, Watcher
+from bridge.cli.options import command, json_option, name_option
+from bridge.cli.terminal import is_terminal, print_error, print_note, terminal_printer
+from bridge.cli.text import DURATION, compact_json, printable
+from bridge.cli.watch_format import change_object, change_spans
+from bridge.device.payload import UnreadableError
+
+
+@command("watch")
+@click.argument("devices", metavar="[DEVICE]...", nargs=-1)
+@click.option("--changes-only", is_flag=True, help="Do not show what is there at the start.")
+@click.option("--for", "duration_s", type=DURATION, metavar="DURATION", help="End after that time.")
+@click.option("--count", type=click.IntRange(min=1), metavar="N", help="End after that many lines.")
+@name_option
+@json_option
+@pass_invocation
+def watch(
+    invocation: Invocation,
+    devices: tuple[str, ...],
+    changes_only: bool,
+    duration_s: float | None,
+    count: int | None,
+    name: str,
+    as_json: bool,
+) -> None:
+    """Show the twins as they are, and then every change as it happens.
+
+    One line for each change of a state or of a delta, with what is different from the state shown
+    before. Without a DEVICE all are shown. Lines go out at once, also into a pipe, and with --json
+    each is one JSON object.
+
+    \b
+    Examples:
+      syncbridge watch
+      syncbridge watch lamp-1 lamp-2 --for 10m
+      syncbridge watch --changes-only --json | jq -c 'select(.event == "delta")'
+      syncbridge watch lamp-1 --changes-only --count 1
+
+    Ctrl-C ends it, with status 0. When the broker goes away, it waits until it is back.
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
+    for device in devices:
+        twin_key(device, "")
+    if name:
+        check_name(name, "--name")
+    config = invocation.load().config
+    topics = RetainedTopics(config.prefix)
+    show = _printer(as_json=as_json)
+    shown = 0
+    try:
+        with BrokerClient.from_config(config, stay=True, notice=print_note) as client:
+            # QoS 0, because brokers cut a long retained replay short at QoS 1.
+            client.subscribe(topics.filters(devices, name), qos=0)
+            for change in _changes(client, topics, duration_s, changes_only=changes_only):
+                show(change)
+                shown += 1
+                if shown == count:
+                    return
+    except KeyboardInterrupt:
+        # The ordinary way to end it, so no failure.
+        return
+
+
+def _changes(
+    client: BrokerClient, topics: RetainedTopics, duration_s: float | None, *, changes_only: bool
+) -> Iterator[Change]:
+    """Yield what changes until the time is over."""
+    watcher = Watcher()
+    deadline = None if duration_s is None else time.monotonic() + duration_s
+    while True:
+        left_s = None if deadline is None else max(0.0, deadline - time.monotonic())
+        message = client.receive(left_s)
+        if message is None:
+            return
+        change = _read(message, topics, watcher)
+        if change is None or (changes_only and change.is_first and message.retain):
+            continue
+        yield change
+
+
+def _read(message: Received, topics: RetainedTopics, watcher: Watcher) -> Change | None:
+    try:
+        observed = topics.read(message.topic, message.payload)
+    except UnreadableError as error:
+        print_error(f"{printable(message.topic)} was not written by a bridge: {error}")
+        return None
+    return None if observed is None else watcher.take(observed)
+
+
+def _printer(*, as_json: bool) -> Callable[[Change], None]:
+    if as_json:
+        return lambda change: click.echo(compact_json(change_object(change)))
+    if is_terminal():
+        print_spans = terminal_printer()
+        return lambda change: print_spans(change_spans(change, for_terminal=True))
+    return lambda change: click.echo(
+        " ".join(span.text for span in change_spans(change, for_terminal=False))
+    )
