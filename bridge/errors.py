@@ -19,6 +19,8 @@ SyncbridgeError
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 └── AdminError             the administration socket
+    ├── AdminUnreachable   no bridge answers on it
+    └── AdminRefused       the bridge answered that it cannot do it
 
 What a device sends wrongly is not an exception: it is a `bridge.core.refusal.Refusal`, a value.
 """
@@ -162,3 +164,21 @@ class JournalError(DeviceError):
 
 class AdminError(SyncbridgeError):
     """The administration socket of a running bridge could not be used."""
+
+
+class AdminUnreachable(AdminError):
+    """No bridge answers on the administration socket."""
+
+    recoverable = True
+
+
+class AdminRefused(AdminError):
+    """The bridge answered an administrative request with a problem.
+
+    Attributes:
+        status: HTTP's status code.
+    """
+
+    def __init__(self, status: int, message: str, *, hint: str = "") -> None:
+        super().__init__(message, hint=hint, recoverable=status == 503)
+        self.status = status

@@ -75,7 +75,7 @@ def check(invocation: Invocation, store_path: str | None, as_json: bool) -> Exit
 def backup(
     invocation: Invocation, store_path: str | None, target: Path, as_json: bool
 ) -> ExitStatus:
-    """Write a copy of the store to the new file TARGET, on the machine of the bridge.
+    """Copy the store to the new file TARGET.
 
     The copy is one file, complete and on the disk when the command ends.
     """
@@ -98,7 +98,7 @@ def backup(
 def restore(
     invocation: Invocation, store_path: str | None, source: Path, as_json: bool
 ) -> ExitStatus:
-    """Put the backup SOURCE in the place of the store.
+    """Replace the store by the backup SOURCE.
 
     All versions are raised above those that were ever published, and the bridge publishes every
     twin again when it starts. The store that was there is kept beside it under another name.
@@ -127,9 +127,9 @@ def restore(
 @store_option
 @pass_invocation
 def export(invocation: Invocation, store_path: str | None, file: str) -> ExitStatus:
-    """Write the store as JSON lines to the new FILE, or to the standard output.
+    """Write the store as JSON lines.
 
-    Lines are objects with a `kind`: header, twin, history, end.
+    They go to the new FILE, or to the standard output. Lines are objects with a `kind`: header, twin, history, end.
     """
     with _access(_settings(invocation, store_path)) as access, _output(file) as output:
         for line in access.export():
@@ -143,9 +143,10 @@ def export(invocation: Invocation, store_path: str | None, file: str) -> ExitSta
 @json_option
 @pass_invocation
 def import_(invocation: Invocation, store_path: str | None, file: str, as_json: bool) -> ExitStatus:
-    """Make a store from FILE, which `store export` wrote; - is the standard input.
+    """Make a new store from an export.
 
-    The store must be new or empty. All of the file is imported, or nothing.
+    FILE is what `store export` wrote; - is the standard input. The store must be new or empty. All
+    of the file is imported, or nothing.
     """
     from bridge.store.importing import import_lines
 

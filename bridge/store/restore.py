@@ -13,9 +13,11 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeAlias
 
 import orjson
 
+from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.store.backup import copy_database
 from bridge.store.check import find_problems
@@ -44,7 +46,10 @@ RESTORED_AT = "restored_at"
 """Fact: when the last restore was, in µs since the epoch."""
 
 RaiseInternals = Callable[[bytes, int], bytes]
-"""(internals, the twin's raised version) -> internals whose horizon is that version."""
+"""(internals, the twin's raised version) -> internals whose horizon is that version.
+
+Raises ValueError where it cannot read them.
+"""
 
 _TWINS_PER_PAGE = 1000
 _PROBLEMS_SHOWN = 3
@@ -156,34 +161,43 @@ def _raise_versions(
 ) -> int:
     twins = 0
     for page in _pages(connection):
-        rows = []
-        for row_id, version, state, delta, internals in page:
-            raised = version + by
-            rows.append(
-                (
-                    raised,
-                    _raise_document(state, by),
-                    None if delta is None else _raise_document(delta, by),
-                    raise_internals(internals, raised),
-                    row_id,
-                )
-            )
         connection.executemany(
             "UPDATE twin SET revision = revision + 1, version = ?, state = ?, delta = ?, "
             "internals = ? WHERE id = ?",
-            rows,
+            [_raised(row, by, raise_internals) for row in page],
         )
-        twins += len(rows)
+        twins += len(page)
     return twins
 
 
-_Row = tuple[int, int, bytes, bytes | None, bytes]
+def _raised(
+    row: _Row, by: int, raise_internals: RaiseInternals
+) -> tuple[int, bytes, bytes | None, bytes, int]:
+    row_id, device, name, version, state, delta, internals = row
+    raised = version + by
+    try:
+        return (
+            raised,
+            _raise_document(state, by),
+            None if delta is None else _raise_document(delta, by),
+            raise_internals(internals, raised),
+            row_id,
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise StoreCorrupt(
+            f"twin {TwinKey(device, name)} of the backup cannot be read: {error!r}",
+            hint="restore an older backup",
+        ) from error
+
+
+_Row: TypeAlias = tuple[int, str, str, int, bytes, bytes | None, bytes]
 
 
 def _pages(connection: sqlite3.Connection) -> Iterator[list[_Row]]:
     last = 0
     while page := connection.execute(
-        "SELECT id, version, state, delta, internals FROM twin WHERE id > ? ORDER BY id LIMIT ?",
+        "SELECT id, device, name, version, state, delta, internals FROM twin "
+        "WHERE id > ? ORDER BY id LIMIT ?",
         (last, _TWINS_PER_PAGE),
     ).fetchall():
         yield page

@@ -1,0 +1,30 @@
+"""What administration needs of a running bridge."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol, TypeVar
+
+from bridge.store.base import Store
+
+Result = TypeVar("Result")
+
+
+class Administration(Protocol):
+    """The holder of a store, such as `bridge.service.Bridge`."""
+
+    async def run_store(self, function: Callable[[Store], Result]) -> Result:
+        """Run a function of the store in the store's thread and return its result.
+
+        Commits wait for it, so that it has to be short.
+        """
+
+
+async def run_beside(administration: Administration, function: Callable[[Store], Result]) -> Result:
+    """Run `check`, `backup` or `export`, which take long, while the pipeline goes on.
+
+    The store allows these in any thread; see `bridge.store.base.Store`.
+    """
+    store = await administration.run_store(lambda held: held)
+    return await asyncio.to_thread(function, store)

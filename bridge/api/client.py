@@ -1,0 +1,159 @@
+"""A client of a running bridge's administration."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import httpx
+import orjson
+
+from bridge.api.socket_file import probe, socket_path
+from bridge.core.topics import TwinKey
+from bridge.errors import AdminError, AdminRefused
+
+ANSWER_TIMEOUT_S = 60.0
+"""Longest wait for an ordinary answer, or for the next piece of a long one."""
+
+PROBLEM_BYTES_MAX = 64 * 1024
+"""Most that is read of an answer that says what went wrong."""
+
+
+class AdminClient:
+    """Asks the bridge that holds a store; a context manager.
+
+    Every method raises `AdminRefused` where the bridge answers with a problem, and another
+    `AdminError` where it does not answer.
+
+    Args:
+        store_path: The store.
+
+    Raises:
+        AdminUnreachable: No bridge answers.
+        AdminError: The socket's path is too long.
+    """
+
+    def __init__(self, store_path: Path) -> None:
+        self._path = socket_path(store_path)
+        probe(self._path)
+        self._client = httpx.Client(
+            transport=httpx.HTTPTransport(uds=str(self._path)),
+            base_url="http://syncbridge",
+            timeout=ANSWER_TIMEOUT_S,
+            trust_env=False,  # no proxy leads to a socket
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the connection. Idempotent."""
+        self._client.close()
+
+    def store(self) -> Mapping[str, object]:
+        """Return path, version, twins and metadata."""
+        return self._ask("GET", "/v1/store")
+
+    def check(self) -> list[str]:
+        """Verify the store; returns what is wrong, one line each, or nothing."""
+        problems = self._ask("POST", "/v1/store/check", timeout_s=None)["problems"]
+        return [str(line) for line in problems] if isinstance(problems, list) else []
+
+    def backup(self, target: Path) -> int:
+        """Make the bridge write a backup to a new file; returns its size in bytes."""
+        body = {"path": str(target.absolute())}
+        answer = self._ask("POST", "/v1/store/backup", body, timeout_s=None)
+        size_bytes = answer["size_bytes"]
+        return size_bytes if isinstance(size_bytes, int) else 0
+
+    def export(self) -> Iterator[bytes]:
+        """Yield the store as JSON lines; see `Store.export`."""
+        with (
+            self._translated(),
+            self._client.stream("GET", "/v1/store/export") as response,
+        ):
+            if response.is_error:
+                raise _refusal(response, _read_start(response))
+            rest = b""
+            for piece in response.iter_bytes():
+                *lines, rest = (rest + piece).split(b"\n")
+                for line in lines:
+                    yield line + b"\n"
+
+    def history(
+        self, key: TwinKey, *, below_version: int | None = None, limit: int | None = None
+    ) -> Mapping[str, object]:
+        """Return a page of the changes of a twin, the newest first."""
+        path = f"/v1/twins/{'/'.join(filter(None, key))}/history"
+        return self._ask("GET", path, query={"below_version": below_version, "limit": limit})
+
+    def quarantine(self, *, limit: int | None = None) -> Mapping[str, object]:
+        """Return quarantined messages, the newest first."""
+        return self._ask("GET", "/v1/quarantine", query={"limit": limit})
+
+    def _ask(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, object] | None = None,
+        *,
+        query: Mapping[str, int | None] | None = None,
+        timeout_s: float | None = ANSWER_TIMEOUT_S,
+    ) -> Mapping[str, object]:
+        given = {name: value for name, value in (query or {}).items() if value is not None}
+        with self._translated():
+            response = self._client.request(
+                method,
+                path,
+                params=given,
+                content=None if body is None else orjson.dumps(body),
+                timeout=timeout_s,
+            )
+        if response.is_error:
+            raise _refusal(response, response.content)
+        return _object(response.content)
+
+    @contextlib.contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except httpx.HTTPError as error:
+            raise AdminError(
+                f"the bridge on {self._path} did not answer to the end: {error}",
+                hint="see the bridge's log",
+            ) from error
+
+
+def _read_start(response: httpx.Response) -> bytes:
+    body = b""
+    for piece in response.iter_bytes():
+        body += piece
+        if len(body) >= PROBLEM_BYTES_MAX:
+            break
+    return body
+
+
+def _refusal(response: httpx.Response, body: bytes) -> AdminRefused:
+    problem = _object(body)
+    detail = str(problem.get("detail") or response.reason_phrase)
+    return AdminRefused(response.status_code, detail, hint=str(problem.get("hint", "")))
+
+
+def _object(body: bytes) -> Mapping[str, object]:
+    """Return a JSON object; empty where it is none, as in an answer of another server."""
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,83 @@
+"""Errors as problem details (RFC 9457)."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+import orjson
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import Response
+
+from bridge.errors import (
+    StoreCorrupt,
+    StoreError,
+    StoreUnavailable,
+    SyncbridgeError,
+)
+from bridge.logs import get_logger
+
+MEDIA_TYPE = "application/problem+json"
+
+# The first that fits counts, so the more special classes stand above.
+_STATUS: tuple[tuple[type[SyncbridgeError], HTTPStatus], ...] = (
+    (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
+    (StoreCorrupt, HTTPStatus.INTERNAL_SERVER_ERROR),
+    (StoreError, HTTPStatus.CONFLICT),
+    (SyncbridgeError, HTTPStatus.INTERNAL_SERVER_ERROR),
+)
+
+_log = get_logger("bridge.api")
+
+
+class RequestProblem(Exception):
+    """A request that cannot be carried out.
+
+    Attributes:
+        status: HTTP's status code.
+        detail: What is wrong with it, for people.
+    """
+
+    def __init__(self, status: HTTPStatus, detail: str) -> None:
+        super().__init__(detail)
+        self.status = status
+        self.detail = detail
+
+
+def problem(status: HTTPStatus, detail: str, hint: str = "") -> Response:
+    """Return a response that describes a problem.
+
+    The `type` is about:blank, so that `title` is HTTP's own phrase; `hint` says what to do.
+    """
+    body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
+    if hint:
+        body["hint"] = hint
+    return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE)
+
+
+async def on_request_problem(_request: Request, error: Exception) -> Response:
+    """Answer a `RequestProblem`."""
+    assert isinstance(error, RequestProblem)  # noqa: S101 - Starlette passes what is registered
+    return problem(error.status, error.detail)
+
+
+async def on_syncbridge_error(_request: Request, error: Exception) -> Response:
+    """Answer an error of the project."""
+    assert isinstance(error, SyncbridgeError)  # noqa: S101
+    status = next(status for kind, status in _STATUS if isinstance(error, kind))
+    return problem(status, error.message, error.hint)
+
+
+async def on_http_exception(request: Request, error: Exception) -> Response:
+    """Answer an unknown path or method."""
+    assert isinstance(error, HTTPException)  # noqa: S101
+    status = HTTPStatus(error.status_code)
+    response = problem(status, f"{request.method} {request.url.path}: {status.phrase}")
+    response.headers.update(error.headers or {})
+    return response
+
+
+async def on_error(request: Request, error: Exception) -> Response:
+    """Answer an error in the program; the bridge itself goes on."""
+    _log.error("an administrative request failed", path=request.url.path, exc_info=error)
+    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error in the program; see the log")

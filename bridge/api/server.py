@@ -1,0 +1,82 @@
+"""Runs administration inside the bridge's event loop, with uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from bridge.api.admin import create_app
+from bridge.api.administration import Administration
+from bridge.api.socket_file import listen, socket_path
+
+REQUESTS_MAX = 32
+"""Requests at the same time: an operator and some scripts."""
+
+GRACE_S = 3
+"""How long the end waits for answers that are under way."""
+
+
+class _Server(uvicorn.Server):
+    """A server that leaves signals to the bridge."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Take over no signal."""
+        yield
+
+
+@contextlib.asynccontextmanager
+async def serve_administration(
+    administration: Administration, store_path: Path
+) -> AsyncIterator[Path]:
+    """Answer administrative requests until the end of the block.
+
+    The block has to end before the store is closed.
+
+    Args:
+        administration: The holder of the store.
+        store_path: The store; the socket lies beside it.
+
+    Yields:
+        The socket's path.
+
+    Raises:
+        AdminError: The socket cannot be made, or somebody else answers on it.
+    """
+    path = socket_path(store_path)
+    listener = listen(path)
+    inode = path.stat().st_ino
+    server = _make_server(administration, store_path)
+    serving = asyncio.create_task(server.serve(sockets=[listener]), name="administration")
+    try:
+        yield path
+    finally:
+        server.should_exit = True
+        await serving
+        listener.close()
+        # Another bridge may have taken its place after the store was moved away.
+        with contextlib.suppress(FileNotFoundError):
+            if path.stat().st_ino == inode:
+                path.unlink()
+
+
+def _make_server(administration: Administration, store_path: Path) -> _Server:
+    return _Server(
+        uvicorn.Config(
+            create_app(administration, store_path.resolve()),
+            http="h11",
+            ws="none",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            limit_concurrency=REQUESTS_MAX,
+            timeout_graceful_shutdown=GRACE_S,
+        )
+    )
