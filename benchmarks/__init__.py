@@ -1,0 +1,1 @@
+"""What the README's numbers come from, and what kills the bridge to see what it loses."""
