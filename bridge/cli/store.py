@@ -21,7 +21,7 @@ from bridge.errors import AdminUnreachable, StoreError, StoreLocked
 
 if TYPE_CHECKING:
     from bridge.api import AdminClient
-    from bridge.config_models import StoreConfig
+    from bridge.config import StoreConfig
     from bridge.store.sqlite import SqliteStore
 
 STANDARD_STREAM = "-"
@@ -129,7 +129,8 @@ def restore(
 def export(invocation: Invocation, store_path: str | None, file: str) -> ExitStatus:
     """Write the store as JSON lines.
 
-    They go to the new FILE, or to the standard output. Lines are objects with a `kind`: header, twin, history, end.
+    They go to the new FILE, or to the standard output. Lines are objects with a `kind`: header,
+    twin, history, end.
     """
     with _access(_settings(invocation, store_path)) as access, _output(file) as output:
         for line in access.export():

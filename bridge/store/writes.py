@@ -60,8 +60,8 @@ _MARK_PART = """
 _ID = "SELECT id FROM twin WHERE device = ? AND name = ?"
 
 
-class StaleTwins(Exception):  # noqa: N818 - a way out of the transaction, not an error
-    """Some twins did not have the expected revision."""
+class StaleTwins(Exception):
+    """Some twins did not have the expected revision: the way out of the transaction."""
 
 
 def write_twins(connection: sqlite3.Connection, twins: Sequence[StoredTwin]) -> None:
