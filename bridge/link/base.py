@@ -199,6 +199,12 @@ class Link(Protocol):
             LinkError: The link was stopped, or gave up (`recoverable` is False).
         """
 
+    def drop(self, reason: str) -> None:
+        """End the present connection, if there is one, and connect again.
+
+        What was delivered and not acknowledged comes again. `reason` goes to the log.
+        """
+
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Send PUBACK for these messages, in this order, if their connection still stands.
 

@@ -144,6 +144,10 @@ class PahoConnection:
             if self._stream.is_connected:
                 await self._stream.closed
 
+    def drop(self, reason: str) -> None:
+        """End the connection, because the owner wants a new one."""
+        self._end(LinkLost(f"the connection to {self._address} was given up: {reason}"))
+
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Send PUBACK for those of the messages that this connection delivered."""
         if self._ended.done() or not self._accepted.done():

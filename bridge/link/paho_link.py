@@ -75,6 +75,11 @@ class PahoLink:
             self._log_drops()
         return await self._inbox.take(max_messages, max_bytes)
 
+    def drop(self, reason: str) -> None:
+        """End the present connection and connect again; see `bridge.link.base.Link`."""
+        if self._connection is not None:
+            self._connection.drop(reason)
+
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Send PUBACK; see `bridge.link.base.Link`."""
         if self._connection is not None:

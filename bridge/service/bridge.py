@@ -115,6 +115,11 @@ class Bridge:
         if failed in done:
             failed.result()
 
+    @property
+    def session(self) -> Session | None:
+        """The present connection to the broker, or None."""
+        return self._link.session
+
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches, in the store's thread.
 

@@ -39,6 +39,10 @@ class StaleTwins(Exception):
     """Another writer has changed twins of the batch in the store meanwhile."""
 
 
+class BatchGivenUp(Exception):
+    """The store could not be written for too long; nothing of the batch took effect."""
+
+
 class Pipeline:
     """Carries messages from the link through the core into the store, and back to the link."""
 
@@ -56,6 +60,7 @@ class Pipeline:
         on_status: Callable[[Message], None],
     ) -> None:
         self._limits = config.limits
+        self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
         self._store = store
         self._cache = cache
@@ -84,10 +89,15 @@ class Pipeline:
         """Process one batch, whatever it takes, and acknowledge it.
 
         A batch that cannot be processed for another reason than the store's being away is halved
-        until the culprit stands alone; that one goes to the quarantine.
+        until the culprit stands alone; that one goes to the quarantine. If the store stays away,
+        the connection is dropped, and the broker delivers the batch again.
         """
         self._counters.add(metrics.MESSAGES, count=len(messages))
-        await self._process_or_halve(self._without_status(messages))
+        try:
+            await self._process_or_halve(self._without_status(messages))
+        except BatchGivenUp as error:
+            self._link.drop(str(error))
+            return
         self._publisher.pump()
         self._link.acknowledge(messages)
         self._cache.shrink()
@@ -105,6 +115,8 @@ class Pipeline:
     async def _process_or_halve(self, messages: Sequence[Message]) -> None:
         try:
             await self._retry_while_unavailable(messages)
+        except BatchGivenUp:
+            raise
         except Exception as error:  # noqa: BLE001 # whatever it is, the others must go on
             _log.exception("a batch could not be processed", messages=len(messages))
             if len(messages) == 1:
@@ -117,6 +129,8 @@ class Pipeline:
     async def _retry_while_unavailable(self, messages: Sequence[Message]) -> None:
         """Process; while the store cannot be written, nothing is acknowledged and it is retried."""
         wait_s = RETRY_MIN_S
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + self._retry_timeout_s
         while True:
             try:
                 await self._process_once(messages)
@@ -124,6 +138,8 @@ class Pipeline:
                 continue
             except StoreUnavailable as error:
                 self._counters.add(metrics.COMMIT_FAILURES)
+                if clock() >= give_up_at:
+                    raise BatchGivenUp(error.message) from error
                 _log.error(
                     "the store cannot be written; nothing is acknowledged until it can",
                     reason=error.message,

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge import metrics
+from bridge.config import StoreConfig
 from bridge.service import Bridge, reconciler
 from bridge.store.base import CommitBatch, Store, StoredTwin
 from bridge.store.sqlite import SqliteStore
@@ -59,6 +60,29 @@ async def test_nothing_is_acknowledged_while_the_store_is_full_and_nothing_is_lo
         stored = await bridge.run_store(lambda store: store.load([("lamp-1", "")]))  # type: ignore[list-item]
         state = (await retained(mosquitto, "sync/+/state"))["sync/lamp-1/state"]
         assert [twin.state for twin in stored.values()] == [state]
+
+
+async def test_a_store_that_stays_away_makes_the_broker_keep_the_messages(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The connection is dropped, the session resumed, and everything delivered again."""
+    store = StoreConfig(path=tmp_path / "store.db", retry_timeout_s=1)
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path, store=store)) as bridge,
+        connected_client(mosquitto, "sync/lamp-1/reply/+") as client,
+    ):
+        first = bridge.session
+        await set_page_limit(bridge, 1)
+        for number in range(3):
+            await report(client, **{f"f{number}": "x" * 20_000})
+        async with asyncio.timeout(20):
+            while bridge.session in (first, None):
+                await asyncio.sleep(0.01)
+        assert bridge.session is not None
+        assert bridge.session.session_present
+        await set_page_limit(bridge, 1_000_000)
+        for _ in range(3):
+            assert (await client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"]
 
 
 async def test_a_message_that_can_never_be_processed_is_put_away_alone(
