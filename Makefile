@@ -57,8 +57,8 @@ $(TEST_VENV)/installed: $(TEST_VENV)/python-$(VERSION) pyproject.toml bridge/__i
 
 # Named after the version, so that another PYTHON makes a new environment.
 %/python-$(VERSION):
-	@test -n "$(VERSION)" || { \
-	echo 'No Python 3.11 or newer was found; name one: make PYTHON=/path/to/python' >&2; exit 1; }
+	@test -n "$(VERSION)" || { echo 'No Python 3.11 or newer$(if $(PYTHON), that runs as $(PYTHON),)' \
+	'was found; name one: make PYTHON=/path/to/python' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 	echo '$(PYTHON) is Python $(VERSION); 3.11 or newer is needed' >&2; exit 1; }
 	@"$(PYTHON)" -c 'import ensurepip, venv' 2>/dev/null || { \
