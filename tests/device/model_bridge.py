@@ -18,6 +18,11 @@ class ModelBridge:
     def __init__(self) -> None:
         self.reports: dict[str, dict[int, bytes]] = {}
 
+    @property
+    def version(self) -> int:
+        """Grows with every report."""
+        return sum(len(reports) for reports in self.reports.values())
+
     def answer(self, payload: bytes) -> bytes:
         """Take a report, durably, and return the reply."""
         metadata = self.metadata(payload)
@@ -28,12 +33,13 @@ class ModelBridge:
         duplicate = seq in known
         assert known.setdefault(seq, payload) == payload, "a repeat has other bytes"
         assert self._open_gaps(known) <= GAPS_REMEMBERED
-        version = sum(len(reports) for reports in self.reports.values())
-        return self._reply(metadata, ok=True, version=version, duplicate=duplicate)
+        return self._reply(
+            metadata, ok=True, version=self.version, changed=not duplicate, duplicate=duplicate
+        )
 
-    def put_off(self, payload: bytes) -> bytes:
+    def refuse(self, payload: bytes, **members: JsonValue) -> bytes:
         """Take nothing, and say so."""
-        return self._reply(self.metadata(payload), ok=False, code=503, error="not_ready")
+        return self._reply(self.metadata(payload), ok=False, **members)
 
     def reported(self) -> JsonValue:
         """Return what all reports together come to, in the order that boots and seqs give."""

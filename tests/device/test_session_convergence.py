@@ -129,7 +129,7 @@ class DeviceOnABadNetwork(RuleBasedStateMachine):
         if self.bridge_is_up:
             self.to_device.append(self.bridge.answer(payload))
         else:
-            self.to_device.append(self.bridge.put_off(payload))
+            self.to_device.append(self.bridge.refuse(payload, code=503, error="not_ready"))
 
     def carry_to_device(self, index: int, *, again: bool) -> None:
         reply = self.to_device[index] if again else self.to_device.pop(index)
