@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from device_sim.fleet import Fleet
+from device_sim.fleet import Fleet, Phase
 
 _BAR_INTERVAL_S = 0.2
 _LINE_INTERVAL_S = 5.0
@@ -51,11 +51,18 @@ async def _bar(fleet: Fleet, console: Console) -> None:
 
 
 async def _lines(fleet: Fleet, console: Console) -> None:
+    """Print a line when the traffic begins, when it ends, and now and then."""
+    shown_phase, shown_at_s = fleet.phase, 0.0
+    loop = asyncio.get_running_loop()
+    began_s = loop.time()
     while True:
-        await asyncio.sleep(_LINE_INTERVAL_S)
-        console.print(
-            f"{fleet.progress().elapsed_s:.0f} s: {_text(fleet)}", soft_wrap=True, highlight=False
-        )
+        await asyncio.sleep(_BAR_INTERVAL_S)
+        passed_s = loop.time() - began_s
+        is_new = fleet.phase is not shown_phase and fleet.phase is not Phase.FINDING
+        if is_new or passed_s - shown_at_s >= _LINE_INTERVAL_S:
+            shown_phase, shown_at_s = fleet.phase, passed_s
+            elapsed_s = fleet.progress().elapsed_s
+            console.print(f"{elapsed_s:.0f} s: {_text(fleet)}", soft_wrap=True, highlight=False)
 
 
 def _text(fleet: Fleet) -> str:

@@ -37,11 +37,15 @@ class Responder:
         port: Of the broker on 127.0.0.1.
         tamper: Changes what is published.
         deaf_to: Devices whose reports are passed over.
+
+    Attributes:
+        publish_deltas: Whether devices are told what is desired.
     """
 
     def __init__(
         self, port: int, *, tamper: Tamper | None = None, deaf_to: frozenset[str] = frozenset()
     ) -> None:
+        self.publish_deltas = True
         self.twins: dict[str, _Twin] = {}
         self._port = port
         self._tamper = tamper
@@ -50,11 +54,11 @@ class Responder:
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
         self._client.on_message = self._received
         self._subscribed = False
+        self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
 
     def __enter__(self) -> Responder:
         self._client.connect("127.0.0.1", self._port)
-        self._client.subscribe([("sync/+/report", 1), ("sync/+/desire/+", 1), ("sync/+/get/+", 1)])
         self._client.loop_start()
         deadline = time.monotonic() + 10
         while not self._subscribed and time.monotonic() < deadline:
@@ -69,6 +73,9 @@ class Responder:
     ) -> None:
         self._client.disconnect()
         self._client.loop_stop()
+
+    def _on_connect(self, client: paho.Client, *_: object) -> None:
+        client.subscribe([("sync/+/report", 1), ("sync/+/desire/+", 1), ("sync/+/get/+", 1)])
 
     def _on_subscribe(self, *_: object) -> None:
         self._subscribed = True
@@ -105,6 +112,10 @@ class Responder:
             patch = visible(patch)
         apply_patch(section, patch)
         twin.version += 1
+        self._publish_state(device, twin)
+        self._publish_delta(device, twin)
+
+    def _publish_state(self, device: str, twin: _Twin) -> None:
         state: JsonObject = {
             "version": twin.version,
             "at": time.time_ns() // 1000,
@@ -112,14 +123,13 @@ class Responder:
             "desired": twin.desired,
         }
         self._client.publish(f"sync/{device}/state", encode(state, "json"), 1, retain=True)
-        self._publish_delta(device, twin)
 
     def _publish_delta(self, device: str, twin: _Twin) -> None:
         delta: JsonObject = {}
         for path, value in leaves(twin.desired):
             if not equal_by_value(value, at_path(twin.reported, path)):
                 apply_patch(delta, nested(path, value))
-        if delta == twin.delta:
+        if delta == twin.delta or not self.publish_deltas:
             return
         twin.delta = delta
         document: JsonObject = {"version": twin.version, "at": 0, "state": delta}

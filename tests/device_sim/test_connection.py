@@ -27,7 +27,7 @@ def _nothing(topic: str, payload: bytes) -> None:
 
 async def _wait_until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(_PATIENCE_S):
-        while not condition():  # noqa: ASYNC110 - some conditions become true on other threads
+        while not condition():
             await asyncio.sleep(0.01)
 
 
@@ -147,7 +147,8 @@ async def test_an_endpoint_is_connected_again_when_the_broker_is_back(tmp_path: 
     broker = Mosquitto(tmp_path)
     with broker:
         async with Network(Broker(port=broker.port)) as network:
-            keeping = asyncio.create_task(keep_connected(network, endpoint, Random(1))  # noqa: S311)
+            task = keep_connected(network, endpoint, Random(1))
+            keeping = asyncio.create_task(task)
             await _wait_until(lambda: endpoint.ups == 1)
             broker.kill()
             await _wait_until(lambda: endpoint.downs == 1)

@@ -1,7 +1,5 @@
 """The kinds of device: what they report, how that drifts, what they obey."""
 
-# ruff: noqa: S311 - seeded randomness is the point
-
 from __future__ import annotations
 
 import itertools

@@ -1,0 +1,271 @@
+"""The command line, as people and scripts use it."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from device_sim.cli import ExitStatus, main
+from device_sim.kinds import KINDS
+from tests.device_sim.responder import Responder
+from tests.support.mosquitto import Mosquitto, free_port
+from tests.support.services import require_program
+
+_ROOT = Path(__file__).parents[2]
+_PATIENCE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def plain_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is set on the machine does not enter."""
+    for name in list(os.environ):
+        if name.startswith("SYNCBRIDGE_"):
+            monkeypatch.delenv(name)
+
+
+def _url(broker: Mosquitto) -> str:
+    return f"mqtt://127.0.0.1:{broker.port}"
+
+
+def test_a_dry_run_prints_the_same_for_the_same_seed(capsys: pytest.CaptureFixture[str]) -> None:
+    """JSON lines in the order of time, the same twice, and others for another seed."""
+    arguments = ["run", "--devices", "7", "--rate", "3", "--desired-rate", "2", "--for", "10s"]
+    printed = []
+    for seed in ("7", "7", "8"):
+        assert main([*arguments, "--seed", seed, "--dry-run"]) == ExitStatus.OK
+        printed.append(capsys.readouterr().out)
+    assert printed[0] == printed[1] != printed[2]
+    lines = [json.loads(line) for line in printed[0].splitlines()]
+    assert len(lines) > 150
+    assert [line["at_s"] for line in lines] == sorted(line["at_s"] for line in lines)
+    assert lines[0]["topic"] == "sync/thermostat-0001/report"
+    assert lines[0]["full"] is True
+    assert {line["verb"] for line in lines} == {"report", "desire"}
+
+
+def test_a_dry_run_is_the_same_in_another_process() -> None:
+    """Nothing of the process enters, such as the order of its hashes."""
+    outputs = {
+        subprocess.run(
+            [sys.executable, "-m", "device_sim", "run", "--for", "5s", "--dry-run"],
+            env=os.environ | {"PYTHONHASHSEED": hash_seed},
+            cwd=_ROOT,
+            capture_output=True,
+            check=True,
+        ).stdout
+        for hash_seed in ("1", "2")
+    }
+    assert len(outputs) == 1
+
+
+def test_a_run_ends_with_a_summary(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything that was asked for, in plain lines."""
+    with Responder(mosquitto.port):
+        status = main(
+            f"run --devices 5 --rate 9 --for 1s --desired-rate 9 --seed 7 --kinds lamp,door-lock "
+            f"--broker {_url(mosquitto)}".split()
+        )
+    assert status == ExitStatus.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert re.match(r"devices          5 for 1\.\d s, seed 7$", lines[0])
+    assert re.match(r"reports          (\d+) sent, \1 acknowledged$", lines[1])
+    assert re.match(r"publish to state p50 [\d.]+ ms, p99 [\d.]+ ms, longest", lines[2])
+    assert re.match(r"versions         \d+$", lines[3])
+    assert re.match(r"desired          (\d+) changes, \1 converged$", lines[4])
+    assert lines[5:] == ["twins            5 of 5 are what their devices believe"]
+
+
+def test_a_summary_for_programs_has_stable_keys(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are documented; a script may rely on them."""
+    with Responder(mosquitto.port):
+        assert main(["run", "--for", "200ms", "--json", "--broker", _url(mosquitto)]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert {key: sorted(value) for key, value in document.items() if isinstance(value, dict)} == {
+        "reports": [
+            "acknowledged",
+            "dropped",
+            "duplicates",
+            "refused",
+            "repeated",
+            "sent",
+            "unanswered",
+        ],
+        "latency_ms": ["count", "max", "p50", "p99"],
+        "desired": ["acknowledged", "converged", "refused", "sent", "unanswered"],
+        "twins": ["compared", "differing", "equal"],
+    }
+    assert {key for key, value in document.items() if not isinstance(value, dict)} == {
+        "ok",
+        "seed",
+        "devices",
+        "elapsed_s",
+        "interrupted",
+        "versions",
+        "went_back",
+        "differences",
+        "differences_total",
+        "refusals",
+    }
+
+
+def test_a_twin_that_differs_ends_with_status_1_and_is_named(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Device, path and both values, for people and for programs."""
+    arguments = (
+        f"run --devices 2 --rate 0 --for 100ms --converge 300ms --kinds door-lock "
+        f"--desired-rate 0 --broker {_url(mosquitto)}".split()
+    )
+    with Responder(mosquitto.port, tamper=lambda _, reported: reported | {"auto_lock": {}}):
+        assert main(arguments) == ExitStatus.DIFFERENT
+        text = capsys.readouterr().out
+        assert main([*arguments, "--json"]) == ExitStatus.DIFFERENT
+        document = json.loads(capsys.readouterr().out)
+    assert "0 of 2 are what their devices believe" in text
+    line = "different        door-lock-0002 reported.auto_lock.after_s: expected 120, "
+    assert line + "the twin has nothing" in text
+    assert document["differences"][1] == {
+        "device": "door-lock-0002",
+        "section": "reported",
+        "path": "auto_lock.after_s",
+        "expected": 120,
+    }
+
+
+def test_what_comes_over_the_network_does_not_move_the_cursor(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Control characters in values are escaped, and markup is text."""
+    with Responder(mosquitto.port, tamper=lambda _, __: {"on": "\x1b[2J\x9b[bold]"}):
+        main(
+            f"run --devices 1 --rate 0 --for 100ms --converge 300ms --kinds lamp "
+            f"--desired-rate 0 --broker {_url(mosquitto)}".split()
+        )
+    text = capsys.readouterr().out
+    assert r"the twin has " + r'"\u001b[2J\u009b[bold]"' in text
+    assert "\x1b" not in text
+
+
+def test_without_a_broker_there_is_one_line_and_a_hint(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Status 3, and nothing on the standard output."""
+    port = free_port()
+    assert main(["run", "--broker", f"127.0.0.1:{port}"]) == ExitStatus.UNAVAILABLE
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.splitlines() == [
+        f"device-sim: no broker at mqtt://127.0.0.1:{port}: Connection refused",
+        "  hint: start one, or name another with --broker mqtt://host:port",
+    ]
+
+
+def test_without_a_bridge_there_is_one_line_and_a_hint(
+    mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 3: a broker alone is not enough."""
+    assert main(["run", "--wait", "200ms", "--broker", _url(mosquitto)]) == ExitStatus.UNAVAILABLE
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0] == f"device-sim: no bridge answers at {_url(mosquitto)} below sync/"
+    assert "syncbridge run" in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["run", "--devices", "0"], "devices: 0"),
+        (["run", "--kinds", "lamp,lam"], "'lam' is not one of thermostat, lamp"),
+        (["run", "--for", "soon"], "'soon' is not a duration"),
+        (["run", "--broker", "mqtts://h"], "mqtts:// is not supported"),
+        (["run", "--rate", "-1"], "rate_hz"),
+        (["run", "--dry-run"], "give --for"),
+        (["run", "--password-file", __file__], "needs --username"),
+        (["replay"], "FILE"),
+        (["replay", __file__], "--as"),
+        (["replay", __file__, "--as", "plug-7"], "is not JSON"),
+        (["nonsense"], "nonsense"),
+    ],
+)
+def test_wrong_usage_is_explained(
+    arguments: list[str], says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Status 2, before anything is tried."""
+    assert main(arguments) == ExitStatus.USAGE
+    assert says in capsys.readouterr().err
+
+
+def test_the_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """With their fields, for people and for programs."""
+    assert main(["kinds"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert all(f"{name} " in text for name in KINDS)
+    assert "obeys: on, brightness_pct" in text
+    assert main(["kinds", "--json"]) == ExitStatus.OK
+    documents = json.loads(capsys.readouterr().out)
+    assert [document["kind"] for document in documents] == list(KINDS)
+    assert {"path", "obeys", "example"} == set(documents[0]["fields"][0])
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"]])
+def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """Each begins with the program's name, so that it can be copied."""
+    assert main([*command, "--help"]) == ExitStatus.OK
+    assert "\n    device-sim " in capsys.readouterr().out
+
+
+def test_ctrl_c_ends_with_the_summary_of_what_was(mosquitto: Mosquitto) -> None:
+    """In a pipe the progress is plain lines on the standard error."""
+    with Responder(mosquitto.port):
+        process = subprocess.Popen(
+            f"{sys.executable} -m device_sim run --devices 5 --rate 5 --json "
+            f"--broker {_url(mosquitto)}".split(),
+            cwd=_ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        first_line = process.stderr.readline()
+        second_line = process.stderr.readline()
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate(timeout=_PATIENCE_S)
+    assert process.returncode == ExitStatus.OK
+    assert re.match(r"0 s: running: \d of 5 online, \d+ sent, \d+ acknowledged$", first_line)
+    assert re.match(r"\d s: running: 5 of 5 online, \d+ sent, \d+ acknowledged$", second_line)
+    assert "Traceback" not in err
+    document = json.loads(out)
+    assert document["interrupted"] is True
+    assert document["twins"]["equal"] == document["devices"] == 5
+
+
+def test_a_password_comes_from_a_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Never from the command line; a wrong one is the broker's refusal."""
+    passwords = tmp_path / "passwords"
+    program = require_program("mosquitto_passwd")
+    subprocess.run([program, "-b", "-c", str(passwords), "fleet", "right"], check=True)
+    password_file = tmp_path / "password"
+    password_file.write_text("right\n")
+    extra = f"password_file {passwords}"
+    arguments = ["run", "--username", "fleet", "--wait", "100ms", "--broker"]
+    with Mosquitto(tmp_path / "m", extra=extra) as broker:
+        main([*arguments, _url(broker), "--password-file", str(password_file)])
+        assert "no bridge answers" in capsys.readouterr().err
+        monkeypatch.setenv("SYNCBRIDGE_BROKER_PASSWORD", "right")
+        main([*arguments, _url(broker)])
+        assert "no bridge answers" in capsys.readouterr().err
+        monkeypatch.setenv("SYNCBRIDGE_BROKER_PASSWORD", "wrong")
+        assert main([*arguments, _url(broker)]) == ExitStatus.UNAVAILABLE
+        assert "Not authorized" in capsys.readouterr().err
