@@ -324,6 +324,7 @@ class Bridge:
         self._end_announcing()
         try:
             async with asyncio.timeout(GOODBYE_S):
+                await self._pipeline.finish()
                 if self._link.session is not None:
                     await self._publisher.wait_until_idle()
                     await self._announcer.take_leave()

@@ -72,9 +72,10 @@ class Pipeline:
         self._on_status = on_status
         self._status_topic = TopicGrammar(config.prefix).status
         self._newcomers = Newcomers(config.limits)
+        self._batch: asyncio.Task[None] | None = None
 
     async def run(self) -> None:
-        """Process batches until cancelled.
+        """Process batches until cancelled; the batch at work then goes on, see `finish`.
 
         Raises:
             LinkError: The link gave up.
@@ -82,8 +83,17 @@ class Pipeline:
         limits = self._limits
         while True:
             messages = await self._link.receive(limits.batch_messages, limits.batch_bytes)
-            await self.process(messages)
+            self._batch = asyncio.create_task(self.process(messages), name="batch")
+            await asyncio.shield(self._batch)
             await self._publisher.wait_for_room()
+
+    async def finish(self) -> None:
+        """Wait for the batch at work, after `run` was cancelled; cancelled, it stops the batch."""
+        if self._batch is not None:
+            try:
+                await asyncio.wait({self._batch})
+            finally:
+                self._batch.cancel()
 
     async def process(self, messages: Sequence[Message]) -> None:
         """Process one batch, whatever it takes, and acknowledge it.

@@ -159,6 +159,27 @@ async def test_what_was_committed_and_not_published_is_published_at_the_next_sta
         assert await retained(mosquitto, "sync/lamp-1/#", "sync/lamp-2/#") == before
 
 
+async def test_a_clean_stop_leaves_nothing_committed_and_unpublished(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Even when it comes in the middle of a batch."""
+    config = make_config(mosquitto, tmp_path)
+    async with connected_client(mosquitto, "sync/+/reply/+") as client:
+        async with running_bridge(config):
+            for number in range(300):
+                topic = f"sync/lamp-{number % 60}/report"
+                await client.publish(topic, {"n": number, "$": {"id": str(number)}})
+            await client.next_message()
+        store = SqliteStore.open(config.store.path, limits=config.store.to_limits())
+        try:
+            assert store.unpublished(None, 10) == []
+            rows = store.changed_since(0, None, 1000)
+        finally:
+            store.close()
+    states = await retained(mosquitto, "sync/+/state")
+    assert states == {f"sync/{row.key}/state": row.state for row in rows}
+
+
 def unpublish(path: Path) -> None:
     """Set the store back to the moment between commit and publish."""
     with sqlite3.connect(path) as connection:
