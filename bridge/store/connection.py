@@ -63,11 +63,10 @@ def open_owner(path: Path) -> sqlite3.Connection:
             f"the SQLite library is version {sqlite3.sqlite_version}, too old for the store",
             hint=f"it must be {'.'.join(map(str, SQLITE_MIN))} or newer",
         )
-    connection = sqlite3.connect(
+    # No statement here: the first one reads the file, which may be anything.
+    return sqlite3.connect(
         path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
     )
-    connection.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")
-    return connection
 
 
 def make_durable(connection: sqlite3.Connection) -> None:
@@ -87,6 +86,24 @@ def make_durable(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA synchronous = FULL")
     connection.execute(f"PRAGMA wal_autocheckpoint = {CHECKPOINT_PAGES}")
     connection.execute(f"PRAGMA journal_size_limit = {WAL_BYTES}")
+    _set_cache(connection)
+
+
+def make_fast(connection: sqlite3.Connection) -> None:
+    """Set the owner up for a file that is thrown away whole if anything fails.
+
+    Who wants to keep it has to put it on the disk: see `bridge.store.files.sync_file`.
+
+    Raises:
+        sqlite3.Error: It cannot be set up.
+    """
+    connection.execute("PRAGMA journal_mode = OFF")
+    connection.execute("PRAGMA synchronous = OFF")
+    _set_cache(connection)
+
+
+def _set_cache(connection: sqlite3.Connection) -> None:
+    connection.execute(f"PRAGMA cache_size = {-CACHE_BYTES // 1024}")
 
 
 def open_reader(path: Path) -> sqlite3.Connection:

@@ -17,7 +17,7 @@ from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.errors import StoreError
 from bridge.store.base import HistoryRow, StoredTwin, StoreLimits
 from bridge.store.check import find_problems
-from bridge.store.connection import open_owner, transaction, translated
+from bridge.store.connection import make_fast, open_owner, transaction, translated
 from bridge.store.export import FORMAT, FORMAT_VERSION
 from bridge.store.files import make_private, remove_database, sidecar
 from bridge.store.install import put_in_place, settle
@@ -115,9 +115,7 @@ def _refuse_used(path: Path) -> None:
 
 
 def _fill(connection: sqlite3.Connection, lines: Iterable[bytes]) -> ImportReport:
-    # What is made here is thrown away whole if anything fails, and put on the disk at the end.
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
+    make_fast(connection)
     migrate(connection)
     importer = _Importer(connection)
     with transaction(connection):

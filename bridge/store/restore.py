@@ -21,7 +21,13 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.store.backup import copy_database
 from bridge.store.check import find_problems
-from bridge.store.connection import open_owner, open_reader, transaction, translated
+from bridge.store.connection import (
+    make_fast,
+    open_owner,
+    open_reader,
+    transaction,
+    translated,
+)
 from bridge.store.files import remove_database, sidecar
 from bridge.store.install import keep_beside, put_in_place, settle
 from bridge.store.lock import StoreLock
@@ -125,9 +131,7 @@ def _copy(source: Path, prepared: Path) -> None:
 
 
 def _verify(connection: sqlite3.Connection, source: Path) -> None:
-    # What is made here is thrown away whole if anything fails, and put on the disk at the end.
-    connection.execute("PRAGMA journal_mode = OFF")
-    connection.execute("PRAGMA synchronous = OFF")
+    make_fast(connection)
     if identify(connection, source) is Content.OLDER:
         migrate(connection)
     problems = find_problems(connection)

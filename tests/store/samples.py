@@ -1,0 +1,78 @@
+"""Twins, changes and refused messages for the tests of stores."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import orjson
+
+from bridge.core.topics import TwinKey
+from bridge.store.base import CommitBatch, HistoryRow, QuarantinedMessage, Store, StoredTwin
+
+NOON = 1_795_000_000_000_000
+"""A time, in µs."""
+
+
+def twin(
+    device: str = "lamp-1",
+    *,
+    name: str = "",
+    revision: int = 1,
+    version: int | None = None,
+    published: int = 0,
+    exists: bool = True,
+    at: int = NOON,
+    wanted: bool = False,
+) -> StoredTwin:
+    """Return a twin as the service would write it; its version is its revision by default."""
+    version = revision if version is None else version
+    state = {"version": version, "at": at, "reported": {"level": 0.0}, "desired": {}}
+    delta = {"version": version, "at": at, "state": {"on": True}}
+    return StoredTwin(
+        TwinKey(device, name),
+        revision,
+        version,
+        published,
+        exists,
+        at,
+        orjson.dumps(state) if exists else b"",
+        orjson.dumps(delta) if wanted and exists else None,
+        f"internals of {device}/{name} {revision}\0".encode(),
+    )
+
+
+def change(version: int, device: str = "lamp-1", *, name: str = "", at: int = NOON) -> HistoryRow:
+    """Return one change of a twin."""
+    patch = orjson.dumps({"level": version})
+    previous = orjson.dumps({"level": None})
+    return HistoryRow(
+        TwinKey(device, name), version, at, at - 1, "app-1", "desired", patch, previous
+    )
+
+
+def refused(number: int, payload: bytes = b"[1]") -> QuarantinedMessage:
+    """Return a refused message."""
+    return QuarantinedMessage(
+        NOON + number, f"sync/d{number}/report", payload, 400, "not_an_object", "an array"
+    )
+
+
+def commit(
+    store: Store, twins: Iterable[StoredTwin] = (), history: Sequence[HistoryRow] = ()
+) -> None:
+    """Commit, where nothing may be stale."""
+    assert store.commit(CommitBatch(twins=[*twins], history=history)) == frozenset()
+
+
+def load_one(store: Store, device: str = "lamp-1", name: str = "") -> StoredTwin:
+    """Load one twin that is there."""
+    key = TwinKey(device, name)
+    return store.load([key])[key]
+
+
+def all_pages(store: Store, limit: int = 2) -> list[StoredTwin]:
+    """Return all unpublished twins, page by page."""
+    found: list[StoredTwin] = []
+    while page := store.unpublished(found[-1].key if found else None, limit):
+        found += page
+    return found
