@@ -53,5 +53,5 @@ def delete(
             return ExitStatus.FAILURE
     with connect(invocation, as_name, timeout_s) as requester:
         answer = requester.ask(key, "delete", {}, {})
-    print_result(key, answer.reply, as_json=as_json)
+    print_result(key, answer.reply, as_json=as_json, what="deleted at version")
     return ExitStatus.OK

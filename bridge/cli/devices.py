@@ -10,14 +10,14 @@ import click
 
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.mqtt import BrokerClient, Received
-from bridge.cli.observed import Observed, RetainedTopics
+from bridge.cli.observed import RetainedTopics
 from bridge.cli.options import command, json_option
-from bridge.cli.terminal import print_error, print_note, print_table
-from bridge.cli.text import age_text, compact_json, printable
+from bridge.cli.published import read_published
+from bridge.cli.terminal import print_note, print_table
+from bridge.cli.text import age_text, compact_json
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.device.events import Twin
-from bridge.device.payload import UnreadableError
 
 _MICROSECONDS_PER_SECOND = 1_000_000
 _HEADER = ("DEVICE", "ONLINE", "VERSION", "CHANGED", "DELTA")
@@ -74,7 +74,7 @@ def collect(messages: Iterable[Received], topics: RetainedTopics) -> list[Row]:
     states: dict[TwinKey, Twin] = {}
     with_delta: set[TwinKey] = set()
     for message in messages:
-        observed = _read(message, topics)
+        observed = read_published(topics, message)
         if observed is None:
             continue
         if observed.delta is not None:
@@ -84,14 +84,6 @@ def collect(messages: Iterable[Received], topics: RetainedTopics) -> list[Row]:
         else:
             states.pop(observed.key, None)
     return [Row(key, states[key], key in with_delta) for key in sorted(states)]
-
-
-def _read(message: Received, topics: RetainedTopics) -> Observed | None:
-    try:
-        return topics.read(message.topic, message.payload)
-    except UnreadableError as error:
-        print_error(f"{printable(message.topic)} was not written by a bridge: {error}")
-        return None
 
 
 def _object(row: Row) -> JsonObject:

@@ -10,7 +10,7 @@ from bridge.cli.options import as_option, command, json_option, name_option, tim
 from bridge.cli.paths import PathError, parse_path, value_at
 from bridge.cli.request import connect
 from bridge.cli.status import ExitStatus
-from bridge.cli.terminal import print_error, print_json
+from bridge.cli.terminal import is_terminal, print_error, print_json
 from bridge.cli.text import printable
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
@@ -65,7 +65,7 @@ def get(
         print_error(f"{key} has nothing at {missing.args[0]}", f"syncbridge get {device} shows all")
         return ExitStatus.NOT_FOUND
     if isinstance(value, str) and not as_json:
-        click.echo(printable(value))
+        click.echo(printable(value) if is_terminal() else value)
     else:
         print_json(value, compact=as_json)
     return ExitStatus.OK

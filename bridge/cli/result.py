@@ -9,7 +9,7 @@ from bridge.core.topics import TwinKey
 from bridge.device.replies import Reply
 
 
-def print_result(key: TwinKey, reply: Reply, *, as_json: bool) -> None:
+def print_result(key: TwinKey, reply: Reply, *, as_json: bool, what: str = "version") -> None:
     """Print the version that a change has led to, and whether it changed anything."""
     if as_json:
         click.echo(
@@ -24,7 +24,7 @@ def print_result(key: TwinKey, reply: Reply, *, as_json: bool) -> None:
             )
         )
     else:
-        click.echo(f"{key} version {reply.version}{_remark(reply)}")
+        click.echo(f"{key} {what} {reply.version}{_remark(reply)}")
 
 
 def _remark(reply: Reply) -> str:

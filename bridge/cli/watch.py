@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 import click
 
 from bridge.cli.invocation import Invocation, pass_invocation
-from bridge.cli.mqtt import BrokerClient, Received
+from bridge.cli.mqtt import BrokerClient
 from bridge.cli.names import check_name, twin_key
 from bridge.cli.observed import Change, RetainedTopics, Watcher
 from bridge.cli.options import command, json_option, name_option
-from bridge.cli.terminal import is_terminal, print_error, print_note, terminal_printer
-from bridge.cli.text import DURATION, compact_json, printable
+from bridge.cli.published import read_published
+from bridge.cli.terminal import is_terminal, print_note, terminal_printer
+from bridge.cli.text import DURATION, compact_json
 from bridge.cli.watch_format import change_object, change_spans
-from bridge.device.payload import UnreadableError
 
 
 @command("watch")
@@ -83,19 +83,11 @@ def _changes(
         message = client.receive(left_s)
         if message is None:
             return
-        change = _read(message, topics, watcher)
+        observed = read_published(topics, message)
+        change = None if observed is None else watcher.take(observed)
         if change is None or (changes_only and change.is_first and message.retain):
             continue
         yield change
-
-
-def _read(message: Received, topics: RetainedTopics, watcher: Watcher) -> Change | None:
-    try:
-        observed = topics.read(message.topic, message.payload)
-    except UnreadableError as error:
-        print_error(f"{printable(message.topic)} was not written by a bridge: {error}")
-        return None
-    return None if observed is None else watcher.take(observed)
 
 
 def _printer(*, as_json: bool) -> Callable[[Change], None]:

@@ -90,6 +90,11 @@ def _state_spans(before: Twin | None, after: Twin, *, for_terminal: bool) -> Ite
                 yield Span(f"(was {compact_json(former[path])})", "dim")
 
 
+def assignments(document: JsonObject) -> str:
+    """Return all values of a document in one line, as `color.r=255 on=true`."""
+    return " ".join(_assignment(path, value) for path, value in _leaves(document))
+
+
 def _assignment(path: Path, value: JsonValue) -> str:
     """Return what `syncbridge set` would be told, all in one word where the values allow it."""
     return f"{printable(path_text(path))}={compact_json(value)}"
