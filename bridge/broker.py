@@ -107,7 +107,7 @@ class EmbeddedBroker:
         except OSError as error:
             raise BrokerError(
                 f"the directory {self._directory} cannot be made: {error.strerror}",
-                hint="choose another place with --store-path",
+                hint="choose another place with the setting store.path",
             ) from error
         await self._launch()
         self._supervisor = asyncio.create_task(self._keep_running(), name="embedded-broker")
@@ -183,7 +183,7 @@ class EmbeddedBroker:
         """Find out before starting whether the port can be had, for a clear message."""
         hint = (
             f"choose another port with --embedded-port (embedded.port), or use the broker that is "
-            f"there with --broker-url mqtt://{self.host}:{self.port}"
+            f"there with --broker mqtt://{self.host}:{self.port}"
         )
         if await _is_answered(self.host, self.port):
             raise BrokerError(f"port {self.port} of {self.host} is in use", hint=hint)
@@ -298,7 +298,7 @@ def _bind_host(file: Path) -> str:
     except OSError as error:
         raise BrokerError(
             f"the embedded broker's configuration {file} cannot be read: {error.strerror}",
-            hint="see --embedded-configuration",
+            hint="see the setting embedded.configuration",
         ) from error
     except (ValueError, yaml.YAMLError, KeyError, TypeError, AttributeError) as error:
         raise BrokerError(

@@ -33,10 +33,10 @@ MAY_IMPORT = {
     "bridge.store": frozenset(
         {"bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.store.*"}
     ),
-    # Joins them, and alone knows them all.
+    # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
-            "bridge", "bridge.broker", "bridge.config", "bridge.core.*", "bridge.errors",
+            "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*", "bridge.errors",
             "bridge.link.*", "bridge.logs", "bridge.metrics", "bridge.service.*",
             "bridge.store.*", "bridge.wire.*",
         }
