@@ -63,7 +63,7 @@ class Finder:
             for device in asked:
                 self._ask(connection, device)
             try:
-                async with asyncio.timeout(ASK_AGAIN_S):
+                async with asyncio.timeout(min(ASK_AGAIN_S, self._patience_s)):
                     while not asked <= self._versions.keys():
                         await self._answer.wait()
                         self._answer.clear()
