@@ -36,9 +36,9 @@ MAY_IMPORT = {
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
-            "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*", "bridge.errors",
-            "bridge.link.*", "bridge.logs", "bridge.metrics", "bridge.service.*",
-            "bridge.store.*", "bridge.wire.*",
+            "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
+            "bridge.errors", "bridge.link.*", "bridge.logs", "bridge.metrics",
+            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # Administration: of a store, by whoever holds it.
