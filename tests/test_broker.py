@@ -99,7 +99,7 @@ async def _script(
 
 async def _until(condition: Callable[[], bool]) -> None:
     async with asyncio.timeout(_TIMEOUT_S):
-        while not condition():  # noqa: ASYNC110  the broker tells nobody when it restarts
+        while not condition():  # the broker tells nobody when it restarts
             await asyncio.sleep(0.02)
 
 
