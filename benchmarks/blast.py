@@ -1,0 +1,150 @@
+"""The load of the throughput benchmark: packets encoded beforehand, sent as fast as may be.
+
+All PUBLISH packets have one size, so that any run of them is a slice of one buffer, and PUBACKs are
+counted by their bytes: the load takes next to no CPU time from what is measured.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import socket
+from collections.abc import Sequence
+from functools import partial
+from typing import Final, cast
+
+from benchmarks import packets
+
+PAYLOAD_BYTES: Final = 150
+FIRST_NUMBER: Final = 100_000
+"""Numbers begin here, so that all have as many digits."""
+
+LAST_NUMBER: Final = 999_999
+
+WINDOW: Final = 1000
+"""Packets of one connection that may wait for the broker's PUBACK, as many clients allow."""
+
+_WAYS: Final = ("heating", "cooling", "standby")  # As many letters each.
+
+
+def make_payload(number: int) -> bytes:
+    """Return a patch of `PAYLOAD_BYTES`: what a room's controller might send.
+
+    Raises:
+        ValueError: The number is outside `FIRST_NUMBER` and `LAST_NUMBER`.
+    """
+    if not FIRST_NUMBER <= number <= LAST_NUMBER:
+        raise ValueError(f"number {number} does not fit into the payload")
+    head = (
+        f'{{"n":{number},"temperature":{20 + number % 997 / 100:.2f},'
+        f'"humidity":{40 + number % 499 / 10:.1f},"mode":"{_WAYS[number % 3]}",'
+        f'"valve":{10 + number % 89},"target":21.5,"battery":3.01,"firmware":"'
+    )
+    return (head + "x" * (PAYLOAD_BYTES - len(head) - 2) + '"}').encode()
+
+
+class Sender(asyncio.Protocol):
+    """One connection that sends its packets in order, as many as it is allowed.
+
+    Args:
+        client_id: Of the connection.
+        topics: Where to; taken in turns. All of one length.
+        numbers: For each turn, the number of the update that every topic gets.
+
+    Attributes:
+        total: How many packets there are.
+        acknowledged: PUBACKs that arrived.
+        done: Done when there is one for every packet.
+    """
+
+    def __init__(self, client_id: str, topics: Sequence[str], numbers: range) -> None:
+        self._client_id = client_id
+        self._topics = topics
+        self._numbers = numbers
+        self._packets = memoryview(_encode(topics, numbers))
+        self._allowed = 0
+        self._sent = 0
+        self._received_bytes = 0
+        self._transport: asyncio.Transport | None = None
+        self.total = len(topics) * len(numbers)
+        self.acknowledged = 0
+        self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+    # What asyncio calls.
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport, and open the session."""
+        connection: socket.socket = transport.get_extra_info("socket")
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._transport = cast("asyncio.Transport", transport)
+        self._transport.write(packets.connect(self._client_id))
+
+    def data_received(self, data: bytes) -> None:
+        """Count PUBACKs, and send what they make room for."""
+        self._received_bytes += len(data)
+        # The first packet is the CONNACK, which is as long as a PUBACK (section 3.2).
+        self.acknowledged = max(0, self._received_bytes // packets.PUBACK_BYTES - 1)
+        if self.acknowledged == self.total and not self.done.done():
+            self.done.set_result(None)
+        self._send()
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
+        """Fail where packets are left."""
+        if not self.done.done():
+            self.done.set_exception(ConnectionError("the broker closed a sender's connection"))
+
+    # What the owner calls.
+
+    def next_update(self) -> tuple[str, int] | None:
+        """Return topic and number of the update that is next to be allowed; None at the end."""
+        if self._allowed == self.total:
+            return None
+        turn, index = divmod(self._allowed, len(self._topics))
+        return self._topics[index], self._numbers[turn]
+
+    def allow(self, count: int) -> None:
+        """Allow so many packets more, or what is left."""
+        self._allowed = min(self._allowed + count, self.total)
+        self._send()
+
+    def close(self) -> None:
+        """Disconnect."""
+        if self._transport is not None:
+            self._transport.write(packets.DISCONNECT)
+            self._transport.close()
+
+    def _send(self) -> None:
+        end = min(self._allowed, self.acknowledged + WINDOW)
+        if end > self._sent and self._transport is not None:
+            size_bytes = len(self._packets) // self.total
+            self._transport.write(self._packets[self._sent * size_bytes : end * size_bytes])
+            self._sent = end
+
+
+def _encode(topics: Sequence[str], numbers: range) -> bytes:
+    encoded = []
+    packet_ids = itertools.cycle(range(1, packets.MAXIMUM_PACKET_ID + 1))
+    for number in numbers:
+        payload = make_payload(number)
+        encoded += [packets.publish(topic, payload, next(packet_ids)) for topic in topics]
+    if len(set(map(len, encoded))) != 1:
+        raise ValueError("all topics must be of one length")
+    return b"".join(encoded)
+
+
+async def open_senders(
+    port: int, topics: Sequence[str], numbers: range, connections: int
+) -> list[Sender]:
+    """Connect senders to a broker on loopback, with the topics shared out among them."""
+    senders = []
+    for index in range(connections):
+        sender = Sender(f"sender-{numbers.start}-{index}", topics[index::connections], numbers)
+        await asyncio.get_running_loop().create_connection(
+            partial(_same, sender), "127.0.0.1", port
+        )
+        senders.append(sender)
+    return senders
+
+
+def _same(sender: Sender) -> Sender:
+    return sender

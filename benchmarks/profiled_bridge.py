@@ -1,0 +1,57 @@
+"""The bridge under cProfile, every thread for itself, by CPU time.
+
+`python -m cProfile` would see the main thread only, and by the clock on the wall most of the time
+would be spent waiting.
+
+    python -m benchmarks.profiled_bridge DIRECTORY run --broker … --store …
+"""
+
+from __future__ import annotations
+
+import cProfile
+import pstats
+import sys
+import threading
+import time
+from pathlib import Path
+from types import FrameType
+from typing import Final
+
+SHOWN_FUNCTIONS: Final = 25
+
+
+def main() -> None:
+    """Run the command line of the bridge and write one profile for each thread."""
+    from bridge.cli import main as bridge_main
+
+    directory = Path(sys.argv[1])
+    directory.mkdir(parents=True, exist_ok=True)
+    sys.argv = ["syncbridge", *sys.argv[2:]]
+    profiles = {"main": cProfile.Profile(time.thread_time)}
+
+    def begin(_frame: FrameType, _event: str, _argument: object) -> None:
+        sys.setprofile(None)
+        profile = cProfile.Profile(time.thread_time)
+        profiles[threading.current_thread().name] = profile
+        profile.enable()
+
+    threading.setprofile(begin)
+    profiles["main"].enable()
+    try:
+        bridge_main()
+    finally:
+        profiles["main"].disable()
+        for name, profile in profiles.items():
+            profile.dump_stats(directory / f"{name}.prof")
+
+
+def print_profiles(directory: Path) -> None:
+    """Print for each thread the functions that took most time themselves."""
+    for file in sorted(directory.glob("*.prof")):
+        print(f"\nThread {file.stem}:")
+        stats = pstats.Stats(str(file))
+        stats.strip_dirs().sort_stats(pstats.SortKey.TIME).print_stats(SHOWN_FUNCTIONS)
+
+
+if __name__ == "__main__":
+    main()
