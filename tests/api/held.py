@@ -1,0 +1,69 @@
+"""A holder of a store with its administration, in a thread of its own, for tests that ask it."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+from bridge.api import serve_administration
+from bridge.store.base import Store, StoreLimits
+from bridge.store.sqlite import SqliteStore
+
+Result = TypeVar("Result")
+
+_START_TIMEOUT_S = 30.0
+
+
+class Holder:
+    """Holds a store as a bridge does: all calls in one thread."""
+
+    def __init__(self, store: SqliteStore) -> None:
+        self.store = store
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
+
+    async def run_store(self, function: Callable[[Store], Result]) -> Result:
+        """Run a function of the store in its thread."""
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._executor, function, self.store)
+
+    def close(self) -> None:
+        """Close the store in its thread."""
+        self._executor.submit(self.store.close).result()
+        self._executor.shutdown()
+
+
+@contextmanager
+def holding(path: Path) -> Iterator[Holder]:
+    """Hold a store and answer for it, until the end of the block."""
+    holder = Holder(SqliteStore.open(path, limits=StoreLimits()))
+    loop = asyncio.new_event_loop()
+    started = threading.Event()
+    stopping = asyncio.Event()
+
+    async def serve() -> None:
+        try:
+            async with serve_administration(holder, path):
+                started.set()
+                await stopping.wait()
+        finally:
+            started.set()
+
+    with ThreadPoolExecutor(1, thread_name_prefix="administration") as thread:
+        serving = thread.submit(loop.run_until_complete, serve())
+        try:
+            assert started.wait(_START_TIMEOUT_S)
+            if serving.done():
+                serving.result()
+            yield holder
+        finally:
+            loop.call_soon_threadsafe(stopping.set)
+            try:
+                serving.result()
+            finally:
+                loop.close()
+                holder.close()
