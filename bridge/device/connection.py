@@ -259,11 +259,17 @@ class Connection:
 
     def _back_off(self, client: paho.Client) -> None:
         """Choose when paho connects next. Its own delay has no jitter, and a fleet needs one."""
-        doublings = min(self._attempts, _BACKOFF_DOUBLINGS_MAX)
+        delay_s: Any = reconnect_delay_s(self._attempts, random.random())  # noqa: S311 (no secret)
         self._attempts += 1
-        longest_s = min(BACKOFF_MIN_S * 2**doublings, BACKOFF_MAX_S)
-        delay_s: Any = random.uniform(longest_s / 2, longest_s)  # noqa: S311 (no secret)
         client.reconnect_delay_set(delay_s, delay_s)
+
+
+def reconnect_delay_s(attempts: int, chance: float) -> float:
+    """Return the wait after so many attempts; `chance` (0 to 1) takes off up to half of it."""
+    longest_s: float = min(
+        BACKOFF_MIN_S * 2.0 ** min(attempts, _BACKOFF_DOUBLINGS_MAX), BACKOFF_MAX_S
+    )
+    return longest_s * (1 - chance / 2)
 
 
 def _send_without_delay(_client: paho.Client, _userdata: object, opened: object) -> None:

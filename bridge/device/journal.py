@@ -47,6 +47,7 @@ class FileJournal:
         self._path = path
         self._topic = topic
         self._damaged = False
+        self._failure_logged = False
         self._lock = _lock(path)
         try:
             self.restored = _replay(path, topic)
@@ -138,14 +139,14 @@ class FileJournal:
         except BaseException:
             file.close()
             raise
-        self._damaged = False
+        self._damaged = self._failure_logged = False
         self._size_bytes = self._live_bytes = len(content)
         return file
 
     def _note_failure(self, error: OSError) -> None:
-        if not self._damaged:
+        if not self._failure_logged:
             _logger.error("%s", _unusable(self._path, error))
-        self._damaged = True
+        self._failure_logged = True
 
 
 def _lock(path: Path) -> BinaryIO:

@@ -112,15 +112,15 @@ class TwinRequests:
 
     def reply_received(
         self, topic: str, reply: Reply, document: JsonObject, now: float, retry_after_s: float
-    ) -> list[Event] | None:
-        """Take a reply; None if it is not to one of these requests.
+    ) -> list[Event]:
+        """Take a reply; it may be to none of these requests.
 
         Raises:
             UnreadableError: It says ok but has no twin.
         """
         request = self._requests.get(reply.request_id)
         if request is None or topic != request.reply_topic:
-            return None
+            return []
         if not reply.ok and reply.code in TRY_LATER_CODES:
             request.retry.postpone(now, retry_after_s)
             return []

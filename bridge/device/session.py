@@ -218,17 +218,19 @@ class DeviceSession:
         return min(due, default=None)
 
     def received(self, topic: str, payload: bytes, now: float) -> list[Event]:
-        """Take a message that arrived; returns what it means."""
+        """Take a message that arrived; returns what it means.
+
+        What comes late (a second reply, a state that is not waited for any more) means nothing.
+        """
         try:
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             document = decode(payload) if payload else {}
             if METADATA_KEY in document:
                 return self._reply_received(topic, document, now)
-            events = self._requests.state_received(topic, read_twin(document) if document else None)
+            return self._requests.state_received(topic, read_twin(document) if document else None)
         except UnreadableError as error:
             return [Ignored(topic, str(error))]
-        return events or [Ignored(topic, "nothing is expected there")]
 
     def _presence(self, *, online: bool) -> OutgoingMessage:
         payload = encode({"online": online, "boot": self.boot}, "json")
@@ -254,10 +256,8 @@ class DeviceSession:
         entry = self._outbox.find(reply.request_id)
         if entry is not None and topic == self._reply_topic:
             return [self._report_answered(entry, reply, now)]
-        events = self._requests.reply_received(topic, reply, document, now, self._retry_after_s)
-        if events is None:
-            return [Ignored(topic, f"no request {reply.request_id!r} is under way")]
-        return events
+        # Nothing may be under way with that id: what was sent twice is answered twice.
+        return self._requests.reply_received(topic, reply, document, now, self._retry_after_s)
 
     def _report_answered(self, entry: InFlight, reply: Reply, now: float) -> Event:
         boot, seq, payload = entry.report

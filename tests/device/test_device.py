@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from bridge.device import Device, JsonObject, ReportRefused, Twin
+from bridge.device.requests import REQUESTS_MAX
 from bridge.errors import DeviceError, JournalError, NotAnswered, OutboxFull, Refused
 from tests.device.scripted_bridge import PATIENCE_S, ScriptedBridge, ignore_it, take_it
 from tests.support.mosquitto import Mosquitto, free_port
@@ -63,6 +64,18 @@ def test_a_lamp_obeys_in_ten_lines(mosquitto: Mosquitto, bridge: ScriptedBridge)
         bridge.wait_until(lambda: bridge.reported.get("lamp-1") == {"on": True})
         bridge.want("lamp-1", 6, level=3)
         bridge.wait_until(lambda: bridge.reported.get("lamp-1") == {"on": True, "level": 3})
+
+
+def test_a_late_handler_is_told_what_is_outstanding(
+    bridge: ScriptedBridge, mosquitto: Mosquitto
+) -> None:
+    """The delta that came with the connection is not lost on who registers afterwards."""
+    bridge.want("lamp-1", 5, on=True)
+    with Device("lamp-1", port=mosquitto.port) as lamp:
+        lamp.report({}).wait(PATIENCE_S)
+        late: queue.Queue[JsonObject] = queue.Queue()
+        lamp.on_delta(late.put)
+        assert late.get(timeout=PATIENCE_S) == {"on": True}
 
 
 def test_each_handler_gets_every_newest_delta_and_its_own_copy(
@@ -206,6 +219,14 @@ def test_a_get_without_a_twin_is_refused_with_404(bridge: ScriptedBridge, lamp: 
     assert caught.value.code == 404
 
 
+def test_a_get_that_was_given_up_takes_no_place(mosquitto: Mosquitto) -> None:
+    """Without a bridge each one ends in time, however many there were."""
+    with Device("lamp-1", port=mosquitto.port) as lamp:
+        for _ in range(REQUESTS_MAX + 1):
+            with pytest.raises(NotAnswered, match=r"the twin did not come within 0\.0 s"):
+                lamp.get(timeout_s=0.0)
+
+
 def test_presence_follows_the_with_block(bridge: ScriptedBridge, mosquitto: Mosquitto) -> None:
     """Online within it, offline after it, with the same boot."""
     with Device("lamp-1", port=mosquitto.port):
@@ -332,3 +353,33 @@ def test_what_nobody_understands_is_logged_now_and_then(
         bridge.publish("sync/lamp-1/reply/lamp-1", b"nonsense %d" % number)
     lamp.report({"on": False}).wait(PATIENCE_S)
     assert len([line for line in caplog.messages if "passed over a message" in line]) == 1
+
+
+def test_a_handler_may_close_the_device(bridge: ScriptedBridge, mosquitto: Mosquitto) -> None:
+    """A device that is told to end does so without waiting for itself."""
+    closed = threading.Event()
+    lamp = Device("lamp-1", port=mosquitto.port)
+
+    @lamp.on_delta
+    def end(_wanted: JsonObject) -> None:
+        lamp.close()
+        closed.set()
+
+    lamp.start()
+    bridge.want("lamp-1", 1, off=True)
+    assert closed.wait(PATIENCE_S)
+
+
+def test_a_publish_that_the_broker_refuses_is_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """MQTT 5 brokers say so; no reply can come, and the reason is not to be guessed."""
+    access = tmp_path / "access"
+    access.write_text("topic readwrite elsewhere/#\n")
+    with (
+        Mosquitto(tmp_path / "mosquitto", extra=f"acl_file {access}") as broker,
+        Device("lamp-1", port=broker.port, protocol="5") as lamp,
+    ):
+        _wait_for_problem(lamp, "does a bridge run on it?")
+        lamp.close(timeout_s=0)
+    assert "refuses a publish: Not authorized: check its access control list" in caplog.text

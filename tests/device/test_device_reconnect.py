@@ -1,12 +1,17 @@
 from __future__ import annotations
 
+import os
+import signal
 import socket
 import threading
 from pathlib import Path
 
 import orjson
+import pytest
 
-from bridge.device import Device
+from bridge.device import Device, connection
+from bridge.device.connection import reconnect_delay_s
+from bridge.errors import NotAnswered
 from tests.device.scripted_bridge import PATIENCE_S, ScriptedBridge, ignore_it, take_it
 from tests.support.mosquitto import Mosquitto
 
@@ -70,3 +75,39 @@ def test_a_broker_that_says_nothing_does_not_hold_up_the_end() -> None:
             silent.accept()[0].close()
             lamp.close(timeout_s=0.1)
         assert not lamp.connected
+
+
+def test_nothing_is_sent_twice_on_one_connection(tmp_path: Path) -> None:
+    """The session repeats what a lost connection had; paho, which would as well, must not."""
+    broker = Mosquitto(tmp_path / "mosquitto", persistence=True)
+    with broker, ScriptedBridge(broker) as bridge:
+        with Device("lamp-1", port=broker.port, retry_after_s=60) as lamp:
+            lamp.report({"level": 0}).wait(PATIENCE_S)
+            os.kill(broker.pid, signal.SIGSTOP)
+            lamp.report({"level": 1})
+            with pytest.raises(NotAnswered):
+                lamp.get(timeout_s=0.2)
+            broker.kill()
+            broker.start()
+            lamp.flush(PATIENCE_S)
+        assert _seqs(bridge.reports).count(2) == 1
+
+
+def test_attempts_go_on_and_their_waits_grow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A broker that is away is tried at the times that this library has chosen, not paho."""
+    monkeypatch.setattr(connection, "BACKOFF_MIN_S", 0.01)
+    monkeypatch.setattr(connection, "BACKOFF_MAX_S", 0.02)
+    with socket.create_server(("127.0.0.1", 0)) as unfriendly:
+        unfriendly.settimeout(PATIENCE_S)
+        with Device("lamp-1", port=unfriendly.getsockname()[1]):
+            for _ in range(10):
+                unfriendly.accept()[0].close()
+
+
+def test_the_wait_doubles_up_to_a_minute_and_has_jitter() -> None:
+    """A fleet that lost its broker does not come back all at once."""
+    assert [reconnect_delay_s(attempts, 0.0) for attempts in (0, 1, 2, 5, 6, 9999)] == [
+        *(1, 2, 4, 32, 60, 60)
+    ]
+    assert reconnect_delay_s(3, 1.0) == 4
+    assert reconnect_delay_s(9999, 0.5) == 45

@@ -47,6 +47,9 @@ def test_a_killed_device_goes_on_with_the_same_bytes(mosquitto: Mosquitto, tmp_p
     outbox = tmp_path / "outbox"
     with ScriptedBridge(mosquitto, ignore_it) as bridge:
         _run_and_kill(bridge, mosquitto.port, outbox, 0, reports=20, arrived=2)
+        bridge.wait_until(lambda: len(bridge.presences) == 2)
+        online, offline = (orjson.loads(presence) for presence in bridge.presences)
+        assert offline == {"online": False, "boot": online["boot"]}
         sent = list(dict.fromkeys(bridge.reports))
         bridge.reports.clear()
         bridge.decide = take_it

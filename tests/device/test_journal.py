@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -13,7 +14,7 @@ from bridge.device import journal as journal_module
 from bridge.device import journal_lines
 from bridge.device.journal import FileJournal
 from bridge.device.outbox import Outbox, Restored, SealedReport
-from bridge.errors import JournalError, OutboxFull
+from bridge.errors import JournalError
 
 TOPIC = "sync/lamp-1/report"
 REPORTS = [SealedReport("b0", seq, b'\x81\xa1a%c{"\n' % seq) for seq in (1, 2)]
@@ -160,8 +161,9 @@ def _no_file_larger_than(size_bytes: int) -> Iterator[None]:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
+@pytest.mark.parametrize("seals", [True, False])
 def test_a_full_disk_refuses_reports_and_leaves_the_file_right(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, seals: bool
 ) -> None:
     """Nothing is taken that would not survive, and half a line does not harm the next."""
     caplog.set_level(logging.ERROR)
@@ -174,10 +176,37 @@ def test_a_full_disk_refuses_reports_and_leaves_the_file_right(
                 with pytest.raises(JournalError, match=r"outbox: .*have room") as caught:
                     outbox.add({"b": 2}, 0.0, full=False)
                 assert caught.value.recoverable
-            outbox.seal(0.0)
-        assert [entry.report.seq for entry in outbox.in_flight()] == [1]
-        outbox.add({"c": 3}, 0.0, full=False)
+            if seals:
+                outbox.seal(0.0)
         sealed = [entry.report for entry in outbox.in_flight()]
+        assert [report.seq for report in sealed] == ([1] if seals else [])
+        outbox.add({"c": 3}, 0.0, full=False)
     with _journal(path) as journal:
-        assert journal.restored == Restored(sealed, [({"c": 3}, False)])
-    assert not isinstance(caught.value, OutboxFull)
+        assert journal.restored.sealed == sealed
+        assert journal.restored.pending == (
+            [({"c": 3}, False)] if seals else [({"a": 1}, False), ({"c": 3}, False)]
+        )
+    assert ("have room" in caplog.text) == seals
+
+
+def test_what_is_kept_is_on_disk_before_it_is_said_to_be(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each patch and each report is flushed; an answer is not, because a repeat is harmless."""
+    flushed: list[int] = []
+    flush = os.fsync
+
+    def note(descriptor: int) -> None:
+        flushed.append(descriptor)
+        flush(descriptor)
+
+    with _journal(tmp_path / "outbox") as journal:
+        monkeypatch.setattr(os, "fsync", note)
+        journal.accepted({"a": 1}, full=False)
+        assert len(flushed) == 1
+        journal.sealed([(REPORTS[0], 1), (REPORTS[1], 0)])
+        assert len(flushed) == 2
+        journal.settled(REPORTS[0])
+        assert len(flushed) == 2
+        journal.rewrite(Restored())
+        assert len(flushed) == 4
