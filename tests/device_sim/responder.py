@@ -40,12 +40,14 @@ class Responder:
 
     Attributes:
         publish_deltas: Whether devices are told what is desired.
+        not_ready: So many questions for a twin are answered with 503.
     """
 
     def __init__(
         self, port: int, *, tamper: Tamper | None = None, deaf_to: frozenset[str] = frozenset()
     ) -> None:
         self.publish_deltas = True
+        self.not_ready = 0
         self.twins: dict[str, _Twin] = {}
         self._port = port
         self._tamper = tamper
@@ -88,14 +90,19 @@ class Responder:
         metadata = document.pop("$", {})
         assert isinstance(metadata, dict)
         encoding: Encoding = "json" if message.payload[:1] == b"{" else "msgpack"
-        reply: JsonObject = {"$": {"id": metadata.get("id"), "ok": True}}
+        answer: JsonObject = {"id": metadata.get("id"), "ok": True}
+        reply: JsonObject = {"$": answer}
         twin = self.twins.setdefault(device, _Twin())
         before = twin.version
-        if verb == "get":
+        if verb == "get" and self.not_ready:
+            self.not_ready -= 1
+            answer |= {"ok": False, "code": 503}
+        elif verb == "get":
             reply |= {"reported": self._shown(device, twin), "desired": twin.desired}
+            answer["version"] = twin.version
         else:
             self._update(device, verb, twin, document, metadata)
-        reply["$"] |= {"version": twin.version, "changed": twin.version > before}  # type: ignore[operator]
+            answer |= {"version": twin.version, "changed": twin.version > before}
         requester = rest[0] if rest else device
         client.publish(f"sync/{device}/reply/{requester}", encode(reply, encoding), 1)
 

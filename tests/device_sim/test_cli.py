@@ -147,13 +147,14 @@ def test_what_comes_over_the_network_does_not_move_the_cursor(
     mosquitto: Mosquitto, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Control characters in values are escaped, and markup is text."""
-    with Responder(mosquitto.port, tamper=lambda _, __: {"on": "\x1b[2J\x9b[bold]"}):
+    with Responder(mosquitto.port, tamper=lambda _, __: {"on": "\x1b[2J\x9b[bold]", "\x1b[1m": 1}):
         main(
             f"run --devices 1 --rate 0 --for 100ms --converge 300ms --kinds lamp "
             f"--desired-rate 0 --broker {_url(mosquitto)}".split()
         )
     text = capsys.readouterr().out
     assert r"the twin has " + r'"\u001b[2J\u009b[bold]"' in text
+    assert r"lamp-0001 reported.\u001b[1m: expected nothing, the twin has 1" in text
     assert "\x1b" not in text
 
 

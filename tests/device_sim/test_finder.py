@@ -50,6 +50,16 @@ async def test_a_bridge_that_starts_later_is_found(mosquitto: Mosquitto) -> None
                 assert await asyncio.wait_for(finding, _PATIENCE_S) == {"d": 0}
 
 
+async def test_a_bridge_that_is_not_ready_is_asked_again(mosquitto: Mosquitto) -> None:
+    """503 is no answer yet."""
+    with Responder(mosquitto.port) as responder, Recorder(mosquitto.port, "nothing") as device:
+        responder.not_ready = 1
+        device.publish("sync/d/report", b'{"a":1}')
+        await _wait_until(lambda: "d" in responder.twins)
+        async with Network(Broker(port=mosquitto.port)) as network:
+            assert await Finder(network, "sync", _PATIENCE_S).find(["d"]) == {"d": 1}
+
+
 async def test_a_broker_that_goes_meanwhile_is_an_error(mosquitto: Mosquitto) -> None:
     """Not a bridge that is silent."""
     async with Network(Broker(port=mosquitto.port)) as network:

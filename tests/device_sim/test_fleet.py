@@ -14,10 +14,12 @@ import pytest
 from bridge.device import JsonObject
 from bridge.errors import ConnectRefused, NotAnswered
 from device_sim import Broker, Fleet, FleetOptions, Phase
+from device_sim.observer import Observer
 from device_sim.payload import decode
 from device_sim.plan import PlannedReport, fleet_of, timeline
 from tests.device_sim.recorder import Recorder
 from tests.device_sim.responder import Responder
+from tests.support import mosquitto as mosquitto_module
 from tests.support.mosquitto import Mosquitto, free_port
 
 _PATIENCE_S = 60.0
@@ -152,6 +154,50 @@ async def test_a_delta_that_is_not_obeyed_is_a_difference(mosquitto: Mosquitto) 
         ("door-lock-0001", "desired", "auto_lock.after_s", 7, 120)
     ]
     assert not summary.ok
+
+
+async def test_a_change_that_is_not_obeyed_has_not_converged(mosquitto: Mosquitto) -> None:
+    """It is acknowledged, and the device never hears of it."""
+    with Responder(mosquitto.port) as responder:
+        responder.publish_deltas = False
+        summary = await Fleet(_options(mosquitto, rate_hz=0.0, converge_s=0.5)).run()
+    assert summary.desired_acknowledged == summary.desired_sent
+    assert summary.desired_converged < summary.desired_sent
+    assert {each.section for each in summary.differences} == {"desired"}
+
+
+async def test_states_that_the_observer_has_missed_are_fetched(
+    mosquitto: Mosquitto, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A subscription at QoS 0 may lose any message; here it loses each that is not a repeat."""
+    arrived: set[tuple[str, bytes]] = set()
+    received = Observer._received
+
+    def lossy(observer: Observer, topic: str, payload: bytes) -> None:
+        if (topic, payload) in arrived:
+            received(observer, topic, payload)
+        arrived.add((topic, payload))
+
+    monkeypatch.setattr(Observer, "_received", lossy)
+    with Responder(mosquitto.port):
+        summary = await Fleet(_options(mosquitto, duration_s=0.2)).run()
+    assert summary.ok, summary.differences
+
+
+async def test_a_fleet_that_is_turned_away_ends_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After a restart the broker wants a login: that does not end by itself."""
+    open_broker = Mosquitto(tmp_path / "open")
+    monkeypatch.setattr(mosquitto_module, "free_port", lambda: open_broker.port)
+    closed_broker = Mosquitto(tmp_path / "closed", extra="allow_anonymous false")
+    with open_broker, Responder(open_broker.port):
+        running = asyncio.create_task(Fleet(_options(open_broker, duration_s=None)).run())
+        with Recorder(open_broker.port, "sync/lamp-0001/state") as recorder:
+            await _wait_until(lambda: bool(recorder.messages))
+        open_broker.kill()
+        with closed_broker, pytest.raises(ConnectRefused, match="Not authorized"):
+            await asyncio.wait_for(running, _PATIENCE_S)
 
 
 async def test_what_goes_on_can_be_watched(mosquitto: Mosquitto) -> None:
