@@ -31,6 +31,7 @@ class Reply(NamedTuple):
     request_id: str
     version: int
     duplicate: bool
+    superseded: bool
 
 
 class Observer:
@@ -47,6 +48,7 @@ class Observer:
         first: Device -> the first state.
         counters: (device, version, section) -> the counter in that section.
         replies: Answers, in order.
+        on_reply: Called with each of them.
         states: How many states arrived.
         repeats: How many of them were the newest version again.
         replayed: How often content went back where it may.
@@ -78,6 +80,7 @@ class Observer:
         """Connect and subscribe; `again`: to a broker that is being started."""
         connect = reopen_client if again else open_client
         self._client = await connect(port, "observer", on_publish=self._take)
+        self.bridge_online = False
         filters = [f"{self._prefix}/+/state", f"{self._prefix}/+/reply/+", self._status_topic]
         await self._client.subscribe(filters, 1)
 
@@ -118,6 +121,16 @@ class Observer:
         return 0 if state is None else state.sections[stream.section].get(COUNTER, 0)
 
     def _take(self, publish: Publish) -> None:
+        try:
+            self._read(publish)
+        except (KeyError, TypeError, ValueError) as error:
+            self.violations.append(
+                f"{publish.topic}: {publish.payload.decode(errors='replace')} cannot be read: "
+                f"{type(error).__name__}: {error}"
+            )
+        self._arrived.set()
+
+    def _read(self, publish: Publish) -> None:
         if publish.topic == self._status_topic:
             self._take_status(publish.payload)
         else:
@@ -128,7 +141,6 @@ class Observer:
                 self._take_state(device, publish)
             else:
                 self.newest.pop(device, None)
-        self._arrived.set()
 
     def _take_status(self, payload: bytes) -> None:
         status = orjson.loads(payload)
@@ -140,7 +152,14 @@ class Observer:
         if not head["ok"]:
             self.violations.append(f"{device}: an update was refused: {payload.decode()}")
             return
-        reply = Reply(device, requester, head["id"], head["version"], bool(head.get("duplicate")))
+        reply = Reply(
+            device,
+            requester,
+            head["id"],
+            head["version"],
+            bool(head.get("duplicate")),
+            bool(head.get("superseded")),
+        )
         self.replies.append(reply)
         if self.on_reply is not None:
             self.on_reply(reply)

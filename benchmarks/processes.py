@@ -140,7 +140,12 @@ class ChildProcess:
 
 
 def bridge_process(
-    port: int, prefix: str, directory: Path, *, profile_to: Path | None = None
+    port: int,
+    prefix: str,
+    directory: Path,
+    *,
+    environment: Mapping[str, str] | None = None,
+    profile_to: Path | None = None,
 ) -> ChildProcess:
     """Return a bridge with its store in `store.db` of a directory, not yet started.
 
@@ -150,6 +155,7 @@ def bridge_process(
         port: The broker's, on loopback.
         prefix: Of all topics.
         directory: Where the store and the log lie.
+        environment: Further settings.
         profile_to: Run it under the profiler, and write what that found here.
     """
     module = ["bridge"]
@@ -157,8 +163,8 @@ def bridge_process(
         module = ["benchmarks.profiled_bridge", str(profile_to)]
     url = f"mqtt://127.0.0.1:{port}"
     options = ["--broker", url, "--prefix", prefix, "--store", str(directory / "store.db")]
-    environment = {"SYNCBRIDGE_STORE_HISTORY_CHANGES": _UNBOUNDED_HISTORY}
-    return ChildProcess([*module, "run", *options], directory, environment)
+    settings = {"SYNCBRIDGE_STORE_HISTORY_CHANGES": _UNBOUNDED_HISTORY, **(environment or {})}
+    return ChildProcess([*module, "run", *options], directory, settings)
 
 
 def cpu_seconds(pid: int) -> float:

@@ -47,6 +47,11 @@ class Stream:
     acknowledged: set[int] = field(default_factory=set)
 
     @property
+    def writer(self) -> str:
+        """Who writes the section, and is answered."""
+        return self.device if self.section == "reported" else APPLICATION
+
+    @property
     def numbered(self) -> bool:
         """Its updates carry `id`, `boot` and `seq`, so that a repeat of one is known."""
         return self.boot is not None
@@ -58,7 +63,7 @@ class Stream:
 
     def payload(self, number: int) -> bytes:
         """Return the update of that number."""
-        patch: dict[str, object] = {COUNTER: number, _field(number): number}
+        patch: dict[str, object] = {COUNTER: number, own_field(number): number}
         if self.boot is not None:
             patch["$"] = {"id": str(number), "boot": self.boot, "seq": number}
         return orjson.dumps(patch)
@@ -66,29 +71,32 @@ class Stream:
     def expected(self) -> dict[str, int]:
         """Return the section after all updates that were made."""
         newest = range(max(1, self.sent - FIELDS + 1), self.sent + 1)
-        section = {_field(number): number for number in newest}
+        section = {own_field(number): number for number in newest}
         return {COUNTER: self.sent, **section} if self.sent else {}
 
     def __str__(self) -> str:
         return f"{self.device} {self.section}"
 
 
-def _field(number: int) -> str:
+def own_field(number: int) -> str:
+    """Return the field that an update sets beside the counter."""
     return f"f{number % FIELDS}"
 
 
-def make_streams(prefix: str, devices: int, random: Random) -> list[Stream]:
+def make_streams(
+    prefix: str, devices: int, random: Random, *, all_numbered: bool = False
+) -> list[Stream]:
     """Make the streams of a fleet: one of reports a device, and one of desires for each fifth.
 
-    Every fourth device sends no `$`.
+    Every fourth device sends no `$`, unless `all_numbered`.
     """
-    return list(_streams(prefix, devices, random))
+    return list(_streams(prefix, devices, random, all_numbered=all_numbered))
 
 
-def _streams(prefix: str, devices: int, random: Random) -> Iterator[Stream]:
+def _streams(prefix: str, devices: int, random: Random, *, all_numbered: bool) -> Iterator[Stream]:
     for index in range(devices):
         device = f"device-{index:03}"
-        boot = None if index % 4 == 3 else f"{random.getrandbits(64):016x}"
+        boot = None if index % 4 == 3 and not all_numbered else f"{random.getrandbits(64):016x}"
         yield Stream(f"{prefix}/{device}/report", device, "reported", boot)
         if index % 5 == 0:
             topic = f"{prefix}/{device}/desire/{APPLICATION}"

@@ -86,6 +86,12 @@ class Watcher:
         await self._complete.wait()
 
     def _take(self, publish: Publish) -> None:
+        try:
+            self._read(publish)
+        except (KeyError, TypeError, ValueError) as error:
+            self.faults.append(f"{publish.topic}: cannot be read: {type(error).__name__}: {error}")
+
+    def _read(self, publish: Publish) -> None:
         document = orjson.loads(publish.payload)
         device = publish.topic.split("/")[-2]
         if device == PROBE:
