@@ -61,6 +61,13 @@ class TwinRequests:
             for topic in (request.state_topic, request.reply_topic)
         ]
 
+    def expect(self, topic: str) -> bool:
+        """Tell whether an answer to one of them may come on this topic."""
+        return any(
+            topic in (request.state_topic, request.reply_topic)
+            for request in self._requests.values()
+        )
+
     def add(self, key: TwinKey, now: float, *, with_state: bool) -> str:
         """Start a request, for the retained state too or for the bridge's answer alone.
 

@@ -220,11 +220,14 @@ class DeviceSession:
     def received(self, topic: str, payload: bytes, now: float) -> list[Event]:
         """Take a message that arrived; returns what it means.
 
-        What comes late (a second reply, a state that is not waited for any more) means nothing.
+        What comes late (a second reply, a state that is not waited for any more) means nothing,
+        and neither does what was never subscribed to: amqtt sends that too.
         """
         try:
             if topic == self._delta_topic:
                 return self._delta_received(payload)
+            if topic != self._reply_topic and not self._requests.expect(topic):
+                return []
             document = decode(payload) if payload else {}
             if METADATA_KEY in document:
                 return self._reply_received(topic, document, now)

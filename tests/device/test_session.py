@@ -439,10 +439,12 @@ def test_what_cannot_be_read_changes_nothing_and_is_told(topic: str, payload: by
         (REPLY, b'{"$":{"id":"b1.2","ok":true}}'),
         (REPLY, b'{"$":{"id":"b0.1","ok":true}}'),
         ("sync/elsewhere", b'{"version":1,"reported":{},"desired":{}}'),
+        ("sync/$bridge/status", b'{"online":true,"version":"0.1.0"}'),
+        ("sync/thermo-1/state", b"nonsense"),
     ],
 )
-def test_what_comes_late_means_nothing(topic: str, payload: bytes) -> None:
-    """What was sent twice may be answered twice: that is no fault, and nobody is told."""
+def test_what_comes_late_or_unasked_means_nothing(topic: str, payload: bytes) -> None:
+    """What was sent twice is answered twice, and some brokers send what nobody subscribed to."""
     session = _connected(_session())
     session.report({"on": True}, 0.0)
     session.outgoing(0.0)
