@@ -195,7 +195,7 @@ class Bridge:
         return LinkSettings(
             host=self.host,
             port=self.port,
-            client_id=self.config.broker.client_id or self._metadata[CLIENT_ID],
+            client_id=self._client_id,
             subscriptions=tuple(filters),
             username=username,
             password=broker.read_password(),
@@ -206,6 +206,10 @@ class Bridge:
             receive_maximum=broker.receive_maximum,
             publish_window=broker.publish_window,
         )
+
+    @property
+    def _client_id(self) -> str:
+        return self.config.broker.client_id or self._metadata[CLIENT_ID]
 
     async def _read_metadata(self) -> None:
         metadata = await self._store.run(lambda store: store.metadata())
@@ -303,7 +307,7 @@ class Bridge:
 
     def _note_session(self, session: Session) -> None:
         """Report a session that was expected and is gone; remember that there is one now."""
-        place = f"{self.config.broker.url or 'embedded'} {self._metadata[CLIENT_ID]}"
+        place = f"{self.config.broker.url or 'embedded'} {self._client_id}"
         if not session.session_present and self._metadata.get(SESSION) == place:
             self.counters.add(metrics.SESSIONS_LOST)
             _log.warning(
