@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -20,6 +21,14 @@ from bridge.errors import OutboxFull
 from device_sim.connection import Client, Connection
 from device_sim.document import apply_patch, at_path, equal_by_value, leaves, nested, visible
 from device_sim.kinds import Kind
+
+WINDOW = 8
+"""Reports in flight at most."""
+
+QUEUE_MAX = 1_000
+"""Reports that wait here until they can be messages of their own, so that a device publishes the
+same messages however slow the network is. A session joins what waits, and so it is done with what
+is more: minutes of reports, while the bridge is away."""
 
 _QOS = 1
 
@@ -88,10 +97,13 @@ class SimulatedDevice:
         self._known: set[bytes] = set()
         self._last_seq = 0
         self._delta: JsonObject = {}
+        self._queue: deque[tuple[JsonObject, bool]] = deque()
 
     def switch_on(self, boot: str, *, prefix: str, encoding: Encoding) -> None:
         """Begin a boot; the device may be connected from now on."""
-        self._session = DeviceSession(self.id, boot=boot, prefix=prefix, encoding=encoding)
+        self._session = DeviceSession(
+            self.id, boot=boot, prefix=prefix, encoding=encoding, window=WINDOW
+        )
 
     @property
     def is_on(self) -> bool:
@@ -105,8 +117,8 @@ class SimulatedDevice:
 
     @property
     def unanswered(self) -> int:
-        """Reports that wait for their reply."""
-        return self._session.unanswered if self._session is not None else 0
+        """Reports that wait for their reply, or for being sent."""
+        return len(self._queue) + (self._session.unanswered if self._session is not None else 0)
 
     def client(self) -> Client:
         """Return how to connect: with a last will."""
@@ -126,27 +138,49 @@ class SimulatedDevice:
         self._switched_on().disconnected()
 
     def report(self, patch: JsonObject, *, full: bool = False) -> None:
-        """Believe a patch, and report it."""
-        try:
-            self._switched_on().report(patch, self._clock(), full=full)
-        except OutboxFull:
-            self.counts.dropped += 1
-            return
+        """Believe a patch, and report it.
+
+        Raises:
+            RuntimeError: The device is not switched on.
+        """
+        self._switched_on()
+        if len(self._queue) >= QUEUE_MAX:
+            try:
+                self._hand_over()
+            except OutboxFull:
+                self.counts.dropped += 1
+                return
         if full:
             self.believed = visible(patch)
         else:
             apply_patch(self.believed, patch)
+        self._queue.append((patch, full))
         self.flush()
 
     def flush(self) -> None:
         """Publish what is due."""
-        now = self._clock()
-        connection = self._connection
-        if connection is None:
+        self._publish_due()
+        while self._queue and self._goes_out_at_once():
+            self._hand_over()
+            self._publish_due()
+
+    def _goes_out_at_once(self) -> bool:
+        """Tell whether the next report would be a message of its own."""
+        in_flight = len(self._in_flight)
+        return self.online and in_flight == self._switched_on().unanswered < WINDOW
+
+    def _hand_over(self) -> None:
+        patch, full = self._queue[0]
+        self._switched_on().report(patch, self._clock(), full=full)
+        self._queue.popleft()
+
+    def _publish_due(self) -> None:
+        if self._connection is None:
             return
+        now = self._clock()
         for message in self._switched_on().outgoing(now):
             self._count(message, now)
-            connection.publish(message)
+            self._connection.publish(message)
 
     def say_goodbye(self) -> None:
         """Publish that it goes offline, before a disconnect in good order."""

@@ -15,11 +15,11 @@ import pytest
 from device_sim.cli import ExitStatus, main
 from device_sim.kinds import KINDS
 from tests.device_sim.responder import Responder
+from tests.device_sim.waiting import PATIENCE_S
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.services import require_program
 
 _ROOT = Path(__file__).parents[2]
-_PATIENCE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
@@ -124,7 +124,7 @@ def test_a_twin_that_differs_ends_with_status_1_and_is_named(
 ) -> None:
     """Device, path and both values, for people and for programs."""
     arguments = (
-        f"run --devices 2 --rate 0 --for 100ms --converge 300ms --kinds door-lock "
+        f"run --devices 2 --rate 0 --for 100ms --converge 2s --kinds door-lock "
         f"--desired-rate 0 --broker {_url(mosquitto)}".split()
     )
     with Responder(mosquitto.port, tamper=lambda _, reported: reported | {"auto_lock": {}}):
@@ -149,7 +149,7 @@ def test_what_comes_over_the_network_does_not_move_the_cursor(
     """Control characters in values are escaped, and markup is text."""
     with Responder(mosquitto.port, tamper=lambda _, __: {"on": "\x1b[2J\x9b[bold]", "\x1b[1m": 1}):
         main(
-            f"run --devices 1 --rate 0 --for 100ms --converge 300ms --kinds lamp "
+            f"run --devices 1 --rate 0 --for 100ms --converge 2s --kinds lamp "
             f"--desired-rate 0 --broker {_url(mosquitto)}".split()
         )
     text = capsys.readouterr().out
@@ -240,7 +240,7 @@ def test_ctrl_c_ends_with_the_summary_of_what_was(mosquitto: Mosquitto) -> None:
         first_line = process.stderr.readline()
         second_line = process.stderr.readline()
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=_PATIENCE_S)
+        out, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == ExitStatus.OK
     assert re.match(r"0 s: running: \d of 5 online, \d+ sent, \d+ acknowledged$", first_line)
     assert re.match(r"\d s: running: 5 of 5 online, \d+ sent, \d+ acknowledged$", second_line)

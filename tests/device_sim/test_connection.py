@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 
@@ -16,19 +15,12 @@ from device_sim.broker import Broker
 from device_sim.connection import Client, Connection, Network, Note
 from device_sim.endpoint import keep_connected
 from tests.device_sim.recorder import Recorder
+from tests.device_sim.waiting import PATIENCE_S, wait_until
 from tests.support.mosquitto import Mosquitto, free_port
-
-_PATIENCE_S = 20.0
 
 
 def _nothing(topic: str, payload: bytes) -> None:
     """Take a message and do nothing."""
-
-
-async def _wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_a_message_comes_back_to_who_subscribed(mosquitto: Mosquitto) -> None:
@@ -40,7 +32,7 @@ async def test_a_message_comes_back_to_who_subscribed(mosquitto: Mosquitto) -> N
         )
         sender = await network.connect(Client("sender", (), _nothing))
         sender.publish(Note("a/b", b"\x00\xff"))
-        async with asyncio.timeout(_PATIENCE_S):
+        async with asyncio.timeout(PATIENCE_S):
             assert await received == ("a/b", b"\x00\xff")
 
 
@@ -54,7 +46,7 @@ async def test_hundreds_of_connections_live_on_one_thread(mosquitto: Mosquitto) 
         ]
         for number, connection in enumerate(connections):
             connection.publish(Note(f"c/{number}", b"x"))
-        await _wait_until(lambda: len(got) == 600)
+        await wait_until(lambda: len(got) == 600)
 
 
 async def test_more_than_the_socket_takes_at_once_arrives_whole(mosquitto: Mosquitto) -> None:
@@ -66,7 +58,7 @@ async def test_more_than_the_socket_takes_at_once_arrives_whole(mosquitto: Mosqu
         )
         for _ in range(2):
             connection.publish(Note("large", bytes(16_000_000)))
-        await _wait_until(lambda: len(sizes) == 2)
+        await wait_until(lambda: len(sizes) == 2)
     assert set(sizes) == {16_000_000}
 
 
@@ -117,10 +109,10 @@ async def test_a_connection_that_breaks_leaves_its_will(mosquitto: Mosquitto) ->
                     connection.abandon()
                 else:
                     await connection.close()
-                await asyncio.wait_for(connection.lost.wait(), _PATIENCE_S)
-        await _wait_until(lambda: bool(recorder.messages))
+                await asyncio.wait_for(connection.lost.wait(), PATIENCE_S)
+        await wait_until(lambda: bool(recorder.messages))
         recorder.publish("will/last", b"")
-        await _wait_until(lambda: len(recorder.messages) == 2)
+        await wait_until(lambda: len(recorder.messages) == 2)
     assert [topic for topic, _, _ in recorder.messages] == ["will/broken", "will/last"]
 
 
@@ -149,11 +141,11 @@ async def test_an_endpoint_is_connected_again_when_the_broker_is_back(tmp_path: 
         async with Network(Broker(port=broker.port)) as network:
             task = keep_connected(network, endpoint, Random(1))
             keeping = asyncio.create_task(task)
-            await _wait_until(lambda: endpoint.ups == 1)
+            await wait_until(lambda: endpoint.ups == 1)
             broker.kill()
-            await _wait_until(lambda: endpoint.downs == 1)
+            await wait_until(lambda: endpoint.downs == 1)
             broker.start()
-            await _wait_until(lambda: endpoint.ups == 2)
+            await wait_until(lambda: endpoint.ups == 2)
             keeping.cancel()
             await asyncio.wait({keeping})
     assert endpoint.downs == 2
@@ -165,7 +157,7 @@ async def test_an_endpoint_is_not_connected_again_where_that_is_of_no_use(tmp_pa
         async with Network(Broker(port=broker.port)) as network:
             keeping = keep_connected(network, _Endpoint(), Random(1))
             with pytest.raises(ConnectRefused, match="Not authorized"):
-                await asyncio.wait_for(keeping, _PATIENCE_S)
+                await asyncio.wait_for(keeping, PATIENCE_S)
 
 
 @pytest.mark.parametrize(

@@ -8,8 +8,9 @@ from typing import cast
 import pytest
 
 from bridge.device import Answered, JsonObject
+from device_sim import device as module
 from device_sim.connection import Connection, Outgoing
-from device_sim.device import SimulatedDevice
+from device_sim.device import WINDOW, SimulatedDevice
 from device_sim.kinds import KINDS
 from device_sim.payload import decode, encode
 
@@ -175,10 +176,39 @@ def test_a_refusal_is_counted_with_its_reason(network: _Network) -> None:
     assert network.device.unanswered == 0
 
 
+def test_every_report_is_a_message_of_its_own_however_long_it_waits(network: _Network) -> None:
+    """So the same seed publishes the same messages on a slow network too."""
+    network.device.down()
+    for brightness in range(1, 31):
+        network.device.report({"brightness_pct": brightness})
+    assert network.device.unanswered == 30
+    network.published.clear()
+    network.connect()
+    for number in range(30):
+        assert len(network.reports()) == min(number + WINDOW, 30)
+        network.answer(network.reports()[number])
+    assert network.patches() == [{"brightness_pct": brightness} for brightness in range(1, 31)]
+    assert network.device.unanswered == 0
+
+
+def test_what_waits_for_very_long_is_joined(
+    network: _Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Memory is bounded; the last of these reports still go out one by one."""
+    monkeypatch.setattr(module, "QUEUE_MAX", 2)
+    network.device.down()
+    for brightness in range(1, 31):
+        network.device.report({"brightness_pct": brightness})
+    network.published.clear()
+    network.connect()
+    assert [patch["brightness_pct"] for patch in network.patches()] == [28, 29, 30]
+
+
 def test_it_does_not_believe_what_there_is_no_room_for(
     network: _Network, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """An outbox is bounded; what it does not take was never reported."""
+    monkeypatch.setattr(module, "QUEUE_MAX", 2)
     session = network.device._session
     assert session is not None
     monkeypatch.setattr(session._outbox, "_capacity", 8)
@@ -189,7 +219,7 @@ def test_it_does_not_believe_what_there_is_no_room_for(
         if network.device.counts.dropped:
             break
     assert network.device.counts.dropped == 1
-    assert network.device.unanswered == 8
+    assert network.device.unanswered == 10
     assert network.device.believed["x"] in (number - 1, {"y": number - 1})
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable
 
 import pytest
 
@@ -15,15 +14,8 @@ from device_sim.finder import Finder
 from device_sim.observer import Observer
 from tests.device_sim.recorder import Recorder
 from tests.device_sim.responder import Responder
+from tests.device_sim.waiting import PATIENCE_S, wait_until
 from tests.support.mosquitto import Mosquitto
-
-_PATIENCE_S = 30.0
-
-
-async def _wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def test_versions_are_found_for_more_devices_than_are_asked_for_at_a_time(
@@ -33,9 +25,9 @@ async def test_versions_are_found_for_more_devices_than_are_asked_for_at_a_time(
     with Responder(mosquitto.port) as responder, Recorder(mosquitto.port, "nothing") as device:
         device.publish("sync/d-7/report", b'{"a":1}')
         device.publish("sync/d-7/report", b'{"a":2,"$":{"boot":"b","seq":1}}')
-        await _wait_until(lambda: "d-7" in responder.twins and responder.twins["d-7"].version == 2)
+        await wait_until(lambda: "d-7" in responder.twins and responder.twins["d-7"].version == 2)
         async with Network(Broker(port=mosquitto.port)) as network:
-            found = await Finder(network, "sync", _PATIENCE_S).find(f"d-{n}" for n in range(500))
+            found = await Finder(network, "sync", PATIENCE_S).find(f"d-{n}" for n in range(500))
     assert len(found) == 500
     assert {device: version for device, version in found.items() if version} == {"d-7": 2}
 
@@ -44,10 +36,10 @@ async def test_a_bridge_that_starts_later_is_found(mosquitto: Mosquitto) -> None
     """The first question went to nobody; it is asked again."""
     async with Network(Broker(port=mosquitto.port)) as network:
         with Recorder(mosquitto.port, "sync/+/get/+") as questions:
-            finding = asyncio.create_task(Finder(network, "sync", _PATIENCE_S).find(["d"]))
-            await _wait_until(lambda: bool(questions.messages))
+            finding = asyncio.create_task(Finder(network, "sync", PATIENCE_S).find(["d"]))
+            await wait_until(lambda: bool(questions.messages))
             with Responder(mosquitto.port):
-                assert await asyncio.wait_for(finding, _PATIENCE_S) == {"d": 0}
+                assert await asyncio.wait_for(finding, PATIENCE_S) == {"d": 0}
 
 
 async def test_a_bridge_that_is_not_ready_is_asked_again(mosquitto: Mosquitto) -> None:
@@ -55,20 +47,20 @@ async def test_a_bridge_that_is_not_ready_is_asked_again(mosquitto: Mosquitto) -
     with Responder(mosquitto.port) as responder, Recorder(mosquitto.port, "nothing") as device:
         responder.not_ready = 1
         device.publish("sync/d/report", b'{"a":1}')
-        await _wait_until(lambda: "d" in responder.twins)
+        await wait_until(lambda: "d" in responder.twins)
         async with Network(Broker(port=mosquitto.port)) as network:
-            assert await Finder(network, "sync", _PATIENCE_S).find(["d"]) == {"d": 1}
+            assert await Finder(network, "sync", PATIENCE_S).find(["d"]) == {"d": 1}
 
 
 async def test_a_broker_that_goes_meanwhile_is_an_error(mosquitto: Mosquitto) -> None:
     """Not a bridge that is silent."""
     async with Network(Broker(port=mosquitto.port)) as network:
         with Recorder(mosquitto.port, "sync/+/get/+") as questions:
-            finding = asyncio.create_task(Finder(network, "sync", _PATIENCE_S).find(["d"]))
-            await _wait_until(lambda: bool(questions.messages))
+            finding = asyncio.create_task(Finder(network, "sync", PATIENCE_S).find(["d"]))
+            await wait_until(lambda: bool(questions.messages))
         mosquitto.kill()
         with pytest.raises(LinkLost, match="closed"):
-            await asyncio.wait_for(finding, _PATIENCE_S)
+            await asyncio.wait_for(finding, PATIENCE_S)
 
 
 async def test_a_state_that_was_missed_can_be_fetched_again(mosquitto: Mosquitto) -> None:
@@ -81,13 +73,13 @@ async def test_a_state_that_was_missed_can_be_fetched_again(mosquitto: Mosquitto
         bridge.publish("sync/other/state", b"{}", retain=True)
         async with Network(Broker(port=mosquitto.port)) as network:
             observer.up(await network.connect(observer.client()))
-            await _wait_until(lambda: touched == ["d"])
+            await wait_until(lambda: touched == ["d"])
             watch = observer.twins["d"]
             assert (watch.version, watch.reported, watch.online, watch.at) == (3, {"a": 1}, True, 9)
             watch.version = 2
             observer.look_again("d")
-            await _wait_until(lambda: watch.version == 3)
+            await wait_until(lambda: watch.version == 3)
             bridge.publish("sync/d/state", b"", retain=True)
-            await _wait_until(lambda: watch.reported == {})
+            await wait_until(lambda: watch.reported == {})
             observer.down()
             observer.look_again("d")

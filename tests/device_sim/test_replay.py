@@ -16,6 +16,7 @@ from device_sim.payload import decode
 from device_sim.replay import read_documents, replay
 from tests.device_sim.recorder import Recorder
 from tests.device_sim.responder import Responder
+from tests.device_sim.waiting import wait_until
 from tests.support.mosquitto import Mosquitto, free_port
 
 _MORNING: JsonObject = {"cct:0": {"output": False, "tag": None}, "ble": {}, "eth": {"ip": None}}
@@ -63,6 +64,7 @@ async def test_the_first_goes_whole_and_the_next_as_what_changed(mosquitto: Mosq
         result = await replay(
             [_MORNING, _NOON, _NOON], "plug:7", broker=Broker(port=mosquitto.port)
         )
+        await wait_until(lambda: len(recorder.messages) == 2)
     assert result.ok
     assert (result.documents, result.reports, result.acknowledged) == (3, 2, 2)
     first, second = (decode(payload) or {} for _, payload, _ in recorder.messages)

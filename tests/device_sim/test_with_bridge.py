@@ -6,7 +6,7 @@ import asyncio
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from bridge.errors import Refused
 from device_sim import Broker, Fleet, FleetOptions
 from device_sim.document import differences, visible
 from device_sim.replay import read_documents, replay
+from tests.device_sim.waiting import PATIENCE_S, wait_until
 from tests.support.bridge import make_config, retained, running_bridge
 from tests.support.mosquitto import Mosquitto, free_port
 
-_PATIENCE_S = 60.0
 _ROOT = Path(__file__).parents[2]
 _SHELLY = _ROOT / "tests" / "data" / "shelly"
 _BULB = read_documents(_SHELLY / "duo-bulb-gen3.json")[0]
@@ -39,15 +39,10 @@ def _options(broker: Mosquitto, **changed: Any) -> FleetOptions:
         "desired_rate_hz": 20.0,
         "duration_s": 1.5,
         "seed": 7,
-        "converge_s": _PATIENCE_S,
+        "converge_s": PATIENCE_S,
+        "find_s": PATIENCE_S,
     }
     return FleetOptions(**(values | changed))
-
-
-async def _wait_until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(_PATIENCE_S):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 @_ENCODINGS
@@ -96,12 +91,12 @@ async def test_a_broker_that_is_killed_loses_nothing(tmp_path: Path) -> None:
         async with running_bridge(make_config(broker, tmp_path)):
             fleet = Fleet(_options(broker, duration_s=None))
             running = asyncio.create_task(fleet.run())
-            await _wait_until(lambda: fleet.progress().acknowledged > 50)
+            await wait_until(lambda: fleet.progress().acknowledged > 50)
             broker.kill()
-            await _wait_until(lambda: fleet.progress().online == 0)
+            await wait_until(lambda: fleet.progress().online == 0)
             broker.start()
             before = fleet.progress().acknowledged
-            await _wait_until(lambda: fleet.progress().acknowledged > before + 50)
+            await wait_until(lambda: fleet.progress().acknowledged > before + 50)
             fleet.stop()
             summary = await running
     assert summary.ok, summary
@@ -129,12 +124,12 @@ async def test_a_bridge_that_is_killed_loses_nothing(mosquitto: Mosquitto, tmp_p
     fleet = Fleet(_options(mosquitto, duration_s=None))
     with _bridge_process(mosquitto, tmp_path) as first:
         running = asyncio.create_task(fleet.run())
-        await _wait_until(lambda: fleet.progress().acknowledged > 50)
+        await wait_until(lambda: fleet.progress().acknowledged > 50)
         first.kill()
         first.wait()
     with _bridge_process(mosquitto, tmp_path):
         before = fleet.progress().acknowledged
-        await _wait_until(lambda: fleet.progress().acknowledged > before + 50)
+        await wait_until(lambda: fleet.progress().acknowledged > before + 50)
         fleet.stop()
         summary = await running
     assert summary.ok, summary
@@ -199,7 +194,7 @@ async def test_a_fleet_runs_on_the_embedded_broker(tmp_path: Path) -> None:
             devices=20,
             desired_rate_hz=5.0,
             duration_s=2.0,
-            converge_s=_PATIENCE_S,
+            converge_s=PATIENCE_S,
         )
         summary = await Fleet(options).run()
     assert summary.ok, summary
