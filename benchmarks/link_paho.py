@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import paho.mqtt.client as paho
+from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bridge.errors import LinkError
 from bridge.link.base import LinkSettings, ProtocolVersion, Publication, Session, Subscription
@@ -47,7 +48,7 @@ class _Listener:
 
 
 def _send(port: int, messages: int) -> None:
-    client = paho.Client(paho.CallbackAPIVersion.VERSION2, protocol=paho.MQTTv311)
+    client = paho.Client(CallbackAPIVersion.VERSION2, protocol=MQTTProtocolVersion.MQTTv311)
     client.max_inflight_messages_set(SENDER_WINDOW)
     client.connect("127.0.0.1", port)
     client.loop_start()

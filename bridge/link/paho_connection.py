@@ -100,8 +100,11 @@ class PahoConnection:
         """How many more publishes fit into the window; 0 without a connection."""
         return 0 if self.session is None else self._window.slots
 
-    async def open(self) -> Session:
+    async def open(self, connack_timeout_s: float) -> Session:
         """Connect and subscribe.
+
+        Args:
+            connack_timeout_s: How long to wait for the answer to CONNECT.
 
         Raises:
             LinkError: It did not work; the connection is to be closed.
@@ -114,7 +117,7 @@ class PahoConnection:
         except OSError as error:
             raise reasons.unreachable(self._address, error) from error
         self._drive(self._client.send_connect)
-        connack = await self._answer(self._accepted, "CONNECT")
+        connack = await self._answer(self._accepted, "CONNECT", connack_timeout_s)
         refused = await self._subscribe(settings.subscriptions)
         self._maximum_packet_bytes = connack.maximum_packet_bytes
         self._window = PublishWindow(min(settings.publish_window, connack.receive_maximum))
@@ -189,7 +192,7 @@ class PahoConnection:
         if not subscriptions:
             return []
         self._drive(self._client.send_subscribe, subscriptions)
-        granted = await self._answer(self._granted, "SUBSCRIBE")
+        granted = await self._answer(self._granted, "SUBSCRIBE", self._settings.connect_timeout_s)
         if len(granted) != len(subscriptions):
             self._end(reasons.unintelligible(self._address, ": a SUBACK of another length"))
             raise self._ended.result()
@@ -199,8 +202,9 @@ class PahoConnection:
             if code.value >= 0x80 or code.value < subscription.qos
         ]
 
-    async def _answer(self, future: asyncio.Future[_Answer], request: str) -> _Answer:
-        timeout_s = self._settings.connect_timeout_s
+    async def _answer(
+        self, future: asyncio.Future[_Answer], request: str, timeout_s: float
+    ) -> _Answer:
         either: set[asyncio.Future[Any]] = {future, self._ended}
         done, _ = await asyncio.wait(either, timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
         if not done:

@@ -148,7 +148,9 @@ class PahoLink:
         )
         self._connection = connection
         try:
-            session = await connection.open()
+            session = await connection.open(
+                self._choice.answer_timeout_s(self._settings.connect_timeout_s)
+            )
             connected_at = self._clock()
             self._choice.worked()
             self._log_session(session)

@@ -16,6 +16,14 @@ MQTT 5 for that would do without it until its next start.
 """
 
 
+PROBE_TIMEOUT_S = 3.0
+"""How long the first attempt in MQTT 5 waits for its CONNACK, whatever the time-out.
+
+amqtt takes the properties of a CONNECT for a very long client id and waits for the rest of it.
+Should it have been a broker that is slow, it is spoken to in MQTT 3.1.1 until the next start.
+"""
+
+
 class ProtocolChoice:
     """MQTT 5 first; the other version where a broker does not answer the present one.
 
@@ -29,6 +37,11 @@ class ProtocolChoice:
         self._has_worked = False
         self._unanswered = 0
         self._both_tried = False
+
+    def answer_timeout_s(self, timeout_s: float) -> float:
+        """Return how long to wait for CONNACK, where `timeout_s` is the time-out that is set."""
+        is_probe = not (self._fixed or self._has_worked or self._both_tried)
+        return min(timeout_s, PROBE_TIMEOUT_S) if is_probe else timeout_s
 
     def worked(self) -> None:
         """Remember that the broker accepted a connection in the present version."""

@@ -28,15 +28,18 @@ def _paho(settings: LinkSettings) -> Link:
     return PahoLink(settings)
 
 
-VARIANTS = [
-    pytest.param(Variant(_paho, "5"), id="paho-5"),
-    pytest.param(Variant(_paho, "3.1.1"), id="paho-3.1.1"),
-]
+VARIANTS = [Variant(_paho, "5"), Variant(_paho, "3.1.1")]
 """Every implementation, in every version that it speaks: each passes the contract suite."""
+
+
+def _name(variant: Variant) -> str:
+    return f"{variant.make.__name__.strip('_')}-{variant.protocol}"
+
 
 mqtt5_only = pytest.mark.parametrize(
     "variant",
-    [parameter for parameter in VARIANTS if parameter.values[0].protocol == "5"],
+    [variant for variant in VARIANTS if variant.protocol == "5"],
+    ids=_name,
     indirect=True,
 )
 """For what MQTT 3.1.1 cannot do."""
@@ -49,14 +52,15 @@ class OpenLink(Protocol):
         """Make one; `OwnedLink.start` starts it."""
 
 
-@pytest.fixture(params=VARIANTS)
+@pytest.fixture(params=VARIANTS, ids=_name)
 def variant(request: pytest.FixtureRequest) -> Variant:
     """One implementation in one version of MQTT."""
     chosen: Variant = request.param
     return chosen
 
 
-def _settings(host: str, port: int, overrides: dict[str, Any]) -> LinkSettings:
+def settings_for(host: str, port: int, **overrides: Any) -> LinkSettings:
+    """Return settings for short tests."""
     settings = LinkSettings(
         host,
         port,
@@ -83,7 +87,7 @@ def open_link(variant: Variant, links: list[OwnedLink]) -> OpenLink:
 
     def make(host: str, port: int, **overrides: Any) -> OwnedLink:
         overrides.setdefault("protocol", variant.protocol)
-        links.append(OwnedLink(variant.make, _settings(host, port, overrides)))
+        links.append(OwnedLink(variant.make, settings_for(host, port, **overrides)))
         return links[-1]
 
     return make
@@ -94,7 +98,7 @@ def open_paho(links: list[OwnedLink]) -> OpenLink:
     """Make links on paho-mqtt that find out the version of MQTT themselves."""
 
     def make(host: str, port: int, **overrides: Any) -> OwnedLink:
-        links.append(OwnedLink(_paho, _settings(host, port, overrides)))
+        links.append(OwnedLink(_paho, settings_for(host, port, **overrides)))
         return links[-1]
 
     return make

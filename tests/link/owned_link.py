@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Sequence
+from typing import Protocol, TypeVar
 
 import aiomqtt
 
@@ -20,7 +20,14 @@ SETTLE_S = 0.3
 
 _Value = TypeVar("_Value")
 
-MakeLink = Callable[[LinkSettings], Link]
+
+class MakeLink(Protocol):
+    """Makes links of one implementation."""
+
+    __name__: str
+
+    def __call__(self, settings: LinkSettings, /) -> Link:
+        """Make one."""
 
 
 async def within(awaitable: Awaitable[_Value], wait_s: float = WAIT_S) -> _Value:

@@ -71,6 +71,25 @@ async def test_what_was_not_acknowledged_comes_again_after_a_cut(
     await owned.expect_none()
 
 
+async def test_what_was_not_acknowledged_comes_again_when_the_owner_asks(
+    mosquitto: Mosquitto, open_link: OpenLink
+) -> None:
+    """An owner that could not process a batch drops the connection to get it once more."""
+    owned = open_link(mosquitto.host, mosquitto.port)
+    owned.link.drop("before there is one, nothing happens")
+    await owned.start()
+    await send(mosquitto, "x")
+    await owned.take(1)
+
+    owned.link.drop("the store is away")
+
+    error = await owned.next_error()
+    assert error.recoverable
+    assert "the store is away" in error.message
+    assert (await owned.next_session()).session_present
+    assert texts(await owned.take(1)) == ["x"]
+
+
 async def test_another_process_takes_the_session_up(
     mosquitto: Mosquitto, open_link: OpenLink
 ) -> None:
