@@ -31,16 +31,15 @@ def parse_assignments(texts: Sequence[str]) -> Change:
         AssignmentError: One of them is malformed, two of them contradict each other, or they are
             not all of one section.
     """
-    patch: JsonObject = {}
-    sections: set[SectionName] = set()
-    for text in texts:
-        section, path, value = _parse(text)
-        sections.add(section)
-        _put(patch, path, value, text)
+    parsed = [(text, *_parse(text)) for text in texts]
+    sections = {section for _, section, _, _ in parsed}
     if len(sections) != 1:
         raise AssignmentError(
             "desired and reported cannot be changed in one message: use one command for each"
         )
+    patch: JsonObject = {}
+    for text, _, path, value in parsed:
+        _put(patch, path, value, text)
     return Change(sections.pop(), patch)
 
 

@@ -9,7 +9,8 @@ import shutil
 import signal
 import socket
 import sys
-from contextlib import ExitStack
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
 from pathlib import Path
 
 import click
@@ -120,7 +121,7 @@ def demo(
 
 def _config(invocation: Invocation, port: int | None, store_path: Path) -> Config:
     """Return the configuration, with the embedded broker whatever else is configured."""
-    flags = {"embedded.port": port or _free_port(), "store.path": store_path}
+    flags = {"embedded.port": _port(port), "store.path": store_path}
     loaded = invocation.load(flags)
     changes: dict[str, object] = {"broker": BrokerConfig()}
     if loaded.origins["log.level"] == "default":
@@ -129,19 +130,37 @@ def _config(invocation: Invocation, port: int | None, store_path: Path) -> Confi
     return loaded.config.model_copy(update=changes)
 
 
-def _free_port() -> int:
-    for port in range(DEFAULT_PORT, DEFAULT_PORT + PORTS_TRIED):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+def _port(wanted: int | None) -> int:
+    """Return the port that was asked for, or one that is free.
+
+    Raises:
+        BrokerError: It is in use, or all that are tried are.
+    """
+    if wanted is not None:
+        if _is_free(wanted):
+            return wanted
+        raise BrokerError(
+            f"port {wanted} of 127.0.0.1 is in use",
+            hint="name another with --port, or leave it out and the demo finds one",
+        )
+    last = DEFAULT_PORT + PORTS_TRIED - 1
+    for port in range(DEFAULT_PORT, last + 1):
+        if _is_free(port):
             return port
     raise BrokerError(
-        f"no port from {DEFAULT_PORT} to {DEFAULT_PORT + PORTS_TRIED - 1} is free",
-        hint="name another with --port",
+        f"no port from {DEFAULT_PORT} to {last} is free", hint="name another with --port"
     )
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        # As the broker does: connections that have just ended are in nobody's way.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 async def _run(config: Config, fleet: Fleet) -> Summary:
@@ -155,33 +174,43 @@ async def _run(config: Config, fleet: Fleet) -> Summary:
         await bridge.wait_until_connected()
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, fleet.stop)
-        running = asyncio.create_task(fleet.run(), name="fleet")
-        # These two have no end of their own; if one ends, it has failed.
-        serving = asyncio.create_task(bridge.wait(), name="bridge")
-        showing = asyncio.create_task(_show(config, fleet, _view(config, fleet)), name="view")
-        tasks: list[asyncio.Task[Summary] | asyncio.Task[None]] = [running, serving, showing]
-        try:
-            await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in (serving, showing):
-                if task.done():
-                    task.result()
-            return await running
-        finally:
-            for each in tasks:
-                each.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        # One after the other: amqtt drops a client that connects while another one subscribes.
+        # The devices that this happens to come again.
+        async with _watched(config) as client:
+            running = asyncio.create_task(fleet.run(), name="fleet")
+            # These two have no end of their own; if one ends, it has failed.
+            serving = asyncio.create_task(bridge.wait(), name="bridge")
+            showing = asyncio.create_task(_show(client, config, fleet), name="view")
+            tasks: list[asyncio.Task[Summary] | asyncio.Task[None]] = [running, serving, showing]
+            try:
+                await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+                for task in (serving, showing):
+                    if task.done():
+                        task.result()
+                return await running
+            finally:
+                for each in tasks:
+                    each.cancel()
+                await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _show(config: Config, fleet: Fleet, view: View) -> None:
+@asynccontextmanager
+async def _watched(config: Config) -> AsyncIterator[BrokerClient]:
+    """A connection on which all that the bridge retains arrives."""
+    client = BrokerClient(Address("127.0.0.1", config.embedded.port), stay=True)
+    await asyncio.to_thread(client.__enter__)
+    with ExitStack() as stack:
+        stack.push(client)
+        filters = RetainedTopics(config.prefix).filters((), "")
+        await asyncio.to_thread(client.subscribe, filters, qos=0)
+        yield client
+
+
+async def _show(client: BrokerClient, config: Config, fleet: Fleet) -> None:
     """Show what the broker retains, until cancelled."""
     topics = RetainedTopics(config.prefix)
     watcher = Watcher()
-    client = BrokerClient(Address("127.0.0.1", config.embedded.port), stay=True)
-    with ExitStack() as stack:
-        await asyncio.to_thread(client.__enter__)
-        stack.push(client)
-        await asyncio.to_thread(client.subscribe, topics.filters((), ""), qos=0)
-        stack.enter_context(view)
+    with _view(config, fleet) as view:
         while True:
             message = await asyncio.to_thread(client.receive, REFRESH_S)
             while message is not None:

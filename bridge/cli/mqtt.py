@@ -78,7 +78,8 @@ class BrokerClient:
         self._changed = threading.Condition()
         self._messages: deque[Received] = deque()
         self._notices: deque[str] = deque(maxlen=10)
-        self._answers: dict[int, bool] = {}
+        self._answers: set[int] = set()
+        self._granted: bool | None = None
         self._filters: dict[str, int] = {}
         self._connected = False
         self._ended = False
@@ -166,8 +167,9 @@ class BrokerClient:
         """
         with self._changed:
             self._filters |= dict.fromkeys(filters, qos)
-        _, message_id = self._paho.subscribe([(topic_filter, qos) for topic_filter in filters])
-        if not self._await_answer(message_id, "SUBSCRIBE"):
+            self._granted = None
+        self._paho.subscribe([(topic_filter, qos) for topic_filter in filters])
+        if not self._await_granted():
             raise LinkError(
                 f"the broker does not let this user read {' or '.join(filters)}",
                 hint="check --username and the broker's access control lists",
@@ -221,7 +223,7 @@ class BrokerClient:
             self._check_connection()
             if not answered or message_id is None:
                 raise reasons.unanswered(self._where, "UNSUBSCRIBE", self._timeout_s)
-            del self._answers[message_id]
+            self._answers.remove(message_id)
             return None
 
     def _take(self) -> Received:
@@ -242,16 +244,27 @@ class BrokerClient:
             if not self._connected:
                 raise reasons.unanswered(self._where, "CONNECT", self._timeout_s)
 
-    def _await_answer(self, message_id: int | None, request: str) -> bool:
-        """Wait until a packet is answered, and tell whether it was granted."""
+    def _await_granted(self) -> bool:
+        """Wait until the subscriptions are answered, perhaps on a connection made meanwhile."""
+        with self._changed:
+            self._changed.wait_for(
+                lambda: self._granted is not None or self._ended, self._timeout_s
+            )
+            if self._granted is None:
+                self._check_connection()
+                raise reasons.unanswered(self._where, "SUBSCRIBE", self._timeout_s)
+            return self._granted
+
+    def _await_answer(self, message_id: int, request: str) -> None:
+        """Wait until a packet is answered."""
         with self._changed:
             self._changed.wait_for(
                 lambda: message_id in self._answers or self._ended, self._timeout_s
             )
-            if message_id is not None and message_id in self._answers:
-                return self._answers.pop(message_id)
-            self._check_connection()
-            raise reasons.unanswered(self._where, request, self._timeout_s)
+            if message_id not in self._answers:
+                self._check_connection()
+                raise reasons.unanswered(self._where, request, self._timeout_s)
+            self._answers.remove(message_id)
 
     def _check_connection(self) -> None:
         if self._refusal is not None and not self._refusal.recoverable:
@@ -315,12 +328,12 @@ class BrokerClient:
         self,
         _client: paho.Client,
         _userdata: object,
-        message_id: int,
+        _message_id: int,
         codes: list[ReasonCode],
         _properties: Properties | None,
     ) -> None:
         with self._changed:
-            self._answers[message_id] = all(code.value < _NOT_GRANTED for code in codes)
+            self._granted = all(code.value < _NOT_GRANTED for code in codes)
             self._changed.notify_all()
 
     def _on_answer(
@@ -332,7 +345,7 @@ class BrokerClient:
         _properties: Properties | None,
     ) -> None:
         with self._changed:
-            self._answers[message_id] = True
+            self._answers.add(message_id)
             self._changed.notify_all()
 
 
