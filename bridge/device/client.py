@@ -71,7 +71,8 @@ class Device:
         password: At the broker.
         tls: Where the broker wants TLS: a context, such as `ssl.create_default_context()`.
         prefix: Of all topics.
-        name: Of the twin, where the device has several.
+        name: Of the twin, where the device has several; each then has its own `Device` and
+            connection, but presence is the device's, and the last one to say something counts.
         protocol: MQTT's version; brokers that speak only one of them speak 3.1.1.
         keepalive_s: After about one and a half times this a dead connection is noticed.
         window: Reports in flight at most.

@@ -46,6 +46,12 @@ CONNECT_TIMEOUT_S = 5.0
 FAREWELL_TIMEOUT_S = 2.0
 """For the broker's PUBACK of the presence that says goodbye."""
 
+PORT_MAX = 65_535
+"""16 bits in TCP."""
+
+KEEPALIVE_MAX_S = 65_535
+"""16 bits in CONNECT (MQTT 3.1.1, section 3.1.2.10)."""
+
 _BACKOFF_DOUBLINGS_MAX = 16
 
 _logger = logging.getLogger("syncbridge.device")
@@ -83,7 +89,11 @@ Signal: TypeAlias = Connected | Disconnected | Received | BrokerRefused
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """How to reach the broker."""
+    """How to reach the broker.
+
+    Raises:
+        ValueError: A value is out of its range.
+    """
 
     host: str
     port: int
@@ -93,6 +103,18 @@ class ConnectionSettings:
     tls: ssl.SSLContext | None
     protocol: Protocol
     keepalive_s: int
+
+    def __post_init__(self) -> None:
+        if not self.host:
+            raise ValueError("host is empty: it is the broker's name or address")
+        if not 1 <= self.port <= PORT_MAX:
+            raise ValueError(f"port {self.port}: 1 to {PORT_MAX}")
+        if not 1 <= self.keepalive_s <= KEEPALIVE_MAX_S:
+            raise ValueError(f"keepalive_s {self.keepalive_s}: 1 to {KEEPALIVE_MAX_S}")
+        if self.protocol not in ("3.1.1", "5"):
+            raise ValueError(f"protocol {self.protocol!r}: '3.1.1' or '5'")
+        if self.password is not None and self.username is None:
+            raise ValueError("password without username: MQTT 3.1.1 (section 3.1.2.9) has none")
 
     def __str__(self) -> str:
         return f"broker {self.host}:{self.port}"

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import logging
+import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -11,7 +13,14 @@ from typing import Literal
 import orjson
 import pytest
 
-from bridge.device import Device, JsonObject, ReportRefused, Twin
+from bridge.device import (
+    Device,
+    DeviceSession,
+    JsonObject,
+    OutgoingMessage,
+    ReportRefused,
+    Twin,
+)
 from bridge.device.requests import REQUESTS_MAX
 from bridge.errors import DeviceError, JournalError, NotAnswered, OutboxFull, Refused
 from tests.device.scripted_bridge import PATIENCE_S, ScriptedBridge, ignore_it, take_it
@@ -383,3 +392,58 @@ def test_a_publish_that_the_broker_refuses_is_logged(
         _wait_for_problem(lamp, "does a bridge run on it?")
         lamp.close(timeout_s=0)
     assert "refuses a publish: Not authorized: check its access control list" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "why"),
+    [
+        ({"host": ""}, "host is empty"),
+        ({"port": 0}, "port 0"),
+        ({"port": 65536}, "port 65536"),
+        ({"keepalive_s": 0}, "keepalive_s 0"),
+        ({"protocol": "3.1"}, "protocol '3.1'"),
+        ({"password": "p"}, "password without username"),
+        ({"device_id": "a/b"}, "device id 'a/b'"),
+    ],
+)
+def test_an_argument_that_cannot_be_right_is_refused_at_once(
+    arguments: dict[str, object], why: str, tmp_path: Path
+) -> None:
+    """Not when a thread stumbles over it; and the outbox is free again."""
+    outbox = tmp_path / "outbox"
+    with pytest.raises(ValueError, match=why):
+        Device(**({"device_id": "lamp-1", "outbox": outbox} | arguments))  # type: ignore[arg-type]
+    outbox.unlink(missing_ok=True)
+    Device("lamp-1", outbox=outbox).close()
+
+
+def test_a_fault_in_the_library_does_not_end_the_device(
+    bridge: ScriptedBridge,
+    lamp: Device,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is logged with its place, and what is unanswered is tried again."""
+    outgoing = DeviceSession.outgoing
+    faults = iter([RuntimeError("a fault")])
+
+    def fail_once(session: DeviceSession, now: float) -> list[OutgoingMessage]:
+        for fault in faults:
+            raise fault
+        return outgoing(session, now)
+
+    monkeypatch.setattr(DeviceSession, "outgoing", fail_once)
+    lamp.report({"on": True}).wait(PATIENCE_S)
+    assert "a fault in the device library" in caplog.text
+
+
+def test_closing_does_not_wait_for_a_broker_that_is_stuck(mosquitto: Mosquitto) -> None:
+    """A connection that stands and is silent costs seconds, not the keepalive."""
+    lamp = Device("lamp-1", port=mosquitto.port, keepalive_s=3600)
+    lamp.start()
+    _wait_for_problem(lamp, "does a bridge run on it?")
+    os.kill(mosquitto.pid, signal.SIGSTOP)
+    try:
+        lamp.close(timeout_s=0)
+    finally:
+        os.kill(mosquitto.pid, signal.SIGCONT)
