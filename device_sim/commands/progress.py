@@ -58,7 +58,7 @@ async def _lines(fleet: Fleet, console: Console) -> None:
     while True:
         await asyncio.sleep(_BAR_INTERVAL_S)
         passed_s = loop.time() - began_s
-        is_new = fleet.phase is not shown_phase and fleet.phase is not Phase.FINDING
+        is_new = fleet.phase is not shown_phase and fleet.phase in (Phase.RUNNING, Phase.CONVERGING)
         if is_new or passed_s - shown_at_s >= _LINE_INTERVAL_S:
             shown_phase, shown_at_s = fleet.phase, passed_s
             elapsed_s = fleet.progress().elapsed_s
