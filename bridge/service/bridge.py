@@ -200,6 +200,8 @@ class Bridge:
             username=username,
             password=broker.read_password(),
             will=lambda: self._announcer.will(),
+            # amqtt does not answer in MQTT 5 at all, and would cost the whole timeout.
+            protocol="auto" if broker.address else "3.1.1",
             keepalive_s=broker.keepalive_s,
             connect_timeout_s=broker.connect_timeout_s,
             session_expiry_s=broker.session_expiry_s,
