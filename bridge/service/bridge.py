@@ -309,7 +309,9 @@ class Bridge:
 
     def _note_session(self, session: Session) -> None:
         """Report a session that was expected and is gone; remember that there is one now."""
-        place = f"{self.config.broker.url or 'embedded'} {self._client_id}"
+        if self.config.broker.address is None:
+            return  # The embedded broker keeps none, and has said so at its start.
+        place = f"{self.config.broker.url} {self._client_id}"
         if not session.session_present and self._metadata.get(SESSION) == place:
             self.counters.add(metrics.SESSIONS_LOST)
             _log.warning(
