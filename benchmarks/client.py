@@ -154,7 +154,7 @@ class Client(asyncio.Protocol):
             answer.cancel()
 
     def _write(self, data: bytes) -> None:
-        if self._transport is not None and not self.lost.done():
+        if self._transport is not None and not self._transport.is_closing():
             self._transport.write(data)
 
 

@@ -94,7 +94,7 @@ class Run:
         await self._observer.connect(self._port)
         await self._load.connect(self._port)
         async with self._bridge:
-            await self._observer.wait_for_bridge(START_TIMEOUT_S)
+            await self._wait_for_bridge(0)
             load = asyncio.create_task(self._load.run(self._plan.rate_per_s))
             try:
                 await self._kill_repeatedly(self._bridge)
@@ -108,18 +108,23 @@ class Run:
         return self._report
 
     async def _kill_repeatedly(self, bridge: ChildProcess) -> None:
-        connected = 0
+        connected = since = 0
         for kill in range(self._plan.kills):
             await asyncio.sleep(self._moments.uniform(0.0, self._plan.interval_s))
             if kill == self._plan.kills // 2:
                 await self._plant_fault()
             connected += self._observer.bridge_online
+            since = self._observer.bridge_since
             await bridge.kill()
             bridge.start()
         # What the last kill interrupted goes on under load, as after every other one.
-        await self._observer.wait_for_bridge(START_TIMEOUT_S)
+        await self._wait_for_bridge(since)
         self._report.add("kills", self._plan.kills)
         self._report.add("kills while connected", connected)
+
+    async def _wait_for_bridge(self, since: int) -> None:
+        online = self._observer.wait_for_bridge(since, START_TIMEOUT_S)
+        await self._bridge.while_running(online)
 
     async def _plant_fault(self) -> None:
         if self._plan.plant == "drop-one":

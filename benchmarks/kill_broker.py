@@ -37,11 +37,10 @@ from tests.support.mosquitto import Mosquitto
 Scenario = Literal["empty", "snapshot", "interrupted"]
 
 START_TIMEOUT_S: Final = 60.0
-CONVERGENCE_TIMEOUT_S: Final = 60.0
 POLL_INTERVAL_S: Final = 0.2
 RUN_TIMEOUT_S: Final = 1800.0
 
-INTERRUPTED_PER_GROUP: Final = 250
+INTERRUPTED_PER_GROUP: Final = 100
 """Twins that are more than the bridge reads from its store at once: some are left to rebuild."""
 
 INTERRUPTED_PACE_PER_S: Final = 250
@@ -63,6 +62,7 @@ class Plan:
         devices: How many devices make them.
         seed: The same seed gives the same streams and the same moments.
         interval_s: Longest pause between two kills.
+        convergence_s: How long what is retained may take to be whole after the last one.
     """
 
     scenario: Scenario = "empty"
@@ -71,6 +71,7 @@ class Plan:
     devices: int = 30
     seed: int = 1
     interval_s: float = 3.0
+    convergence_s: float = 60.0
 
     @property
     def per_group(self) -> int:
@@ -144,7 +145,7 @@ class Run:
         began = time.monotonic()
         await self._observer.connect(self._port)
         async with self._bridge:
-            await self._observer.wait_for_bridge(START_TIMEOUT_S)
+            await self._wait_for_bridge(0)
             await self._publish_stage(1)
             if self._plan.scenario == "snapshot":
                 await self._broker.save()
@@ -154,7 +155,7 @@ class Run:
                 await asyncio.sleep(self._moments.uniform(0.5, self._plan.interval_s))
                 await self._kill()
             self._load.stop()
-            await asyncio.wait_for(load, CONVERGENCE_TIMEOUT_S)
+            await asyncio.wait_for(load, self._plan.convergence_s)
             await self._converge()
             await self._bridge.stop()
         await self._judge()
@@ -169,24 +170,30 @@ class Run:
         await client.close()
         if not await self._observer.wait_until(
             lambda: groups.is_visible(self._observer, stage, self._plan.per_group),
-            CONVERGENCE_TIMEOUT_S,
+            self._plan.convergence_s,
         ):
             raise TimeoutError(f"stage {stage} did not become visible")
 
     async def _kill(self) -> None:
+        since = self._observer.bridge_since
         self._broker.kill_and_start()
         await self._observer.connect(self._port, again=True)
-        await self._observer.wait_for_bridge(START_TIMEOUT_S)
+        await self._wait_for_bridge(since)
         if self._plan.scenario == "interrupted":
             await asyncio.sleep(self._moments.uniform(0.0, INTERRUPTED_AFTER_S))
+            since = self._observer.bridge_since
             await self._bridge.kill()
             self._bridge.start()
-            await self._observer.wait_for_bridge(START_TIMEOUT_S)
+            await self._wait_for_bridge(since)
+
+    async def _wait_for_bridge(self, since: int) -> None:
+        online = self._observer.wait_for_bridge(since, START_TIMEOUT_S)
+        await self._bridge.while_running(online)
 
     async def _converge(self) -> None:
         """Wait until everything is retained that ought to be; what is missing is judged later."""
         wanted = groups.retained_topics(self._prefix, self._plan.per_group)
-        deadline = time.monotonic() + CONVERGENCE_TIMEOUT_S
+        deadline = time.monotonic() + self._plan.convergence_s
         while time.monotonic() < deadline:
             behind = self._observer.behind(self._streams)
             retained = await read_retained(self._port, self._prefix)

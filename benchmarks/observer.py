@@ -79,7 +79,7 @@ class Observer:
     async def connect(self, port: int, *, again: bool = False) -> None:
         """Connect and subscribe; `again`: to a broker that is being started."""
         connect = reopen_client if again else open_client
-        self._client = await connect(port, "observer", on_publish=self._take)
+        self._client = await connect(port, "observer", on_publish=self.take)
         self.bridge_online = False
         filters = [f"{self._prefix}/+/state", f"{self._prefix}/+/reply/+", self._status_topic]
         await self._client.subscribe(filters, 1)
@@ -100,15 +100,14 @@ class Observer:
             return condition()
         return True
 
-    async def wait_for_bridge(self, timeout_s: float) -> None:
-        """Wait until the bridge is online on a connection that was not seen before.
+    async def wait_for_bridge(self, since: int, timeout_s: float) -> None:
+        """Wait until the bridge is online on a connection that is newer than one of `since`.
 
         Raises:
             TimeoutError: It is not.
         """
-        before = self.bridge_since
         if not await self.wait_until(
-            lambda: self.bridge_online and self.bridge_since > before, timeout_s
+            lambda: self.bridge_online and self.bridge_since > since, timeout_s
         ):
             raise TimeoutError(f"the bridge was not online within {timeout_s} s")
 
@@ -120,7 +119,8 @@ class Observer:
         state = self.newest.get(stream.device)
         return 0 if state is None else state.sections[stream.section].get(COUNTER, 0)
 
-    def _take(self, publish: Publish) -> None:
+    def take(self, publish: Publish) -> None:
+        """Read and check one message."""
         try:
             self._read(publish)
         except (KeyError, TypeError, ValueError) as error:

@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, TypeVar
 
 STOP_TIMEOUT_S: Final = 30.0
 """How long a process may take to end in good order."""
@@ -19,12 +19,17 @@ STOP_TIMEOUT_S: Final = 30.0
 POLL_INTERVAL_S: Final = 0.02
 """How often it is looked at whether a process has ended; nothing reports that to asyncio."""
 
+WATCH_INTERVAL_S: Final = 0.5
+"""How often it is looked at while something else is awaited."""
+
 LOG_TAIL_CHARACTERS: Final = 3000
 """What is shown of a log when its process has ended by itself."""
 
 REPOSITORY: Final = Path(__file__).resolve().parent.parent
 
 _UNBOUNDED_HISTORY: Final = "1000000"
+
+Result = TypeVar("Result")
 
 
 class ProcessEndedError(Exception):
@@ -85,6 +90,21 @@ class ChildProcess:
             f"{' '.join(self._command[1:])} ended by itself with {self._process.returncode}:\n"
             + self.log_text()[-LOG_TAIL_CHARACTERS:]
         )
+
+    async def while_running(self, awaitable: Awaitable[Result]) -> Result:
+        """Await something that cannot come about without this process.
+
+        Raises:
+            ProcessEndedError: It has ended by itself meanwhile.
+        """
+        future = asyncio.ensure_future(awaitable)
+        try:
+            while not future.done():
+                self.require_running()
+                await asyncio.wait({future}, timeout=WATCH_INTERVAL_S)
+            return future.result()
+        finally:
+            future.cancel()
 
     def log_text(self) -> str:
         """Return what it has written to standard output and standard error."""

@@ -19,6 +19,9 @@ from typing import Final
 
 SHOWN_FUNCTIONS: Final = 25
 
+SHOWN_FROM_S: Final = 0.02
+"""CPU time of a thread that is worth a table: not those that resolve a name, or shut down."""
+
 
 def main() -> None:
     """Run the command line of the bridge and write one profile for each thread."""
@@ -46,10 +49,12 @@ def main() -> None:
 
 
 def print_profiles(directory: Path) -> None:
-    """Print for each thread the functions that took most time themselves."""
+    """Print for each thread that did something which functions took most time themselves."""
     for file in sorted(directory.glob("*.prof")):
-        print(f"\nThread {file.stem}:")
         stats = pstats.Stats(str(file))
+        if stats.get_stats_profile().total_tt < SHOWN_FROM_S:
+            continue
+        print(f"\nThread {file.stem}:")
         stats.strip_dirs().sort_stats(pstats.SortKey.TIME).print_stats(SHOWN_FUNCTIONS)
 
 

@@ -83,9 +83,8 @@ async def measure(
     watcher = Watcher(PREFIX, is_twin=peer == "bridge")
     with Mosquitto(directory / "broker", extra=BROKER_SETTINGS) as broker:
         await watcher.connect(broker.port)
-        process = peer_process(peer, broker.port, directory / peer, profile_to)
-        async with process:
-            await watcher.wait_for_peer(START_TIMEOUT_S)
+        async with peer_process(peer, broker.port, directory / peer, profile_to) as process:
+            await process.while_running(watcher.wait_for_peer(START_TIMEOUT_S))
             bench = Bench(
                 broker.port,
                 broker.pid,
@@ -96,17 +95,20 @@ async def measure(
                 watcher,
                 FIRST_NUMBER,
             )
-            phases = {
-                "blast": as_figures(await bench.blast(plan.updates)),
-                "closed_loop": as_figures(
-                    await bench.closed_loop(plan.updates // 3, plan.outstanding)
-                ),
-                "latency": as_figures(
-                    await bench.latency(int(plan.rate_per_s * plan.latency_s), plan.rate_per_s)
-                ),
-            }
+            phases = await process.while_running(run_phases(bench, plan))
         await watcher.close()
     return phases, watcher.faults
+
+
+async def run_phases(bench: Bench, plan: Plan) -> dict[str, Figures]:
+    """Run all phases; returns phase -> figures."""
+    return {
+        "blast": as_figures(await bench.blast(plan.updates)),
+        "closed_loop": as_figures(await bench.closed_loop(plan.updates // 3, plan.outstanding)),
+        "latency": as_figures(
+            await bench.latency(int(plan.rate_per_s * plan.latency_s), plan.rate_per_s)
+        ),
+    }
 
 
 async def measure_all(

@@ -51,7 +51,7 @@ class Watcher:
 
     async def connect(self, port: int) -> None:
         """Connect and subscribe."""
-        self._client = await open_client(port, "watcher", on_publish=self._take)
+        self._client = await open_client(port, "watcher", on_publish=self.take)
         await self._client.subscribe([f"{self._prefix}/+/state"], 0)
 
     async def close(self) -> None:
@@ -85,7 +85,8 @@ class Watcher:
         """Wait until all that is expected has been seen."""
         await self._complete.wait()
 
-    def _take(self, publish: Publish) -> None:
+    def take(self, publish: Publish) -> None:
+        """Read and check one message."""
         try:
             self._read(publish)
         except (KeyError, TypeError, ValueError) as error:
