@@ -210,16 +210,25 @@ async def _show(client: BrokerClient, config: Config, fleet: Fleet) -> None:
     """Show what the broker retains, until cancelled."""
     topics = RetainedTopics(config.prefix)
     watcher = Watcher()
+
+    def step(note: str) -> None:
+        message = client.receive(REFRESH_S)
+        while message is not None:
+            observed = read_published(topics, message)
+            change = None if observed is None else watcher.take(observed)
+            if change is not None:
+                view.take(change)
+            message = client.receive(0)
+        view.refresh(note)
+
     with _view(config, fleet) as view:
         while True:
-            message = await asyncio.to_thread(client.receive, REFRESH_S)
-            while message is not None:
-                observed = read_published(topics, message)
-                change = None if observed is None else watcher.take(observed)
-                if change is not None:
-                    view.take(change)
-                message = client.receive(0)
-            view.refresh(_note(fleet))
+            # In a thread, because a terminal that is stopped must not stop the bridge.
+            drawing = asyncio.ensure_future(asyncio.to_thread(step, _note(fleet)))
+            try:
+                await asyncio.shield(drawing)
+            finally:
+                await asyncio.wait({drawing})
 
 
 def _note(fleet: Fleet) -> str:

@@ -28,6 +28,9 @@ WAITING_MESSAGES = 10_000
 """Messages that may wait for a slow terminal; beyond that the network waits too."""
 
 KEEPALIVE_S = 30
+CONNECT_ATTEMPTS = 5
+"""Connections in a row that a broker may end at once; a wrong port ends every one."""
+
 RECONNECT_MIN_S = 1
 RECONNECT_MAX_S = 15
 
@@ -70,6 +73,8 @@ class BrokerClient:
     ) -> None:
         self._address = address
         self._where = f"{address.host}:{address.port}"
+        self._username = username
+        self._password = password
         self._timeout_s = timeout_s
         self._stay = stay
         self._notice = notice
@@ -85,7 +90,7 @@ class BrokerClient:
         self._ended = False
         self._closing = False
         self._refusal: LinkError | None = None
-        self._paho = self._make_paho(username, password)
+        self._paho: paho.Client  # from entering on
 
     @classmethod
     def from_config(
@@ -109,15 +114,15 @@ class BrokerClient:
             notice=notice,
         )
 
-    def _make_paho(self, username: str | None, password: str | None) -> paho.Client:
+    def _make_paho(self) -> paho.Client:
         client = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=self._client_id,
             clean_session=True,
             reconnect_on_failure=self._stay,
         )
-        client.username = username
-        client.password = password
+        client.username = self._username
+        client.password = self._password
         client.connect_timeout = self._timeout_s
         client.reconnect_delay_set(RECONNECT_MIN_S, RECONNECT_MAX_S)
         client.on_socket_open = _send_small_packets_at_once
@@ -130,6 +135,19 @@ class BrokerClient:
         return client
 
     def __enter__(self) -> BrokerClient:
+        for attempt in range(CONNECT_ATTEMPTS, 0, -1):
+            try:
+                self._connect()
+            except LinkError:
+                if attempt == 1 or not self._ended or self._refusal is not None:
+                    raise
+            else:
+                break
+        return self
+
+    def _connect(self) -> None:
+        self._ended = self._closing = False
+        self._paho = self._make_paho()
         try:
             self._paho.connect(self._address.host, self._address.port, KEEPALIVE_S)
         except OSError as error:
@@ -139,10 +157,20 @@ class BrokerClient:
         self._paho.loop_start()
         try:
             self._await_connack()
+            if not self._stay:
+                self._make_sure()
         except BaseException:
             self._close()
             raise
-        return self
+
+    def _make_sure(self) -> None:
+        """Wait until the broker has answered a first packet.
+
+        amqtt 0.12.1 ends a connection that it has just accepted if another client subscribes at
+        that moment; then it is worth another attempt.
+        """
+        for _ in self.replay():
+            pass
 
     def __exit__(
         self,
@@ -308,7 +336,8 @@ class BrokerClient:
                 self._notices.append(f"the broker at {self._where} is gone; trying again")
             self._connected = False
             self._answers.clear()
-            self._ended = not self._stay
+            if not self._closing:
+                self._ended = not self._stay
             self._changed.notify_all()
 
     def _on_message(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import os
 import pty
 import re
@@ -9,6 +10,7 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
@@ -39,18 +41,19 @@ def without_escapes(text: str) -> str:
 class Program:
     """A running `syncbridge`, ended at the latest when it is left.
 
+    Its output is read all the time: a program that cannot write stands still.
+
     Args:
         arguments: Without the program's name.
         directory: Where it runs.
         terminal: Its output is a terminal of 40 lines and 120 columns, not a pipe.
-
-    Attributes:
-        text: What was read of its output so far.
     """
 
     def __init__(self, *arguments: str, directory: Path, terminal: bool = False) -> None:
-        self._terminal = terminal
-        self.text = ""
+        self._changed = threading.Condition()
+        self._text = ""
+        self._ended = False
+        self._closing = False
         self._read_end, write_end = pty.openpty() if terminal else os.pipe()
         variables = {**environment(), "TERM": "xterm-256color", "LINES": "40", "COLUMNS": "120"}
         variables.pop("NO_COLOR", None)
@@ -64,40 +67,61 @@ class Program:
             stderr=self._errors,
         )
         os.close(write_end)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
 
-    def read_until(self, pattern: str) -> str:
+    @property
+    def text(self) -> str:
+        """What it has written so far."""
+        with self._changed:
+            return self._text
+
+    def read_until(self, pattern: str, wait_s: float = WAIT_S) -> str:
         """Wait until the output has something, and return all output so far."""
-        while re.search(pattern, self.text) is None:
-            piece = self._read()
-            assert piece, f"ended without {pattern!r}: {self.text!r} {self.errors()!r}"
-            self.text += piece
-        return self.text
+        found = re.compile(pattern)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or found.search(self._text), wait_s)
+            text = self._text
+        assert found.search(text), f"{pattern!r} is not in {text!r}; {self.errors()!r}"
+        return text
+
+    def has_written(self, pattern: str, wait_s: float) -> bool:
+        """Tell whether the output has something, or gets it within that time."""
+        found = re.compile(pattern)
+        with self._changed:
+            self._changed.wait_for(lambda: self._ended or found.search(self._text), wait_s)
+            return found.search(self._text) is not None
 
     def read_to_end(self) -> str:
         """Wait until the output ends, and return all of it."""
-        while piece := self._read():
-            self.text += piece
-        return self.text
+        with self._changed:
+            assert self._changed.wait_for(lambda: self._ended, 2 * WAIT_S), self._text
+            return self._text
 
-    def read_what_is_there(self, wait_s: float = 0.1) -> None:
-        """Read what has come, or comes soon."""
-        while select.select([self._read_end], [], [], wait_s)[0] and (piece := self._read()):
-            self.text += piece
-
-    def _read(self) -> str:
-        """Wait for more, and return it; empty at the end."""
-        ready, _, _ = select.select([self._read_end], [], [], WAIT_S)
-        assert ready, f"nothing came after {self.text!r} {self.errors()!r}"
-        try:
-            return os.read(self._read_end, 65536).decode(errors="replace")
-        except OSError:
-            # A terminal whose other side has gone.
-            return ""
+    def _read(self) -> None:
+        decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        while not self._closing:
+            if not select.select([self._read_end], [], [], 0.05)[0]:
+                continue
+            try:
+                piece = os.read(self._read_end, 65536)
+            except OSError:
+                # A terminal whose other side has gone.
+                piece = b""
+            if not piece:
+                break
+            with self._changed:
+                self._text += decoder.decode(piece)
+                self._changed.notify_all()
+        os.close(self._read_end)
+        with self._changed:
+            self._ended = True
+            self._changed.notify_all()
 
     def close_reader(self) -> None:
         """Read no more, as `head` does when it has enough."""
-        os.close(self._read_end)
-        self._read_end = -1
+        self._closing = True
+        self._reader.join(WAIT_S)
 
     def interrupt(self) -> None:
         """Press Ctrl-C."""
@@ -109,7 +133,6 @@ class Program:
 
     def errors(self) -> str:
         """Return its standard error so far."""
-        self._errors.flush()
         return Path(self._errors.name).read_text()
 
     def __enter__(self) -> Program:
@@ -124,6 +147,5 @@ class Program:
         if self._process.poll() is None:
             self._process.kill()
             self._process.wait(timeout=WAIT_S)
-        if self._read_end >= 0:
-            os.close(self._read_end)
+        self.close_reader()
         self._errors.close()

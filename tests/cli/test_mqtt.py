@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from bridge.cli.mqtt import WAITING_MESSAGES, BrokerClient
+from bridge.cli.mqtt import CONNECT_ATTEMPTS, WAITING_MESSAGES, BrokerClient
 from bridge.config import Address
 from bridge.errors import ConnectRefused, LinkError, LinkLost
+from tests.cli.hasty_broker import HastyBroker
 from tests.cli.program import WAIT_S
 from tests.support.mosquitto import Mosquitto, free_port
 
@@ -145,3 +146,21 @@ def test_a_client_that_stays_can_be_left_while_the_broker_is_away(mosquitto: Mos
         client.subscribe(["a"])
         mosquitto.kill()
         client.receive(0.5)
+
+
+def test_a_connection_that_is_ended_at_once_is_tried_again(mosquitto: Mosquitto) -> None:
+    """The embedded broker does that to a client that comes while another one subscribes."""
+    with HastyBroker(mosquitto, ends_first=3) as hasty:
+        with BrokerClient(hasty.address) as client:
+            client.subscribe(["a"])
+            client.publish("a", b"1")
+            assert client.receive(WAIT_S) is not None
+        assert hasty.connections == 4
+
+
+def test_a_connection_that_is_always_ended_at_once_is_given_up(mosquitto: Mosquitto) -> None:
+    """After a few attempts, with an error that says what happened."""
+    with HastyBroker(mosquitto, ends_first=1000) as hasty:
+        with pytest.raises(LinkError, match="closed the connection"):
+            BrokerClient(hasty.address).__enter__()
+        assert hasty.connections == CONNECT_ATTEMPTS

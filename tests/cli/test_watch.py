@@ -139,6 +139,5 @@ def test_it_waits_for_a_broker_that_comes_back(mosquitto: Mosquitto, tmp_path: P
 
 def _publish_until_seen(broker: Mosquitto, program: Program, seen: str, payload: bytes) -> None:
     with BrokerClient(Address(broker.host, broker.port)) as client:
-        while seen not in program.text:
+        while not program.has_written(seen, wait_s=0.1):
             client.publish("sync/watch-d/state", payload)
-            program.read_what_is_there()
