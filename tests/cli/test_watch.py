@@ -70,10 +70,9 @@ def test_only_changes_are_shown_if_asked_for(
     ) as program:
         # It is not said when the watch has begun: change something until it is seen.
         number = 0
-        while "watch-fence" not in program.text:
+        while not program.has_written("watch-fence", wait_s=0.1):
             number += 1
             call("set", "watch-fence", "--name", f"n{number}", "desired.n=1")
-            program.read_what_is_there()
         assert "watch-only" not in program.text
         assert program.wait() == ExitStatus.OK
 
