@@ -95,6 +95,7 @@ class Load:
         self._random = random
         self._publishers = [Publisher() for _ in range(connections)]
         self._stopping = asyncio.Event()
+        self._paused = False
         self._dropping = False
         self.dropped: tuple[Stream, int] | None = None
 
@@ -107,11 +108,21 @@ class Load:
         """Send until `stop`, then wait until everything is acknowledged and disconnect."""
         pace = Pace(rate_per_s)
         while not self._stopping.is_set():
-            for _ in range(pace.due()):
-                self._send_one()
+            due = pace.due()
+            if not self._paused:
+                for _ in range(due):
+                    self._send_one()
             await asyncio.sleep(TICK_S)
         for publisher in self._publishers:
             await publisher.close()
+
+    def pause(self) -> None:
+        """Send nothing until `resume`."""
+        self._paused = True
+
+    def resume(self) -> None:
+        """Go on."""
+        self._paused = False
 
     def stop(self) -> None:
         """Send nothing more."""
