@@ -80,4 +80,7 @@ async def on_http_exception(request: Request, error: Exception) -> Response:
 async def on_error(request: Request, error: Exception) -> Response:
     """Answer an error in the program; the bridge itself goes on."""
     _log.error("an administrative request failed", path=request.url.path, exc_info=error)
-    return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error in the program; see the log")
+    response = problem(HTTPStatus.INTERNAL_SERVER_ERROR, "an error in the program; see the log")
+    # The server ends the connection of a request that failed: the client is not to use it again.
+    response.headers["connection"] = "close"
+    return response

@@ -26,7 +26,6 @@ class Quarantine:
         if not messages:
             return
         count, size_bytes = self._kept or self._count()
-        self._kept = None  # unknown, should the following fail
         self._connection.executemany(
             "INSERT INTO quarantine (at, topic, payload, code, error, message) "
             "VALUES (?, ?, ?, ?, ?, ?)",
