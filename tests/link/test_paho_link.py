@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 from pathlib import Path
+from random import Random
 
 import pytest
 from structlog.testing import capture_logs
@@ -15,7 +16,7 @@ from bridge.errors import ConnectRefused, LinkError
 from bridge.link.base import Link, Publication, Session
 from bridge.link.paho_link import PahoLink
 from tests.link.conftest import OpenLink, settings_for
-from tests.link.owned_link import within
+from tests.link.owned_link import OwnedLink, within
 from tests.support import scripted_broker as script
 from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.scripted_broker import Peer, ScriptedBroker
@@ -269,3 +270,89 @@ async def test_dropped_messages_are_logged(open_paho: OpenLink) -> None:
 
     (line,) = (line for line in lines if line["log_level"] == "warning")
     assert line["dropped_in_all"] == 15
+
+
+async def test_a_broker_that_sends_without_end_is_left(open_paho: OpenLink) -> None:
+    """More unacknowledged messages than there are packet ids: memory is not for that."""
+    flood = [script.publish("in/a", b"x", n, protocol_level=4) for n in [*range(1, 65_536), 1]]
+
+    async def send(peer: Peer, number: int) -> None:
+        await peer.accept_all()
+        if number == 0:
+            peer.send(*flood)
+        await peer.gone()
+
+    async with ScriptedBroker(send) as broker:
+        owned = open_paho(broker.host, broker.port, protocol="3.1.1")
+        await owned.start()
+
+        error = await owned.next_error()
+
+        assert "more than can wait here: 65535 messages" in error.message
+        assert error.recoverable
+        assert (await owned.next_session()).generation == 2
+        await owned.expect_none()
+
+
+class _Ranges(Random):
+    """Keeps the ranges that it was asked to draw from, in ms."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.upper_ends_ms: list[int] = []
+
+    def uniform(self, a: float, b: float) -> float:
+        self.upper_ends_ms.append(round(b * 1000))
+        return a
+
+
+async def test_pauses_grow_until_a_connection_has_stood_for_a_while(
+    links: list[OwnedLink],
+) -> None:
+    """Connections that end at once, as where two bridges share a client id, do not reset them."""
+    longest_s = 1.0
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all()
+        if number == 3:
+            await asyncio.sleep(1.2 * longest_s)
+        if number > 3:
+            await peer.gone()
+
+    ranges = _Ranges()
+    async with ScriptedBroker(serve) as broker:
+        settings = settings_for(
+            broker.host, broker.port, backoff_min_s=0.01, backoff_max_s=longest_s
+        )
+        owned = OwnedLink(lambda settings: PahoLink(settings, random=ranges), settings)
+        links.append(owned)
+        await owned.link.start(owned)
+        for _ in range(4):
+            await owned.next_error()
+
+    assert ranges.upper_ends_ms[:4] == [20, 40, 80, 20]
+
+
+async def test_a_second_stop_does_not_hurry_the_first(open_paho: OpenLink) -> None:
+    """Both wait until the broker has taken the DISCONNECT and closed the connection."""
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all()
+        await peer.expect(script.DISCONNECT)
+        disconnected.set()
+        await may_close.wait()
+
+    disconnected, may_close = asyncio.Event(), asyncio.Event()
+    async with ScriptedBroker(serve) as broker:
+        owned = open_paho(broker.host, broker.port)
+        await owned.start()
+        first = asyncio.create_task(owned.link.stop())
+        await within(disconnected.wait())
+        second = asyncio.create_task(owned.link.stop())
+        await asyncio.wait({first, second}, timeout=0.1)
+        assert not first.done()
+        assert not second.done()
+
+        may_close.set()
+
+        await within(asyncio.gather(first, second))
