@@ -155,6 +155,21 @@ class ScriptedBroker:
                 await writer.wait_closed()
 
 
+def first_connection(
+    behaviour: Callable[[Peer], Awaitable[object]],
+) -> Callable[[Peer, int], Awaitable[None]]:
+    """Return a script that does this with the first connection and serves all others well."""
+
+    async def run(peer: Peer, number: int) -> None:
+        if number == 0:
+            await behaviour(peer)
+            return
+        await peer.accept_all()
+        await peer.gone()
+
+    return run
+
+
 def packet(kind: int, body: bytes, flags: int = 0) -> bytes:
     """Return a packet with its fixed header."""
     return bytes([kind << 4 | flags]) + variable_integer(len(body)) + body
