@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -45,9 +46,8 @@ async def test_refusals_are_named_and_only_some_are_tried_again(
     for protocol, code, name, recoverable in _REFUSALS:
         if protocol != variant.protocol:
             continue
-        async with ScriptedBroker(
-            first_connection(lambda peer, code=code: _refuse(peer, code))
-        ) as broker:  # type: ignore[misc]
+        behaviour = partial(_refuse, code=code)
+        async with ScriptedBroker(first_connection(behaviour)) as broker:
             owned = open_link(broker.host, broker.port)
             await owned.link.start(owned)
 
