@@ -110,7 +110,7 @@ def test_a_terminal_has_colours_and_no_surprises(
     installation: Installation, call: Run, tmp_path: Path
 ) -> None:
     """What a device sends is escaped, not obeyed."""
-    patch = '{"on": true, "evil": "\\u001b[2Jx"}'
+    patch = '{"on": true, "evil": "[bold]\\u001b[2Jx"}'
     assert call("set", "get-evil", "--patch", patch).status == 0
     arguments = ["--broker", installation.url, "get", "get-evil"]
     with Program(*arguments, directory=tmp_path, terminal=True) as program:
@@ -118,9 +118,9 @@ def test_a_terminal_has_colours_and_no_surprises(
         assert program.wait() == ExitStatus.OK
     assert "\x1b[" in text
     assert "\x1b[2J" not in text
-    assert json.loads(without_escapes(text))["desired"] == {"on": True, "evil": "\x1b[2Jx"}
+    assert json.loads(without_escapes(text))["desired"] == {"on": True, "evil": "[bold]\x1b[2Jx"}
     with Program(*arguments, "desired.evil", directory=tmp_path, terminal=True) as program:
-        assert program.read_to_end() == "\\u001b[2Jx\r\n"
+        assert program.read_to_end() == "[bold]\\u001b[2Jx\r\n"
 
 
 def test_no_broker_is_status_3(run: Run) -> None:

@@ -66,7 +66,11 @@ def test_leaving_does_not_wait_for_unread_messages(mosquitto: Mosquitto) -> None
         _fill(filler, WAITING_MESSAGES + 500)
         with BrokerClient(_address(mosquitto)) as client:
             client.subscribe(["many/+"], qos=0)
-            client.receive(WAIT_S)
+            with client._changed:
+                full = client._changed.wait_for(
+                    lambda: len(client._messages) == WAITING_MESSAGES, WAIT_S
+                )
+            assert full
 
 
 def test_nobody_listening_is_a_refusal_with_a_way_out() -> None:

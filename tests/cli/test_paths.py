@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.cli.paths import PathError, parse_path, path_text, value_at
+from bridge.core.section import JsonValue
 
 
 @pytest.mark.parametrize(
@@ -46,7 +47,7 @@ def test_a_malformed_path_is_refused(text: str) -> None:
 
 def test_a_path_leads_through_objects_and_arrays() -> None:
     """A number is the index of an element where there is an array."""
-    document = {"a": {"1": "key", "list": [10, {"b": True}]}}
+    document: JsonValue = {"a": {"1": "key", "list": [10, {"b": True}]}}
     assert value_at(document, ("a", "1")) == "key"
     assert value_at(document, ("a", "list", "1", "b")) is True
 

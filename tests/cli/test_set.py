@@ -68,7 +68,7 @@ def test_a_report_is_published_as_the_device_would(call: Run, client: BrokerClie
     """On its own topic, answered to its own name."""
     client.subscribe(["sync/set-report/#"])
     assert call("set", "set-report", "reported.on=true").out == "set-report version 1\n"
-    seen = set()
+    seen: set[str] = set()
     while not {"sync/set-report/report", "sync/set-report/reply/set-report"} <= seen:
         message = client.receive(WAIT_S)
         assert message is not None
