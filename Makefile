@@ -12,13 +12,14 @@ TEST_VENV := .venv-test
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check clean services
+.PHONY: help demo test check bench clean services
 .NOTPARALLEL:
 
 help:
 	@echo 'make demo    install into $(VENV) and show 20 simulated devices (DEMO_ARGS="--for 30s")'
 	@echo 'make test    run the tests, in $(TEST_VENV) (PYTEST_ARGS="-k broker")'
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
+	@echo 'make bench   measure throughput and latency next to an echo (BENCH_ARGS="--rounds 1")'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
 demo: $(VENV)/installed
@@ -32,6 +33,9 @@ check: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m ruff format --check .
 	$(TEST_VENV)/bin/python -m mypy --strict
 	$(TEST_VENV)/bin/python -m pytest --quiet tests/test_architecture.py
+
+bench: $(TEST_VENV)/installed services
+	@$(TEST_VENV)/bin/python -m benchmarks.throughput $(BENCH_ARGS)
 
 services:
 	@sh .ci/services mosquitto mosquitto-clients

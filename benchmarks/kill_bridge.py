@@ -121,7 +121,8 @@ class Run:
             bridge.start()
             if kill % 2:
                 # Later updates would publish what this kill may have kept from being published.
-                await self._converge()
+                if not await self._converge():
+                    return
                 self._load.resume()
         await self._wait_for_bridge(since)
         self._report.add("kills", self._plan.kills)
@@ -150,19 +151,21 @@ class Run:
         device = overtaken()[0]
         return device, observer.first[device].payload
 
-    async def _converge(self) -> None:
+    async def _converge(self) -> bool:
+        """Wait until the newest update of every stream is visible; what is not is a violation."""
         observer = self._observer
         if await self._bridge.while_running(
             observer.wait_until(
                 lambda: not observer.behind(self._streams), self._plan.convergence_s
             )
         ):
-            return
+            return True
         for stream in observer.behind(self._streams):
             self._report.violations.append(
                 f"{stream}: update {stream.sent} was not visible {self._plan.convergence_s:g} s "
                 "after a kill"
             )
+        return False
 
     async def _judge(self) -> None:
         retained = await read_retained(self._port, self._prefix)

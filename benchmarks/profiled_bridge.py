@@ -8,6 +8,7 @@ would be spent waiting.
 
 from __future__ import annotations
 
+import contextlib
 import cProfile
 import pstats
 import sys
@@ -35,8 +36,10 @@ def main() -> None:
     def begin(_frame: FrameType, _event: str, _argument: object) -> None:
         sys.setprofile(None)
         profile = cProfile.Profile(time.thread_time)
-        profiles[threading.current_thread().name] = profile
-        profile.enable()
+        # From Python 3.12 on there is one profile at a time, and the main thread has it.
+        with contextlib.suppress(ValueError):
+            profile.enable()
+            profiles[threading.current_thread().name] = profile
 
     threading.setprofile(begin)
     profiles["main"].enable()
