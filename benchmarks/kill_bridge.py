@@ -111,7 +111,7 @@ class Run:
         connected = since = 0
         for kill in range(self._plan.kills):
             await asyncio.sleep(self._moments.uniform(0.0, self._plan.interval_s))
-            if kill == self._plan.kills // 2:
+            if kill == self._plan.kills // 4 * 2:
                 await self._plant_fault()
             connected += self._observer.bridge_online
             since = self._observer.bridge_since
@@ -134,7 +134,7 @@ class Run:
 
     async def _plant_fault(self) -> None:
         if self._plan.plant == "drop-one":
-            self._load.drop_one()
+            await self._load.drop_one()
         elif self._plan.plant == "stale-state":
             device, stale = await self._overtaken_state()
             topic = f"{self._prefix}/{device}/state"

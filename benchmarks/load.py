@@ -49,8 +49,8 @@ class Publisher:
         """Connect; raises `OSError` where that fails."""
         self._client = await open_client(port, client_id, on_puback=self._acknowledged)
 
-    def send(self, stream: Stream, *, drop: bool = False) -> int:
-        """Send the stream's next update; returns its number.
+    def send(self, stream: Stream, *, drop: bool = False) -> None:
+        """Send the stream's next update.
 
         Args:
             stream: The stream.
@@ -59,11 +59,10 @@ class Publisher:
         number = stream.make_update()
         if drop:
             stream.acknowledged.add(number)
-            return number
+            return
         client = self._require_client()
         packet_id = client.publish(stream.topic, stream.payload(number))
         self._in_flight[packet_id] = (stream, number)
-        return number
 
     async def close(self) -> None:
         """Wait until everything is acknowledged, and disconnect."""
@@ -96,8 +95,7 @@ class Load:
         self._publishers = [Publisher() for _ in range(connections)]
         self._stopping = asyncio.Event()
         self._paused = False
-        self._dropping = False
-        self.dropped: tuple[Stream, int] | None = None
+        self._dropped: asyncio.Future[None] | None = None
 
     async def connect(self, port: int) -> None:
         """Connect all publishers."""
@@ -128,15 +126,16 @@ class Load:
         """Send nothing more."""
         self._stopping.set()
 
-    def drop_one(self) -> None:
+    async def drop_one(self) -> None:
         """Plant a fault: the next update that carries a `seq` is not sent, but counted."""
-        self._dropping = True
+        self._dropped = asyncio.get_running_loop().create_future()
+        await self._dropped
 
     def _send_one(self) -> None:
         index = self._random.randrange(len(self._streams))
         stream = self._streams[index]
-        drop = self._dropping and stream.numbered
-        number = self._publishers[index % len(self._publishers)].send(stream, drop=drop)
-        if drop:
-            self._dropping = False
-            self.dropped = (stream, number)
+        drop = self._dropped is not None and stream.numbered
+        self._publishers[index % len(self._publishers)].send(stream, drop=drop)
+        if self._dropped is not None and drop:
+            self._dropped.set_result(None)
+            self._dropped = None

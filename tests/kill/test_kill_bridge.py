@@ -9,7 +9,7 @@ import pytest
 from benchmarks.kill_bridge import Plan, run_plan
 from benchmarks.report import Report
 
-SHORT = {"kills": 3, "rate_per_s": 500, "devices": 20, "interval_s": 1.5}
+SHORT = {"kills": 3, "rate_per_s": 500, "devices": 20, "interval_s": 1.5, "convergence_s": 30.0}
 
 
 async def run_short(directory: Path, **changed: object) -> Report:
