@@ -99,11 +99,11 @@ class BrokerConfig(Section):
         "(MQTT 5 section 3.1.2.11.3). Throughput is at most this many per commit.",
     )
     publish_window: int = Field(
-        default=100,
+        default=1000,
         ge=1,
-        le=1000,
-        description="Publishes that may wait for the broker's acknowledgement at the same time. "
-        "More is slower: the client library searches the whole window at each acknowledgement.",
+        le=65_535,
+        description="Publishes that may wait for the broker's acknowledgement at the same time, or "
+        "the broker's receive maximum if that is less.",
     )
 
     @field_validator("url")

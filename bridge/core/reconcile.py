@@ -123,8 +123,7 @@ def _reconcile_new(
     """Reconcile a message that has not been received before."""
     now = next_now(clock, twin.now)
     section = twin.section(update.section)
-    forgotten = _expire(section, now, limits)
-    twin.horizon = max(twin.horizon, forgotten)
+    _expire(twin, now, limits)
     stamp = _stamp(twin, section, update, now, place)
     refusal = update.refusal or _refusal_by_version(twin, section, update.metadata)
     if refusal is None:
@@ -332,16 +331,23 @@ def delete(twin: Twin, writer: str, clock: int) -> Outcome:
 
 def no_such_twin(twin: Twin) -> Refusal:
     """Return the refusal for a request that needs the twin to exist."""
-    what = "has been deleted" if twin.version else "does not exist"
+    what = "has been deleted" if twin.horizon else "does not exist"
     return Refusal(
         404, "no_such_twin", f"twin {str(twin.key)!r} {what}: a report or a desire creates it"
     )
 
 
-def _expire(section: Section, now: int, limits: Limits) -> int:
-    if not section.tombstones:
-        return 0
-    return section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
+def _expire(twin: Twin, now: int, limits: Limits) -> None:
+    """Forget tombstones that are too old, and the oldest where there are too many."""
+    sections = [s for s in (twin.reported, twin.desired) if s.tombstones]
+    for section in sections:
+        forgotten = section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
+        twin.horizon = max(twin.horizon, forgotten)
+    surplus = sum(len(section.tombstones) for section in sections) - TOMBSTONES_PER_TWIN
+    for _ in range(surplus):
+        oldest = min((s for s in sections if s.tombstones), key=Section.oldest_tombstone)
+        forgotten = oldest.expire_tombstones(0, len(oldest.tombstones) - 1)
+        twin.horizon = max(twin.horizon, forgotten)
 
 
 def _digest(payload: bytes) -> bytes:

@@ -114,6 +114,10 @@ class Section:
             horizon = max(horizon, self._forget(path))
         return horizon
 
+    def oldest_tombstone(self) -> int:
+        """Return the arrival of the oldest tombstone, in µs; there must be one."""
+        return next(iter(self.tombstones.values()))
+
     def _forget(self, path: Path) -> int:
         """Drop the register at `path` and what became empty above it; returns its version."""
         if not path:

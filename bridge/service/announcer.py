@@ -175,9 +175,10 @@ class Announcer:
                 await asyncio.sleep(1.0)
 
     async def _heartbeat(self) -> None:
-        """Bring `published_through` up to date for as long as the connection stands."""
+        """Keep `published_through` up to date, and try again what was refused."""
         while True:
             await asyncio.sleep(HEARTBEAT_S)
+            self._publisher.retry_refused()
             published = self._counters.value(metrics.PUBLISHED)
             if published == self._published_at_heartbeat:
                 continue

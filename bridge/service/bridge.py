@@ -28,6 +28,7 @@ from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.store_thread import Result, StoreThread
 from bridge.store.base import Store
+from bridge.store.restore import VERSION_RAISE
 from bridge.store.sqlite import SqliteStore
 
 CLIENT_ID: Final = "client_id"
@@ -168,7 +169,9 @@ class Bridge:
 
     def _make_pipeline(self) -> Pipeline:
         limits = self.config.limits.to_core()
-        cache = TwinCache(self.config.store.cache_bytes)
+        cache = TwinCache(
+            self.config.store.cache_bytes, int(self._metadata.get(VERSION_RAISE, "0"))
+        )
         return Pipeline(
             self.config,
             self._link,

@@ -34,8 +34,12 @@ class CachedTwin:
 
     __slots__ = ("delta", "delta_state", "published_version", "revision", "state", "twin")
 
-    def __init__(self, key: TwinKey, stored: StoredTwin | None) -> None:
-        self.twin = Twin(key) if stored is None else decode_twin(stored)
+    def __init__(self, key: TwinKey, stored: StoredTwin | None, first_version: int = 0) -> None:
+        if stored is None:
+            self.twin = Twin(key)
+            self.twin.version = first_version
+        else:
+            self.twin = decode_twin(stored)
         self.revision = 0 if stored is None else stored.revision
         self.published_version = 0 if stored is None else stored.published_version
         self.state = b"" if stored is None else stored.state
@@ -54,10 +58,16 @@ class TwinCache:
     """Least recently used first out, bounded by an estimate of memory.
 
     Twins of the batch in work are always there: `shrink` is called between batches.
+
+    Args:
+        limit_bytes: What the twins may take, as estimated.
+        first_version: Version above which a twin begins that the store does not know. Not 0 after
+            a restore: its key may have had versions that were made after the backup.
     """
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, first_version: int = 0) -> None:
         self._limit_bytes = limit_bytes
+        self._first_version = first_version
         self._twins: OrderedDict[TwinKey, CachedTwin] = OrderedDict()
         self._sizes: dict[TwinKey, int] = {}
         self._total_bytes = 0
@@ -72,7 +82,7 @@ class TwinCache:
         Raises:
             StoreCorrupt: The stored twin cannot be decoded.
         """
-        cached = CachedTwin(key, stored)
+        cached = CachedTwin(key, stored, self._first_version)
         self._twins[key] = cached
         return cached
 

@@ -15,7 +15,7 @@ from bridge import metrics
 from bridge.config import Config
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.core.update import Update
+from bridge.core.update import Presence, Update
 from bridge.errors import StoreUnavailable
 from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
@@ -189,8 +189,9 @@ class Pipeline:
             stored = await self._store.run(lambda store: store.load(missing))
             for key in missing:
                 self._cache.put(key, stored.get(key))
-        updated = {r.topic.key for r in requests if isinstance(r.order, Update)}
-        new = [key for key in updated if self._cache.use(key).revision == 0]
+        # What makes a row in the store; presence does too, before there is a twin.
+        making = {r.topic.key for r in requests if isinstance(r.order, Update | Presence)}
+        new = [key for key in making if self._cache.use(key).revision == 0]
         if not new:
             return {}
         named = {key.device for key in new if key.name}

@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from dataclasses import dataclass
+from enum import Enum, auto
 from itertools import islice
 from typing import Final, Literal
 
 from bridge import metrics
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import LinkError, LinkLost
+from bridge.errors import LinkError, PublishRefused
 from bridge.link.base import Link, Publication
 from bridge.logs import RateLimited
 from bridge.wire import outbound
@@ -26,8 +27,19 @@ WAITING_TWINS: Final = 20_000
 WAITING_BYTES: Final = 64 * 1024 * 1024
 """The same, as the sum of their states."""
 
+REFUSED_TWINS: Final = 10_000
+"""Twins remembered whose publish the broker refused; further ones wait for the next start."""
+
 WAITING_REPLIES: Final = 10_000
 """Replies that may wait; beyond that the oldest are dropped, and their askers ask again."""
+
+
+class _Result(Enum):
+    """What became of a publish."""
+
+    ACKNOWLEDGED = auto()
+    REFUSED = auto()
+    LOST = auto()
 
 
 @dataclass(slots=True)
@@ -78,6 +90,7 @@ class Publisher:
         self._due: dict[TwinKey, TwinPublication] = {}
         self._rebuild: dict[TwinKey, TwinPublication] = {}
         self._in_flight: dict[TwinKey, TwinPublication] = {}
+        self._refused: dict[TwinKey, TwinPublication] = {}
         self._waiting_bytes = 0
         self._acknowledged: dict[TwinKey, int] = {}
         self._pump_is_due = False
@@ -90,6 +103,9 @@ class Publisher:
     def offer(self, publication: TwinPublication, *, rebuild: bool = False) -> None:
         """Publish a twin as soon as may be; an older publication of it that waits is replaced."""
         key = publication.key
+        refused = self._refused.pop(key, None)
+        if refused is not None:
+            publication.absorb(refused)
         waiting = self._due.pop(key, None) or self._rebuild.pop(key, None)
         if waiting is not None:
             self._waiting_bytes -= len(waiting.state)
@@ -147,31 +163,36 @@ class Publisher:
     def _send(self, publication: TwinPublication, parts: list[Publication]) -> None:
         """Send all parts of a twin's publication; it is done when the last is acknowledged."""
         left = len(parts)
-        lost = False
+        results: set[_Result] = set()
 
         def done(future: asyncio.Future[None]) -> None:
-            nonlocal left, lost
+            nonlocal left
             left -= 1
-            lost = self._failed(future, str(publication.key)) or lost
+            results.add(self._result(future, str(publication.key)))
             if left == 0:
-                self._sent(publication, lost=lost)
+                self._sent(publication, results)
 
         for number, part in enumerate(parts):
             try:
                 future = self._link.publish(part)
-            except LinkLost:
-                lost = True
+            except LinkError:
+                results.add(_Result.LOST)
                 left -= len(parts) - number
                 if left == 0:
-                    self._sent(publication, lost=True)
+                    self._sent(publication, results)
                 return
             future.add_done_callback(done)
 
-    def _sent(self, publication: TwinPublication, *, lost: bool) -> None:
+    def _sent(self, publication: TwinPublication, results: set[_Result]) -> None:
         key = publication.key
         del self._in_flight[key]
-        if lost:
+        if _Result.LOST in results:
             self.offer(publication)
+            return
+        if _Result.REFUSED in results:
+            if len(self._refused) < REFUSED_TWINS:
+                self._refused[key] = publication
+            self._pump_soon()
             return
         self._counters.add(metrics.PUBLISHED)
         self._acknowledged[key] = publication.version
@@ -180,31 +201,34 @@ class Publisher:
 
     def _send_reply(self, publication: Publication) -> None:
         def done(future: asyncio.Future[None]) -> None:
-            if self._failed(future, publication.topic):
-                self._replies.append(publication)
+            if self._result(future, publication.topic) is _Result.LOST:
+                self.reply(publication)
             else:
                 self._pump_soon()
 
         try:
             future = self._link.publish(publication)
-        except LinkLost:
+        except LinkError:
             self._replies.append(publication)
             return
         future.add_done_callback(done)
 
-    def _failed(self, future: asyncio.Future[None], key: str) -> bool:
-        """Tell whether a publish must be repeated; one that the broker refused is reported."""
-        if future.cancelled():
-            return True
-        error = future.exception()
-        if error is None:
-            return False
-        if isinstance(error, LinkLost):
-            return True
-        self._counters.add(metrics.PUBLISH_REFUSED)
-        reason = error.message if isinstance(error, LinkError) else str(error)
-        self._log.warning("the broker refused a publish", key, reason=reason)
-        return False
+    def _result(self, future: asyncio.Future[None], key: str) -> _Result:
+        """Tell what became of a publish; one that the broker refused is reported."""
+        error = None if future.cancelled() else future.exception()
+        if isinstance(error, PublishRefused):
+            self._counters.add(metrics.PUBLISH_REFUSED)
+            self._log.warning("the broker refused a publish", key, reason=str(error))
+            return _Result.REFUSED
+        if future.cancelled() or error is not None:
+            return _Result.LOST
+        return _Result.ACKNOWLEDGED
+
+    def retry_refused(self) -> None:
+        """Offer again what the broker has refused: its rights may have been mended since."""
+        for publication in list(self._refused.values()):
+            self.offer(publication, rebuild=True)
+        self.pump()
 
     def _parts(self, publication: TwinPublication) -> list[Publication]:
         key = publication.key

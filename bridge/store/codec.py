@@ -23,6 +23,7 @@ from bridge.store.base import StoredTwin
 FORMAT: Final = 1
 _NODE_EXT: Final = 1
 _HORIZON_INDEX: Final = 2
+_SECTION_INDEXES: Final = (6, 7)
 
 
 def encode_internals(twin: Twin) -> bytes:
@@ -93,9 +94,15 @@ def _decode_twin(stored: StoredTwin) -> Twin:
 
 
 def raise_horizon(internals: bytes, version: int) -> bytes:
-    """Return the internals with their horizon raised to a version, as a restore does."""
+    """Return the internals as a restore leaves them: whatever a reader has seen, it is outdated.
+
+    The horizon and both sections' versions are raised to the given one, because a reader's version
+    may be one that was made after the backup, and mean something else.
+    """
     row = list(_unpack(internals))
     row[_HORIZON_INDEX] = max(row[_HORIZON_INDEX], version)
+    for index in _SECTION_INDEXES:
+        row[index] = (max(row[index][0], version), *row[index][1:])
     packed: bytes = msgpack.packb(row, default=_encode_node)
     return packed
 

@@ -18,12 +18,16 @@ COUNTER_MAX = TIME_MAX
 """`seq` and versions end where a double ceases to hold every integer."""
 
 
+_KEPT_WHEN_REFUSED = frozenset({"request_id", "boot", "seq"})
+
+
 def parse_metadata(raw: object) -> tuple[Metadata, Refusal | None]:
     """Parse `$`.
 
     Returns:
         The metadata, and a refusal or None. With a refusal, the request id is there if it could
-        be read, so that the refusal can be answered.
+        be read, so that the refusal can be answered; and boot and seq, so that they count as
+        received.
     """
     if not isinstance(raw, dict):
         return NO_METADATA, Refusal(400, "bad_metadata", "$ is not an object")
@@ -35,12 +39,14 @@ def parse_metadata(raw: object) -> tuple[Metadata, Refusal | None]:
             values[field] = parse(name, value)
         except Malformed as malformed:
             refusal = refusal or malformed.refusal
+    if "seq" in values and "boot" not in raw:
+        values["boot"] = 0
     if refusal is not None:
-        request_id = values.get("request_id")
-        return Metadata(request_id if isinstance(request_id, str) else None), refusal
-    if "seq" in values:
-        values.setdefault("boot", 0)
-    return Metadata(**values), None  # type: ignore[arg-type] # each parser returns its field's type
+        values = {name: value for name, value in values.items() if name in _KEPT_WHEN_REFUSED}
+        if "boot" not in values:
+            values.pop("seq", None)
+    # Each parser returns its field's type.
+    return Metadata(**values), refusal  # type: ignore[arg-type]
 
 
 def _member(name: str) -> tuple[str, Callable[[str, object], object]]:

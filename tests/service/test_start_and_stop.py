@@ -10,7 +10,9 @@ import pytest
 from bridge.config import BrokerConfig, Config, EmbeddedConfig, StoreConfig
 from bridge.errors import BrokerError, ConnectRefused, StoreError, StoreLocked
 from bridge.service import Bridge
-from tests.support.bridge import make_config, retained, running_bridge
+from bridge.store.codec import raise_horizon
+from bridge.store.restore import VERSION_STEP, restore
+from tests.support.bridge import connected_client, make_config, retained, running_bridge
 from tests.support.mosquitto import Mosquitto, free_port
 
 
@@ -101,3 +103,31 @@ async def test_the_prefix_of_all_topics_can_be_chosen(mosquitto: Mosquitto, tmp_
     """The status too."""
     async with running_bridge(make_config(mosquitto, tmp_path, prefix="plant/7")):
         assert list(await retained(mosquitto, "#")) == ["plant/7/$bridge/status"]
+
+
+async def test_no_version_is_used_again_after_a_restore(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Not of a twin that the backup holds, and not of one that was made after it."""
+    config = make_config(mosquitto, tmp_path)
+    backup = tmp_path / "backup.db"
+    async with connected_client(mosquitto, "sync/+/state") as client:
+        async with running_bridge(config) as bridge:
+            await client.publish("sync/old/report", {"n": 1})
+            await client.until_version("sync/old/state", 1)
+            await bridge.run_store(lambda store: store.backup(backup))
+            for number in range(3):
+                await client.publish("sync/old/report", {"n": 10 + number})
+                await client.publish("sync/new/report", {"n": 10 + number})
+            await client.until_version("sync/new/state", 3)
+        restore(backup, config.store.path, raise_internals=raise_horizon)
+        async with running_bridge(config):
+            state = await client.until_version("sync/old/state", VERSION_STEP)
+            assert (state["version"], state["reported"]) == (VERSION_STEP + 1, {"n": 1})
+            # An application that had seen version 4 must not decide on it now.
+            await client.subscribe("sync/old/reply/app")
+            await client.publish("sync/old/desire/app", {"n": 2, "$": {"id": "x", "if": 4}})
+            assert (await client.next("sync/old/reply/app"))["$"]["error"] == "version_mismatch"
+            await client.publish("sync/new/report", {"n": 20})
+            state = await client.until_version("sync/new/state", VERSION_STEP)
+            assert state["version"] == VERSION_STEP + 1

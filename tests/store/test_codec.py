@@ -95,16 +95,16 @@ def test_bounds_on_size_hold_after_loading() -> None:
     assert again.keys_at_most >= 3
 
 
-def test_raising_the_horizon_changes_nothing_else() -> None:
-    """As a restore does; it is never lowered."""
+def test_a_restore_outdates_what_any_reader_has_seen_and_changes_nothing_else() -> None:
+    """Horizon and sections' versions are raised, and never lowered."""
     twin = lived([({"a": {"b": 1}}, False), ({"a": 2}, False)], random.Random(3))
     row = stored(twin)
     raised = decode_twin(row._replace(internals=raise_horizon(row.internals, 1 << 20)))
     assert raised.horizon == 1 << 20
-    twin.horizon = 1 << 20
+    twin.horizon = twin.reported.version = twin.desired.version = 1 << 20
     assert everything(raised) == everything(twin)
     lower = decode_twin(row._replace(internals=raise_horizon(stored(twin).internals, 5)))
-    assert lower.horizon == 1 << 20
+    assert everything(lower) == everything(twin)
 
 
 @pytest.mark.parametrize("internals", [b"", b"\x00", b"\x9b" + b"\x00" * 11, b"\xc1", b"\xff" * 9])

@@ -230,6 +230,10 @@ def test_a_refusal_can_be_answered_where_the_id_could_be_read() -> None:
     assert body.metadata == Metadata("r1", 0, 3)
     wrong_seq = decode_body(b'{"$":{"seq":"x","id":"r2"}}', LIMITS)
     assert wrong_seq.metadata == Metadata("r2")
+    wrong_time = decode_body(b'{"$":{"t":1.5,"seq":4,"seen":2}}', LIMITS)
+    assert wrong_time.metadata == Metadata(None, 0, 4)
+    wrong_boot = decode_body(b'{"$":{"boot":[],"seq":4}}', LIMITS)
+    assert wrong_boot.metadata == Metadata()
     assert "did you mean 'seq'" in str(decode_body(b'{"$":{"sqe":1}}', LIMITS).refusal)
 
 
