@@ -15,7 +15,7 @@ from tests.support.imports import imported, read_package
 DEPENDENCIES = Document("dependencies.md")
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
-_REQUIREMENT = re.compile(r"([\w.-]+)>=([\w.]+)\Z")
+_REQUIREMENT = re.compile(r"([\w.-]+)>=([\w.]+)(?:,<[\w.]+)?\Z")
 
 
 def documented(heading: str) -> list[list[str]]:
@@ -26,7 +26,7 @@ def documented(heading: str) -> list[list[str]]:
 
 
 def requirements(listed: list[str]) -> dict[str, str]:
-    """Return name and lower bound of requirements, of which none has anything else."""
+    """Return name and lower bound of requirements, which have no more than an upper one beside."""
     matches = [_REQUIREMENT.match(requirement) for requirement in listed]
     assert all(matches), listed
     return {match[1]: match[2] for match in matches if match}
