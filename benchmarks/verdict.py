@@ -1,7 +1,7 @@
 """What must hold at the end of a run, checked one invariant at a time.
 
 Every function yields one line for each violation, naming the device and the update; nothing is
-yielded where all is well. Invariants are numbered as in docs/architecture.md.
+yielded where all is well.
 """
 
 from __future__ import annotations
