@@ -255,12 +255,14 @@ def _lines_to_try(config: Config, kinds: dict[str, str]) -> list[str]:
     at_broker = "" if port == DEFAULT_PORT else f" --broker mqtt://127.0.0.1:{port}"
     at_prefix = "" if config.prefix == "sync" else f" --prefix {shlex.quote(config.prefix)}"
     lamp = next((device for device, kind in kinds.items() if kind == "lamp"), next(iter(kinds)))
+    program = _program()
+    where = "" if program == "syncbridge" else ", in this directory"
     return [
-        "Try beside it, in another terminal:",
+        f"Try beside it, in another terminal{where}:",
         f"  mosquitto_sub{at_port} -v -t {shlex.quote(config.prefix + '/+/state')}",
         f"  mosquitto_pub{at_port} -q 1 -t {shlex.quote(config.prefix + '/my-lamp/report')}"
         """ -m '{"on":true}'""",
-        f"  {_program()} set{at_broker}{at_prefix} {lamp} desired.on=false",
+        f"  {program} set{at_broker}{at_prefix} {lamp} desired.on=false",
         "Ctrl-C ends it.",
     ]
 
