@@ -16,6 +16,7 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,17 @@ from amqtt.broker import Broker
 
 _SHUTDOWN_TIMEOUT_S = 2.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
+
+
+class _Subscriptions(dict[str, Any]):
+    """amqtt's table of subscriptions, iterated over as it was when the iteration began.
+
+    amqtt 0.12.1 awaits while it iterates, and where another client subscribes meanwhile, it drops
+    the one that is connecting: "dictionary changed size during iteration".
+    """
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(tuple(super().__iter__()))
 
 
 def main(arguments: list[str]) -> None:
@@ -67,6 +79,7 @@ async def _serve(configuration: dict[str, Any], ready: int) -> None:
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
     broker = Broker(configuration)
+    broker._subscriptions = _Subscriptions()
     await broker.start()
     os.write(ready, b"ready\n")
     os.close(ready)

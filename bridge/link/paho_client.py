@@ -17,6 +17,14 @@ from bridge.link.paho_stream import PahoStream
 
 _PROTOCOLS = {"5": MQTTProtocolVersion.MQTTv5, "3.1.1": MQTTProtocolVersion.MQTTv311}
 
+# Flags of a PUBLISH (section 3.3.1), and the lengths of what it begins with.
+_DUP_BIT = 0x08
+_QOS_BITS = 0x06
+_QOS_1 = 0x02
+_RETAIN_BIT = 0x01
+_TOPIC_LENGTH_BYTES = 2
+_PACKET_ID_BYTES = 2
+
 _CONTENT_TYPE = 0x03
 _CORRELATION_DATA = 0x09
 
@@ -106,11 +114,19 @@ class PahoClient(mqtt.Client):
         return self._stream
 
     def _handle_publish(self) -> MQTTErrorCode:
-        """Take a publish in spite of properties that paho-mqtt finds malformed.
+        """Take a publish, and in spite of properties that paho-mqtt finds malformed.
 
         It refuses some that brokers pass on, a content type with U+FEFF among them. Any device
         could send one, and it would end this connection and, delivered again, each that follows.
+
+        One without properties takes a shorter way: paho-mqtt would build an object for them all
+        the same, for half of the time that the whole message takes.
         """
+        if self.speaks_mqtt5:
+            plain = decode_plain(self._in_packet["command"], self._in_packet["packet"])
+            if plain is not None:
+                self._handle_on_message(plain)
+                return MQTTErrorCode.MQTT_ERR_SUCCESS
         try:
             return super()._handle_publish()
         except MalformedPacket:
@@ -118,6 +134,30 @@ class PahoClient(mqtt.Client):
                 self._in_packet["command"], self._in_packet["packet"]
             )
             return super()._handle_publish()
+
+
+def decode_plain(command: int, packet: bytes | bytearray) -> mqtt.MQTTMessage | None:
+    """Decode a PUBLISH of MQTT 5 at QoS 1 without properties (section 3.3); None for any other.
+
+    Args:
+        command: First byte of the fixed header.
+        packet: Everything behind the fixed header.
+    """
+    if command & _QOS_BITS != _QOS_1 or len(packet) < _TOPIC_LENGTH_BYTES:
+        return None
+    topic_ends = _TOPIC_LENGTH_BYTES + int.from_bytes(packet[:_TOPIC_LENGTH_BYTES])
+    properties_start = topic_ends + _PACKET_ID_BYTES
+    if len(packet) <= properties_start or packet[properties_start] != 0:
+        return None
+    message = mqtt.MQTTMessage(
+        int.from_bytes(packet[topic_ends:properties_start]),
+        bytes(packet[_TOPIC_LENGTH_BYTES:topic_ends]),
+    )
+    message.qos = 1
+    message.dup = bool(command & _DUP_BIT)
+    message.retain = bool(command & _RETAIN_BIT)
+    message.payload = bytes(packet[properties_start + 1 :])
+    return message
 
 
 def without_properties(command: int, packet: bytes | bytearray) -> bytearray:

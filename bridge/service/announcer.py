@@ -44,6 +44,8 @@ class Announcer:
         instance: Identity of the store.
         last_since: `since` of the last connection before this process, or None.
         rebuild_per_s: Pace of rebuilding, in twins.
+        batch_began_at: Tells when the batch at work began, in µs, or None: what it commits is not
+            yet with the publisher.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Announcer:
         instance: str,
         last_since: int | None,
         rebuild_per_s: int,
+        batch_began_at: Callable[[], int | None],
     ) -> None:
         self._link = link
         self._topic = grammar.status
@@ -67,14 +70,14 @@ class Announcer:
         self._instance = instance
         self._last_since = last_since
         self._rebuild_per_s = rebuild_per_s
-        self._status = new_status(instance, clock(), 0)
+        self._batch_began_at = batch_began_at
+        self._status = new_status(instance, clock())
         self._found: tuple[int, bytes] = (0, b"")
         self._found_something = asyncio.Event()
-        self._published_at_heartbeat = 0
 
     def will(self) -> Publication:
         """Return the last will for a connection that is about to begin."""
-        self._status = new_status(self._instance, self._clock(), self._published_through())
+        self._status = new_status(self._instance, self._clock())
         return self._status.offline().publication(self._topic)
 
     def received(self, message: Message) -> None:
@@ -101,14 +104,15 @@ class Announcer:
             greeting: What `greet` returned for it.
         """
         through = await self._find_out(session.generation, greeting)
-        # From here on the next connection compares with this one.
+        if through is not None:
+            await self._rebuild(through)
+        # Not before all of it is acknowledged: whoever comes after a connection that was cut off
+        # in the middle must begin again.
         self._last_since = self._status.since
         since = str(self._status.since)
         with contextlib.suppress(StoreUnavailable):
             await self._store.run(lambda store: store.set_metadata(LAST_SINCE, since))
-        if through is not None:
-            await self._rebuild(through)
-        await self._heartbeat()
+        await self._keep_current()
 
     async def _find_out(self, generation: int, greeting: asyncio.Future[None]) -> int | None:
         """Tell what the broker remembers, by what stood on the status topic before."""
@@ -161,6 +165,7 @@ class Announcer:
             # The pace that the operator has set, so that live updates are still served.
             await asyncio.sleep(len(page) / self._rebuild_per_s)
             await self._publisher.wait_for_room()
+        await self._publisher.wait_until_rebuilt()
         if published:
             _log.info("all retained topics are published again", twins=published)
 
@@ -174,26 +179,25 @@ class Announcer:
                 _log.error("the store cannot be read; trying again", reason=error.message)
                 await asyncio.sleep(1.0)
 
-    async def _heartbeat(self) -> None:
+    async def _keep_current(self) -> None:
         """Keep `published_through` up to date, and try again what was refused."""
+        published = -1
         while True:
+            counted = self._counters.value(metrics.PUBLISHED)
+            if counted != published:
+                self._status = self._status.through(self._published_through())
+                with contextlib.suppress(LinkError):
+                    await self._link.publish(self._status.publication(self._topic))
+                    published = counted
             await asyncio.sleep(HEARTBEAT_S)
             self._publisher.retry_refused()
-            published = self._counters.value(metrics.PUBLISHED)
-            if published == self._published_at_heartbeat:
-                continue
-            self._published_at_heartbeat = published
-            self._status = self._status.through(self._published_through())
-            with contextlib.suppress(LinkError):
-                await self._link.publish(self._status.publication(self._topic))
 
     def _published_through(self) -> int:
-        waiting = self._publisher.oldest_waiting_at()
-        return self._clock() if waiting is None else waiting - 1
+        times = [self._clock(), self._batch_began_at(), self._publisher.oldest_waiting_at()]
+        return min(time for time in times if time is not None) - 1
 
     async def take_leave(self) -> None:
         """Say that the bridge is offline, as its last word before a clean disconnect."""
-        self._status = self._status.through(self._published_through())
         with contextlib.suppress(LinkError):
             await self._link.publish(self._status.offline().publication(self._topic))
 

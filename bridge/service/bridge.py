@@ -155,6 +155,7 @@ class Bridge:
             self._metadata["instance"],
             None if last_since is None else int(last_since),
             config.publish.rebuild_per_s,
+            lambda: self._pipeline.batch_began_at,
         )
         self._pipeline = self._make_pipeline()
         await self._serve_administration()

@@ -44,7 +44,11 @@ class BatchGivenUp(Exception):
 
 
 class Pipeline:
-    """Carries messages from the link through the core into the store, and back to the link."""
+    """Carries messages from the link through the core into the store, and back to the link.
+
+    Attributes:
+        batch_began_at: When the batch at work began, in µs, or None between batches.
+    """
 
     def __init__(
         self,
@@ -73,6 +77,7 @@ class Pipeline:
         self._status_topic = TopicGrammar(config.prefix).status
         self._newcomers = Newcomers(config.limits)
         self._batch: asyncio.Task[None] | None = None
+        self.batch_began_at: int | None = None
 
     async def run(self) -> None:
         """Process batches until cancelled; the batch at work then goes on, see `finish`.
@@ -103,11 +108,14 @@ class Pipeline:
         the connection is dropped, and the broker delivers the batch again.
         """
         self._counters.add(metrics.MESSAGES, count=len(messages))
+        self.batch_began_at = self._clock()
         try:
             await self._process_or_halve(self._without_status(messages))
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
+        finally:
+            self.batch_began_at = None
         self._publisher.pump()
         self._link.acknowledge(messages)
         self._cache.shrink()

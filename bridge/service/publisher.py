@@ -92,6 +92,9 @@ class Publisher:
         self._in_flight: dict[TwinKey, TwinPublication] = {}
         self._refused: dict[TwinKey, TwinPublication] = {}
         self._waiting_bytes = 0
+        self._rebuilding: set[TwinKey] = set()
+        self._rebuilt = asyncio.Event()
+        self._rebuilt.set()
         self._acknowledged: dict[TwinKey, int] = {}
         self._pump_is_due = False
         self._room = asyncio.Event()
@@ -103,6 +106,8 @@ class Publisher:
     def offer(self, publication: TwinPublication, *, rebuild: bool = False) -> None:
         """Publish a twin as soon as may be; an older publication of it that waits is replaced."""
         key = publication.key
+        if rebuild:
+            self._rebuilding.add(key)
         refused = self._refused.pop(key, None)
         if refused is not None:
             publication.absorb(refused)
@@ -189,6 +194,7 @@ class Publisher:
         if _Result.LOST in results:
             self.offer(publication)
             return
+        self._rebuilding.discard(key)
         if _Result.REFUSED in results:
             if len(self._refused) < REFUSED_TWINS:
                 self._refused[key] = publication
@@ -269,14 +275,13 @@ class Publisher:
         waiting = (*self._due.values(), *self._rebuild.values(), *self._in_flight.values())
         return min((publication.at for publication in waiting), default=None)
 
-    @property
-    def rebuild_waiting(self) -> int:
-        """How many twins wait to be rebuilt."""
-        return len(self._rebuild)
-
     async def wait_for_room(self) -> None:
         """Wait while more twins are waiting than may wait."""
         await self._room.wait()
+
+    async def wait_until_rebuilt(self) -> None:
+        """Wait until the broker has answered everything that was offered with `rebuild`."""
+        await self._rebuilt.wait()
 
     async def wait_until_idle(self) -> None:
         """Wait until everything has been sent and acknowledged."""
@@ -285,6 +290,7 @@ class Publisher:
     def _update_events(self) -> None:
         waiting = len(self._due) + len(self._rebuild)
         _set_to(self._room, waiting < WAITING_TWINS and self._waiting_bytes < WAITING_BYTES)
+        _set_to(self._rebuilt, not self._rebuilding)
         _set_to(self._idle, not (waiting or self._in_flight or self._replies))
 
 

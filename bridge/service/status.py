@@ -31,7 +31,9 @@ class Status:
         version: Version of the program.
         instance: Identity of the store.
         since: Since when this connection has stood, in µs; it names the connection.
-        published_through: Every version up to this time has been acknowledged by the broker, in µs.
+        published_through: Every version up to this time has been acknowledged by the broker, in µs;
+            `EVERYTHING` while it is not known what the broker has forgotten, or while that is
+            being published again: whoever finds this status then begins anew.
     """
 
     online: bool
@@ -65,9 +67,9 @@ class Status:
         return replace(self, online=False)
 
 
-def new_status(instance: str, since: int, published_through: int) -> Status:
-    """Return the status of a connection that begins."""
-    return Status(True, __version__, instance, since, published_through)
+def new_status(instance: str, since: int) -> Status:
+    """Return the status of a connection that begins; nothing is known yet of its broker."""
+    return Status(True, __version__, instance, since, EVERYTHING)
 
 
 def decode_status(payload: bytes) -> Status | None:
@@ -101,7 +103,8 @@ def remembered_through(
     Args:
         found: What was retained before this connection wrote its own; None if nothing was.
         instance: Identity of the store.
-        last_since: `since` of the last connection, as the store knows it; None before the first.
+        last_since: `since` of the last connection on which everything was published, as the store
+            knows it; None before the first.
         clock: The bridge's clock, in µs.
 
     Returns:
@@ -112,6 +115,6 @@ def remembered_through(
     if found is None or found.instance != instance or found.published_through > clock:
         return EVERYTHING
     if not found.online and found.since == last_since:
-        # The last word of the last connection: what came before it is there too.
+        # The last word of a connection that had published everything: that is there too.
         return None
     return found.published_through

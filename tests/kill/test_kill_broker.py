@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pytest
-
 from benchmarks.kill_broker import Plan, Scenario, run_plan
 from benchmarks.report import Report
 
@@ -30,10 +28,6 @@ async def test_a_broker_from_an_older_snapshot_is_brought_up_to_date(tmp_path: P
     assert report.figures["stale states served"] != 0
 
 
-@pytest.mark.xfail(
-    strict=True,
-    reason="the last will of a bridge that was rebuilding is taken for a broker that has all",
-)
 async def test_a_bridge_killed_while_it_rebuilds_goes_on_afterwards(tmp_path: Path) -> None:
     """What was not published again before the bridge died is published by the next one."""
     report = await run_short(tmp_path, "interrupted")

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import struct
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from paho.mqtt._packet import decode_publish
+from paho.mqtt.enums import MQTTProtocolVersion
 from paho.mqtt.exception import MalformedPacket
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from bridge.link.base import LinkSettings, ProtocolVersion, Publication
-from bridge.link.paho_client import PahoClient, without_properties
+from bridge.link.paho_client import PahoClient, decode_plain, without_properties
 from bridge.link.paho_stream import PahoStream
 from tests.support import scripted_broker as script
 
@@ -87,3 +91,41 @@ def test_a_packet_that_is_cut_short_stays_malformed(packet: bytes) -> None:
     """What is not even a publish is none without its properties either."""
     with pytest.raises(MalformedPacket):
         without_properties(_AT_LEAST_ONCE, packet)
+
+
+@given(
+    st.integers(0, 15),
+    st.binary(min_size=1, max_size=20),
+    st.integers(1, 65_535),
+    st.binary(max_size=30),
+)
+def test_the_short_way_reads_a_publish_as_paho_does(
+    flags: int, topic: bytes, packet_id: int, payload: bytes
+) -> None:
+    """Where it applies: at QoS 1 and without properties."""
+    if (flags & 0x06) == 0x06:
+        return  # QoS 3 is malformed.
+    packet = struct.pack("!H", len(topic)) + topic
+    packet += struct.pack("!H", packet_id) if flags & 0x06 else b""
+    packet += b"\x00" + payload
+    plain = decode_plain(0x30 | flags, bytearray(packet))
+    assert (plain is not None) == ((flags & 0x06) == 0x02)
+    if plain is None:
+        return
+    expected = decode_publish(0x30 | flags, packet, MQTTProtocolVersion.MQTTv5)
+    assert plain._topic == expected.topic
+    for name in ("dup", "qos", "retain", "mid", "payload"):
+        assert getattr(plain, name) == getattr(expected, name)
+
+
+@pytest.mark.parametrize(
+    "packet", [b"", b"\x00", b"\x00\x01", b"\x00\x01a\x00", b"\x00\x01a\x00\x01", b"\xff\xffa"]
+)
+def test_what_is_cut_short_is_left_to_paho(packet: bytes) -> None:
+    """The short way never reads beyond the end."""
+    assert decode_plain(0x32, packet) is None
+
+
+def test_a_publish_with_properties_is_left_to_paho() -> None:
+    """Whatever they are."""
+    assert decode_plain(0x32, b"\x00\x01a\x00\x01\x02\x01\x01") is None

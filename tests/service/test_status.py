@@ -25,6 +25,7 @@ def status(*, online: bool, since: int = LAST_SINCE, through: int = 2000) -> Sta
         (status(online=False), None),
         (status(online=True), 2000),
         (status(online=False, since=500, through=900), 900),
+        (new_status("ours", 4000).offline(), EVERYTHING),
     ],
     ids=[
         "nothing is retained",
@@ -33,6 +34,7 @@ def status(*, online: bool, since: int = LAST_SINCE, through: int = 2000) -> Sta
         "our last word",
         "a heartbeat: what came after it may be lost",
         "an older word, out of a snapshot",
+        "the will of a connection that had not published everything again",
     ],
 )
 def test_what_the_broker_remembers(found: Status | None, remembered: int | None) -> None:
@@ -42,7 +44,7 @@ def test_what_the_broker_remembers(found: Status | None, remembered: int | None)
 
 def test_a_status_is_read_back_as_it_was_written() -> None:
     """Also the last will made from it."""
-    online = new_status("ours", 1, 2).through(3)
+    online = new_status("ours", 1).through(3)
     assert decode_status(online.encode()) == online
     assert decode_status(online.offline().encode()) == Status(False, __version__, "ours", 1, 3)
     assert online.publication("sync/$bridge/status").retain
