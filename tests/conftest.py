@@ -6,8 +6,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from tests.support.mosquitto import Mosquitto
+
+
+@pytest.fixture(autouse=True)
+def logs_as_they_are_at_first() -> Iterator[None]:
+    """No test sees how another one has set up the logs."""
+    structlog.reset_defaults()
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture

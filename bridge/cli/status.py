@@ -4,15 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from bridge.errors import (
-    AdminUnreachable,
-    ConfigError,
-    LinkError,
-    NotAnswered,
-    Refused,
-    StoreLocked,
-    SyncbridgeError,
-)
+from bridge.errors import ConfigError, LinkError, NotAnswered, Refused, SyncbridgeError
 
 
 class ExitStatus(enum.IntEnum):
@@ -38,8 +30,6 @@ _OF_CLASS: tuple[tuple[type[SyncbridgeError], ExitStatus], ...] = (
     (ConfigError, ExitStatus.USAGE),
     (LinkError, ExitStatus.UNAVAILABLE),
     (NotAnswered, ExitStatus.UNAVAILABLE),
-    (AdminUnreachable, ExitStatus.UNAVAILABLE),
-    (StoreLocked, ExitStatus.UNAVAILABLE),
     (Refused, ExitStatus.REFUSED),
     (SyncbridgeError, ExitStatus.FAILURE),
 )

@@ -28,6 +28,10 @@ WRITERS_PER_TWIN = 32
 REFUSALS_PER_TWIN = 16
 """Refusals remembered, so that a repeat is refused alike."""
 
+DELIVERIES_PER_TWIN = 16
+"""Deliveries of messages without `seq` remembered, so that the broker may repeat them: more of
+one twin are seldom between their commit and their acknowledgement."""
+
 RETAINED_DIGESTS_PER_TWIN = 32
 """Topics of which the last retained message is remembered: one for each writer."""
 

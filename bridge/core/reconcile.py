@@ -1,8 +1,9 @@
 """Reconciling: what one message does to one twin.
 
 Each function takes the twin, what arrived and the bridge's clock, changes the twin in place, and
-returns what should happen outside. Where the outcome is refused, nothing but the memory of the
-refusal has changed. A caller that cannot commit an outcome throws the twin away and loads it again.
+returns what should happen outside. Where the outcome is refused, nothing visible has changed, but
+perhaps the memory of the refusal. A caller that cannot commit an outcome throws the twin away and
+loads it again.
 
 Stamps are given once, here; merging is `bridge.core.tree`.
 """
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from bisect import bisect_left
 from typing import NamedTuple
 
 from bridge.core.limits import (
@@ -23,8 +25,8 @@ from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject, Section, count_leaves
 from bridge.core.stamp import next_now, stamp_of
 from bridge.core.tree import Merge, copy_object, newest_stamp_met
-from bridge.core.twin import Twin
-from bridge.core.update import Boot, Metadata, Presence, Update
+from bridge.core.twin import TopicKey, Twin
+from bridge.core.update import FRESH, Boot, Delivery, Metadata, Presence, Update
 from bridge.core.writers import Place, Writer
 
 DIGEST_BYTES = 8
@@ -89,20 +91,30 @@ def reconcile(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome
         clock: The bridge's clock, in µs since the epoch.
         limits: Bounds on the twin.
     """
-    writer_key = (update.section, update.writer)
-    digest: bytes | None = None
-    if update.retained:
-        digest = _digest(update.payload)
-        if twin.retained.get(writer_key) == digest:
-            return Outcome(twin.version, duplicate=True)
+    topic = (update.section, update.writer)
+    delivery = update.delivery
+    if delivery.retained and _is_known_retained(twin, topic, update.payload):
+        return Outcome(twin.version, duplicate=True)
     metadata = update.metadata
     if metadata.seq is None or metadata.boot is None:
-        outcome = _reconcile_new(twin, update, clock, limits, None)
+        outcome = _reconcile_plain(twin, update, clock, limits)
     else:
         outcome = _reconcile_numbered(twin, update, clock, limits, metadata.boot, metadata.seq)
-    if digest is not None:
-        twin.remember_retained(writer_key, digest)
+    if delivery.retained:
+        twin.remember_retained(topic, _digest(update.payload))
         outcome = outcome._replace(store=True)
+    return outcome
+
+
+def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:
+    """Reconcile a message without `seq`; only the broker's own repeat of it is known as one."""
+    delivery = update.delivery
+    digest = _delivery_digest((update.section, update.writer), delivery, update.payload)
+    if delivery.repeated and digest in twin.deliveries:
+        return Outcome(twin.version, duplicate=True)
+    outcome = _reconcile_new(twin, update, clock, limits, None)
+    if delivery.packet_id and outcome.store:
+        twin.remember_delivery(digest)
     return outcome
 
 
@@ -110,9 +122,11 @@ def _reconcile_numbered(
     twin: Twin, update: Update, clock: int, limits: Limits, boot: Boot, seq: int
 ) -> Outcome:
     writer = twin.writers.get((update.section, update.writer)) or Writer()
-    place = writer.locate(boot, seq, lambda: _digest(update.payload))
+    place = writer.locate(
+        boot, seq, lambda: _digest(update.payload), repeated=update.delivery.repeated
+    )
     if place.duplicate:
-        refusal = twin.refusals.get((update.section, update.writer, boot, seq))
+        refusal = twin.refusals.get((update.section, update.writer, place.order, seq))
         return Outcome(twin.version, duplicate=True, refusal=refusal)
     return _reconcile_new(twin, update, clock, limits, place)
 
@@ -123,7 +137,6 @@ def _reconcile_new(
     """Reconcile a message that has not been received before."""
     now = next_now(clock, twin.now)
     section = twin.section(update.section)
-    _expire(twin, now, limits)
     stamp = _stamp(twin, section, update, now, place)
     refusal = update.refusal or _refusal_by_version(twin, section, update.metadata)
     if refusal is None:
@@ -141,6 +154,7 @@ def _reconcile_new(
             twin.now = now
         return Outcome(twin.version, store=place is not None, refusal=refusal)
     twin.now = now
+    _expire(twin, now, limits)
     return _conclude(twin, section, update, merge, now, stamp)
 
 
@@ -177,7 +191,7 @@ def _apply_within_limits(
 ) -> Refusal | None:
     """Merge, unless the twin would grow past a limit; then leave it as it was."""
     patch = update.patch
-    growth = JSON_BYTES_PER_PAYLOAD_BYTE * len(update.payload)
+    growth = JSON_BYTES_PER_PAYLOAD_BYTE * update.size_bytes
     leaves = count_leaves(patch)
     bytes_at_most = twin.bytes_at_most + growth
     keys_at_most = twin.keys_at_most + leaves
@@ -232,7 +246,7 @@ def _remember(
     if boot is None or seq is None:
         return
     if refusal is not None:
-        twin.refusals[update.section, update.writer, boot, seq] = refusal
+        twin.refusals[update.section, update.writer, place.order, seq] = refusal
         if len(twin.refusals) > REFUSALS_PER_TWIN:
             del twin.refusals[next(iter(twin.refusals))]
     writer = twin.writer((update.section, update.writer))
@@ -268,10 +282,10 @@ def _conclude(
 
 def _is_live_report(twin: Twin, update: Update) -> bool:
     """A report makes a device that uses presence online, unless it is an old one."""
-    if update.section != "reported" or update.retained or twin.key.name:
+    if update.section != "reported" or update.delivery.retained or twin.key.name:
         return False
     boot = update.metadata.boot
-    return boot is None or not twin.boots or twin.boots[-1] == boot
+    return boot is None or boot not in twin.boots or twin.boots[-1] == boot
 
 
 def reconcile_presence(twin: Twin, presence: Presence, clock: int) -> Outcome:
@@ -308,10 +322,22 @@ def _note_boot(twin: Twin, boot: Boot) -> None:
         del twin.boots[:-BOOTS_PER_WRITER]
 
 
-def delete(twin: Twin, writer: str, clock: int) -> Outcome:
+def delete(
+    twin: Twin, writer: str, clock: int, payload: bytes = b"", delivery: Delivery = FRESH
+) -> Outcome:
     """Delete a twin; its version, and what is remembered of its writers, stay."""
+    topic = ("delete", writer)
+    digest = _delivery_digest(topic, delivery, payload)
+    if delivery.retained and _is_known_retained(twin, topic, payload):
+        return Outcome(twin.version, duplicate=True)
+    if delivery.repeated and digest in twin.deliveries:
+        return Outcome(twin.version, duplicate=True)
     if not twin.exists:
         return Outcome(twin.version, refusal=no_such_twin(twin))
+    if delivery.retained:
+        twin.remember_retained(topic, _digest(payload))
+    if delivery.packet_id:
+        twin.remember_delivery(digest)
     now = next_now(clock, twin.now)
     backward: JsonObject = {
         "reported": copy_object(twin.reported.value),
@@ -344,10 +370,27 @@ def _expire(twin: Twin, now: int, limits: Limits) -> None:
         forgotten = section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
         twin.horizon = max(twin.horizon, forgotten)
     surplus = sum(len(section.tombstones) for section in sections) - TOMBSTONES_PER_TWIN
-    for _ in range(surplus):
-        oldest = min((s for s in sections if s.tombstones), key=Section.oldest_tombstone)
-        forgotten = oldest.expire_tombstones(0, len(oldest.tombstones) - 1)
-        twin.horizon = max(twin.horizon, forgotten)
+    if surplus <= 0:
+        return
+    arrivals = sorted(a for section in sections for a in section.tombstones.values())
+    newest_to_go = arrivals[surplus - 1]
+    ties = surplus - bisect_left(arrivals, newest_to_go)
+    for section in sections:
+        older = sum(arrival < newest_to_go for arrival in section.tombstones.values())
+        same_age = sum(arrival == newest_to_go for arrival in section.tombstones.values())
+        keep = len(section.tombstones) - older - min(ties, same_age)
+        ties -= min(ties, same_age)
+        twin.horizon = max(twin.horizon, section.expire_tombstones(0, keep))
+
+
+def _is_known_retained(twin: Twin, topic: TopicKey, payload: bytes) -> bool:
+    return twin.retained.get(topic) == _digest(payload)
+
+
+def _delivery_digest(topic: TopicKey, delivery: Delivery, payload: bytes) -> bytes:
+    """Return what tells one delivery from another: a repeat has the same packet id."""
+    start = f"{delivery.packet_id}/{topic[0]}/{topic[1]}/".encode()
+    return _digest(start + payload)
 
 
 def _digest(payload: bytes) -> bytes:

@@ -106,17 +106,17 @@ class Section:
             The highest version among those that went, 0 if none did.
         """
         horizon = 0
-        while self.tombstones:
-            path, arrival = next(iter(self.tombstones.items()))
-            if arrival >= arrived_before and len(self.tombstones) <= keep:
+        surplus = len(self.tombstones) - keep
+        # All at once: a dict from which the first is taken again and again looks longer each time.
+        expired: list[Path] = []
+        for path, arrival in self.tombstones.items():
+            if arrival >= arrived_before and len(expired) >= surplus:
                 break
+            expired.append(path)
+        for path in expired:
             del self.tombstones[path]
             horizon = max(horizon, self._forget(path))
         return horizon
-
-    def oldest_tombstone(self) -> int:
-        """Return the arrival of the oldest tombstone, in µs; there must be one."""
-        return next(iter(self.tombstones.values()))
 
     def _forget(self, path: Path) -> int:
         """Drop the register at `path` and what became empty above it; returns its version."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from bridge.core.delta import outstanding
-from bridge.core.limits import RETAINED_DIGESTS_PER_TWIN, WRITERS_PER_TWIN
+from bridge.core.limits import (
+    DELIVERIES_PER_TWIN,
+    RETAINED_DIGESTS_PER_TWIN,
+    WRITERS_PER_TWIN,
+)
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject, Section
 from bridge.core.topics import TwinKey
@@ -13,8 +17,11 @@ from bridge.core.writers import Writer
 WriterKey = tuple[SectionName, str]
 """A writer's messages are numbered on each topic: the section, and who writes it."""
 
-RefusalKey = tuple[SectionName, str, Boot, int]
-"""Section, writer, boot and seq of a refused message."""
+RefusalKey = tuple[SectionName, str, int, int]
+"""Section, writer, order of the boot, and seq of a refused message."""
+
+TopicKey = tuple[str, str]
+"""An inbound topic of the twin: its section, or `delete`, and who writes there."""
 
 
 class Twin:
@@ -33,7 +40,8 @@ class Twin:
         boots: The device's boots in order of first arrival, the newest last (for presence).
         writers: Writers that send `seq`, the most recent last.
         refusals: The last refusals of messages with `seq`, the newest last.
-        retained: (section, writer) -> digest of the last message that came flagged RETAIN.
+        retained: Topic -> digest of the last message on it that came flagged RETAIN.
+        deliveries: Digests of the last deliveries of messages without `seq`, the newest last.
         last_seen: When the device was last heard, in µs.
         bytes_at_most: Upper bound of its size as JSON; exact after each publication.
         keys_at_most: Upper bound of its fields.
@@ -43,6 +51,7 @@ class Twin:
         "at",
         "boots",
         "bytes_at_most",
+        "deliveries",
         "desired",
         "exists",
         "horizon",
@@ -71,7 +80,8 @@ class Twin:
         self.boots: list[Boot] = []
         self.writers: dict[WriterKey, Writer] = {}
         self.refusals: dict[RefusalKey, Refusal] = {}
-        self.retained: dict[WriterKey, bytes] = {}
+        self.retained: dict[TopicKey, bytes] = {}
+        self.deliveries: list[bytes] = []
         self.last_seen = 0
         self.bytes_at_most = 0
         self.keys_at_most = 0
@@ -88,7 +98,12 @@ class Twin:
             del self.writers[next(iter(self.writers))]
         return writer
 
-    def remember_retained(self, key: WriterKey, digest: bytes) -> None:
+    def remember_delivery(self, digest: bytes) -> None:
+        """Keep the digest of a delivery that was processed; the oldest goes."""
+        self.deliveries.append(digest)
+        del self.deliveries[:-DELIVERIES_PER_TWIN]
+
+    def remember_retained(self, key: TopicKey, digest: bytes) -> None:
         """Keep the digest of the last message that came flagged RETAIN on this topic."""
         self.retained.pop(key, None)
         self.retained[key] = digest

@@ -37,6 +37,23 @@ class Metadata(NamedTuple):
 NO_METADATA = Metadata()
 
 
+class Delivery(NamedTuple):
+    """How the broker delivered a message.
+
+    Attributes:
+        packet_id: MQTT's packet identifier, the same when it is delivered again; 0 at QoS 0.
+        repeated: It came flagged DUP: it may have been processed already.
+        retained: It came flagged RETAIN.
+    """
+
+    packet_id: int = 0
+    repeated: bool = False
+    retained: bool = False
+
+
+FRESH = Delivery()
+
+
 class Update(NamedTuple):
     """One update of one section. A tuple, because there is one for every message.
 
@@ -47,7 +64,8 @@ class Update(NamedTuple):
         patch: A JSON merge patch without `$`.
         metadata: What stood in `$`.
         payload: The bytes as they arrived: repeats are told by them.
-        retained: It came flagged RETAIN.
+        delivery: How they arrived.
+        size_bytes: Their length without wrappers.
         refusal: Why it must be refused although its metadata could be read, or None.
     """
 
@@ -57,7 +75,8 @@ class Update(NamedTuple):
     patch: JsonObject
     metadata: Metadata
     payload: bytes
-    retained: bool = False
+    delivery: Delivery = FRESH
+    size_bytes: int = 0
     refusal: Refusal | None = None
 
 

@@ -82,13 +82,14 @@ class Writer:
     def __init__(self, boots: list[BootRecord] | None = None) -> None:
         self.boots: list[BootRecord] = [] if boots is None else boots
 
-    def locate(self, boot: Boot, seq: int, digest: Digest) -> Place:
+    def locate(self, boot: Boot, seq: int, digest: Digest, *, repeated: bool = False) -> Place:
         """Find where a message stands; changes nothing.
 
         Args:
             boot: The boot that the message names.
             seq: Its number, from 1.
             digest: Computes the digest of the message, where it is needed.
+            repeated: The broker delivers it again: it may belong to an earlier life of the boot.
         """
         boots = self.boots
         if boots:
@@ -108,8 +109,10 @@ class Writer:
                 if gap.first == 1 and index:
                     floor = max(floor, boots[index - 1].highest_stamp)
                 return Place(False, record.order, floor, gap.after, record, number)
-        if seq == 1 and record.first_digest and record.first_digest != digest():
-            return self._new_boot()
+        if seq == 1 and record.first_digest:
+            lives = [life for life in boots if life.boot == boot] if repeated else [record]
+            if digest() not in [life.first_digest for life in lives]:
+                return self._new_boot()
         return Place(True, record.order, 0, None, record)
 
     def _new_boot(self) -> Place:

@@ -42,6 +42,7 @@ class Message(NamedTuple):
     packet_id: int
     response_topic: str | None = None
     correlation_data: bytes | None = None
+    dup: bool = False
 
 
 @dataclass(frozen=True, slots=True)

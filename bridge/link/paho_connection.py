@@ -311,6 +311,7 @@ class PahoConnection:
                 message.mid,
                 getattr(properties, "ResponseTopic", None),
                 getattr(properties, "CorrelationData", None),
+                message.dup,
             )
         )
         if not taken:

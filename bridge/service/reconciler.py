@@ -84,7 +84,8 @@ class Reconciler:
             self._answer_get(request, order, cached, effects)
             return
         elif isinstance(order, Deletion):
-            outcome = delete(twin, request.topic.sender, self._clock())
+            writer = request.topic.sender
+            outcome = delete(twin, writer, self._clock(), order.payload, order.delivery)
         elif isinstance(order, Presence):
             outcome = reconcile_presence(twin, order, self._clock())
         else:

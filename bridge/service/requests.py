@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.core.limits import Limits
 from bridge.core.refusal import Refusal
 from bridge.core.topics import InboundTopic, TopicGrammar
-from bridge.core.update import NO_METADATA, Presence, Update
+from bridge.core.update import NO_METADATA, Delivery, Presence, Update
 from bridge.link.base import Message
 from bridge.wire.inbound import (
     Body,
@@ -21,11 +21,15 @@ from bridge.wire.inbound import (
 )
 
 PARSED_TOPICS: Final = 100_000
-"""Topics whose parsed form is kept: about 40 MiB, and enough for the devices of a large site."""
+"""Topics whose parsed form is kept: at most 100 MiB, as only topics of the grammar are, which
+bounds their length; and enough for the devices of a large site."""
 
 
 class Deletion(NamedTuple):
-    """Remove the twin."""
+    """Remove the twin: the payload, and how it arrived."""
+
+    payload: bytes
+    delivery: Delivery
 
 
 Order: TypeAlias = Update | GetRequest | Deletion | Presence
@@ -59,14 +63,12 @@ class Decoder:
     def __init__(self, grammar: TopicGrammar, limits: Limits) -> None:
         self._grammar = grammar
         self._limits = limits
-        self._topics: dict[str, InboundTopic | Refusal] = {}
+        self._topics: dict[str, InboundTopic] = {}
 
     def decode(self, messages: Iterable[Message]) -> Iterator[Request | tuple[Message, Refusal]]:
         """Yield a request for each message, or the message and why its topic is not ours."""
         for message in messages:
-            topic = self._topics.get(message.topic)
-            if topic is None:
-                topic = self._parse(message.topic)
+            topic = self._topics.get(message.topic) or self._parse(message.topic)
             if isinstance(topic, Refusal):
                 yield message, topic
             elif topic.verb == "presence" and not message.payload:
@@ -75,9 +77,11 @@ class Decoder:
                 yield self._request(message, topic)
 
     def _parse(self, text: str) -> InboundTopic | Refusal:
-        if len(self._topics) >= PARSED_TOPICS:
-            self._topics.clear()
-        topic = self._topics[text] = self._grammar.parse(text)
+        topic = self._grammar.parse(text)
+        if isinstance(topic, InboundTopic):
+            if len(self._topics) >= PARSED_TOPICS:
+                self._topics.clear()
+            self._topics[text] = topic
         return topic
 
     def _request(self, message: Message, topic: InboundTopic) -> Request:
@@ -90,7 +94,8 @@ class Decoder:
         elif topic.verb == "get":
             order, body = decode_get(message.payload, self._limits)
         elif topic.verb == "delete":
-            order, body = Deletion(), decode_delete(message.payload, self._limits)
+            order = Deletion(message.payload, _delivery(message))
+            body = decode_delete(message.payload, self._limits)
         else:
             order, body = None, Body({}, NO_METADATA, "json")
             presence = decode_presence(message.payload, self._limits)
@@ -119,6 +124,11 @@ def _update(message: Message, topic: InboundTopic, body: Body) -> Update | None:
         body.state,
         body.metadata,
         message.payload,
-        message.retain,
+        _delivery(message),
+        body.size_bytes,
         body.refusal,
     )
+
+
+def _delivery(message: Message) -> Delivery:
+    return Delivery(message.packet_id if message.qos else 0, message.dup, message.retain)

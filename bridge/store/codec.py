@@ -41,6 +41,7 @@ def encode_internals(twin: Twin) -> bytes:
             [(key, [_boot_row(boot) for boot in w.boots]) for key, w in twin.writers.items()],
             list(twin.refusals.items()),
             list(twin.retained.items()),
+            twin.deliveries,
         ),
         default=_encode_node,
     )
@@ -75,6 +76,7 @@ def _decode_twin(stored: StoredTwin) -> Twin:
         writers,
         refusals,
         retained,
+        deliveries,
     ) = _unpack(stored.internals)
     if found_format != FORMAT:
         raise ValueError(f"format {found_format} is unknown")
@@ -88,6 +90,7 @@ def _decode_twin(stored: StoredTwin) -> Twin:
     twin.writers = {tuple(key): _writer(rows) for key, rows in writers}
     twin.refusals = {tuple(key): Refusal(*refusal) for key, refusal in refusals}
     twin.retained = {tuple(key): digest for key, digest in retained}
+    twin.deliveries = list(deliveries)
     twin.bytes_at_most = len(stored.state)
     twin.keys_at_most = stored.state.count(b":")
     return twin

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, TypeAlias
 
-from bridge.core.limits import BOOT_BYTES, Limits
+from bridge.core.limits import BOOT_BYTES, INTEGER_MAX, INTEGER_MIN, Limits
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.update import NO_METADATA, Metadata, Presence
@@ -26,12 +26,14 @@ class Body(NamedTuple):
         metadata: What stood in `$`, as far as it could be read.
         encoding: What to answer in.
         refusal: Why it is refused, or None.
+        size_bytes: Length of the payload without wrappers.
     """
 
     state: JsonObject
     metadata: Metadata
     encoding: Encoding
     refusal: Refusal | None = None
+    size_bytes: int = 0
 
 
 class GetRequest(NamedTuple):
@@ -66,7 +68,7 @@ def decode_body(payload: bytes, limits: Limits) -> Body:
             msgpack_codec.check(state, limits)
     except Malformed as malformed:
         return Body({}, metadata, encoding, malformed.refusal)
-    return Body(state, metadata, encoding)
+    return Body(state, metadata, encoding, size_bytes=len(payload))
 
 
 def _plain(payload: bytes, limits: Limits) -> bytes:
@@ -124,6 +126,9 @@ def decode_delete(payload: bytes, limits: Limits) -> Body:
             400, "bad_request", "delete takes an empty payload or {}: it removes the whole twin"
         )
         return body._replace(refusal=refusal)
+    if body.metadata._replace(request_id=None) != NO_METADATA:
+        refusal = Refusal(400, "bad_request", "delete takes no other metadata than $.id")
+        return body._replace(refusal=refusal)
     return body
 
 
@@ -143,8 +148,11 @@ def decode_presence(payload: bytes, limits: Limits) -> Presence | Refusal:
     if isinstance(boot, str):
         usable = len(boot.encode()) <= BOOT_BYTES
         return Presence(online, boot) if usable else _bad_presence_boot()
+    if boot is None:
+        return Presence(online)
     number = as_integer(boot)
-    return Presence(online, number) if boot is None or number is not None else _bad_presence_boot()
+    usable = number is not None and INTEGER_MIN <= number <= INTEGER_MAX
+    return Presence(online, number) if usable else _bad_presence_boot()
 
 
 def _bad_presence_boot() -> Refusal:

@@ -7,13 +7,21 @@ from typing import Any
 
 import pytest
 
-from bridge.core.limits import REFUSALS_PER_TWIN, Limits
+from bridge.core.limits import (
+    BOOTS_PER_WRITER,
+    DELIVERIES_PER_TWIN,
+    REFUSALS_PER_TWIN,
+    RETAINED_DIGESTS_PER_TWIN,
+    TOMBSTONES_PER_TWIN,
+    WRITERS_PER_TWIN,
+    Limits,
+)
 from bridge.core.reconcile import Outcome, delete, reconcile, reconcile_presence
 from bridge.core.refusal import Refusal
 from bridge.core.section import same
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
-from bridge.core.update import Metadata, Presence, SectionName, Update
+from bridge.core.update import Delivery, Metadata, Presence, SectionName, Update
 
 NOW = 1_795_000_000_000_000
 SECOND = 1_000_000
@@ -34,6 +42,8 @@ class World:
         section: SectionName = "reported",
         writer: str = "lamp-1",
         retained: bool = False,
+        repeated: bool = False,
+        packet_id: int = 0,
         refusal: Refusal | None = None,
         **metadata: Any,
     ) -> Outcome:
@@ -43,7 +53,15 @@ class World:
             metadata.setdefault("boot", 0)
         payload = json.dumps([patch, metadata], default=str).encode()
         update = Update(
-            self.twin.key, section, writer, patch, Metadata(**metadata), payload, retained, refusal
+            self.twin.key,
+            section,
+            writer,
+            patch,
+            Metadata(**metadata),
+            payload,
+            Delivery(packet_id, repeated, retained),
+            len(payload),
+            refusal,
         )
         return reconcile(self.twin, update, self.clock, self.limits)
 
@@ -352,3 +370,138 @@ def test_any_order_of_arrival_ends_in_the_same_twin() -> None:
             world.desire(patch, writer=writer, time=NOW + second - 3600 * SECOND)
         ends.append(world.twin.desired.value)
     assert ends == [{"x": 2, "y": {"q": 2}}] * 3
+
+
+def test_what_the_broker_delivers_again_ends_the_same_with_and_without_seq() -> None:
+    """Although only the numbered message is known by its number (invariant 3)."""
+    world = World()
+    for again in (False, True):
+        first = world.desire({"v": 1}, writer="a", packet_id=7, repeated=again)
+        second = world.desire({"v": 2}, writer="b", packet_id=8, repeated=again, boot="b", seq=1)
+        assert (first.duplicate, second.duplicate) == (again, again)
+        assert world.twin.desired.value == {"v": 2}
+
+
+def test_the_same_content_under_another_packet_id_is_another_message() -> None:
+    """On, off, on: the last one was delivered again, but had never been processed."""
+    world = World()
+    for packet_id, on in ((1, True), (2, False)):
+        world.send({"on": on}, packet_id=packet_id)
+    for packet_id, on in ((1, True), (2, False), (3, True)):
+        world.send({"on": on}, packet_id=packet_id, repeated=True)
+    assert world.reported == {"on": True}
+
+
+def test_a_deletion_that_is_delivered_again_does_not_delete_what_came_after_it() -> None:
+    """Neither by the broker's repeat, nor as a retained message at every subscription."""
+    for first, again in (
+        (Delivery(5), Delivery(5, repeated=True)),
+        (Delivery(5, retained=True), Delivery(0, retained=True)),
+    ):
+        world = World()
+        world.send({"on": True}, boot="b", seq=1)
+        assert delete(world.twin, "app", NOW * 2, b"", first).clear
+        world.clock = NOW * 3
+        world.send({"on": False}, boot="b", seq=2)
+        assert delete(world.twin, "app", NOW * 4, b"", again) == Outcome(3, duplicate=True)
+        assert world.reported == {"on": False}
+
+
+def test_a_refusal_belongs_to_one_life_of_a_boot() -> None:
+    """A device that forgot uses the number again, and is answered for the new message."""
+    world = World()
+    world.send({"a": 1}, seq=1)
+    world.send({}, seq=2, refusal=Refusal(400, "too_deep", "…"))
+    world.send({"a": 2}, seq=1)
+    assert world.send({"a": 3}, seq=2).changed
+    repeat = world.send({"a": 3}, seq=2)
+    assert (repeat.duplicate, repeat.refusal) == (True, None)
+
+
+def test_every_memory_of_a_twin_is_bounded() -> None:
+    """Each is filled past its bound; the oldest went, the newest is there."""
+    world = World(Limits(keys=100_000, twin_bytes=10_000_000))
+    for number in range(50):
+        world.desire({"v": number}, writer=f"w{number}", seq=1, retained=True)
+        world.desire({"v": number}, writer="plain", packet_id=number + 1)
+    twin = world.twin
+    assert len(twin.writers) == WRITERS_PER_TWIN
+    assert ("desired", "w49") in twin.writers
+    assert ("desired", "w0") not in twin.writers
+    assert len(twin.retained) == RETAINED_DIGESTS_PER_TWIN
+    assert ("desired", "w49") in twin.retained
+    assert len(twin.deliveries) == DELIVERIES_PER_TWIN
+    world.desire({"again": 1}, writer="w20", seq=2)
+    world.desire({"new": 1}, writer="another", seq=1)
+    assert ("desired", "w20") in twin.writers, "the least recent goes, not the oldest"
+    for number in range(BOOTS_PER_WRITER + 3):
+        world.send({"n": number}, boot=f"b{number}", seq=1)
+    assert twin.boots == [f"b{number}" for number in range(3, BOOTS_PER_WRITER + 3)]
+
+
+def test_the_tombstones_of_both_sections_together_are_bounded() -> None:
+    """At once, also where one message brings them all; the oldest go first."""
+    world = World(Limits(keys=100_000, twin_bytes=10_000_000))
+    world.desire({f"old{number}": None for number in range(100)})
+    world.send({f"n{number}": None for number in range(TOMBSTONES_PER_TWIN - 50)})
+    twin = world.twin
+    assert len(twin.desired.tombstones) == 50
+    assert len(twin.reported.tombstones) == TOMBSTONES_PER_TWIN - 50
+    world.send({"a": {f"m{number}": None for number in range(2 * TOMBSTONES_PER_TWIN)}})
+    assert not twin.desired.tombstones
+    assert len(twin.reported.tombstones) == TOMBSTONES_PER_TWIN
+    assert all(path[0] == "a" for path in twin.reported.tombstones)
+
+
+def test_a_compressed_update_counts_with_its_full_size() -> None:
+    """Small on the wire, large in the twin."""
+    world = World(Limits(twin_bytes=2000))
+    update = Update(
+        world.twin.key,
+        "reported",
+        "lamp-1",
+        {"t": "x" * 3000},
+        Metadata(),
+        b"small",
+        size_bytes=3010,
+    )
+    refusal = reconcile(world.twin, update, NOW, world.limits).refusal
+    assert refusal is not None
+    assert refusal.error == "twin_too_large"
+
+
+def test_desired_and_named_twins_do_not_decide_on_presence() -> None:
+    """Only the device's own boots do."""
+    world = World()
+    world.desire({"on": True}, boot="app-boot", seq=1)
+    assert world.twin.boots == []
+    reconcile_presence(world.twin, Presence(False, "b1"), NOW)
+    world.desire({"on": False}, boot="app-boot", seq=2)
+    assert world.twin.online is False
+    world.send({"on": False}, boot="never seen")
+    assert world.twin.online is True
+
+
+def test_last_seen_is_the_devices_own_life_sign() -> None:
+    """Its report, and its coming online; not what others want, nor its last will."""
+    world = World()
+    world.desire({"on": True})
+    assert world.twin.last_seen == 0
+    world.send({"on": True})
+    seen = world.twin.last_seen
+    assert seen == world.clock
+    reconcile_presence(world.twin, Presence(False), seen + SECOND)
+    assert world.twin.last_seen == seen
+    reconcile_presence(world.twin, Presence(True), seen + 2 * SECOND)
+    assert world.twin.last_seen == seen + 2 * SECOND
+
+
+def test_after_a_deletion_nothing_of_the_old_size_counts() -> None:
+    """And the horizon says that everything before it is forgotten."""
+    world = World(Limits(twin_bytes=1500))
+    world.send({"text": "x" * 1200})
+    delete(world.twin, "app", world.clock + SECOND)
+    assert world.twin.horizon == 2
+    assert world.twin.bytes_at_most == world.twin.keys_at_most == 0
+    world.clock += 2 * SECOND
+    assert world.send({"text": "y" * 1200}).changed

@@ -85,6 +85,15 @@ def test_a_device_that_forgot_begins_a_new_life_with_seq_1() -> None:
     assert receive(writer, 0, 2, 60, b"2").duplicate
 
 
+def test_what_the_broker_repeats_of_an_earlier_life_begins_no_new_one() -> None:
+    """A device's own seq 1 with that content does: it may have come back to it."""
+    writer = Writer()
+    receive(writer, 0, 1, 1, b"one")
+    receive(writer, 0, 1, 2, b"two")
+    assert writer.locate(0, 1, lambda: b"one", repeated=True).duplicate
+    assert not writer.locate(0, 1, lambda: b"one").duplicate
+
+
 def test_a_number_and_a_string_are_different_boots() -> None:
     """`7` and `"7"`."""
     writer = Writer()

@@ -16,7 +16,7 @@ from bridge.core.refusal import Refusal
 from bridge.core.section import same
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
-from bridge.core.update import Metadata, Presence, Update
+from bridge.core.update import Delivery, Metadata, Presence, Update
 from bridge.errors import StoreCorrupt
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin, encode_internals, raise_horizon
@@ -64,7 +64,8 @@ def lived(steps: list[tuple[dict[str, Any], bool]], chance: random.Random) -> Tw
             patch,
             metadata,
             b"%d" % number,
-            chance.random() < 0.3,
+            Delivery(chance.randrange(3), False, chance.random() < 0.3),
+            10,
             refusal,
         )
         reconcile(twin, update, NOW + number, Limits())
@@ -107,7 +108,7 @@ def test_a_restore_outdates_what_any_reader_has_seen_and_changes_nothing_else() 
     assert everything(lower) == everything(twin)
 
 
-@pytest.mark.parametrize("internals", [b"", b"\x00", b"\x9b" + b"\x00" * 11, b"\xc1", b"\xff" * 9])
+@pytest.mark.parametrize("internals", [b"", b"\x00", b"\x9c" + b"\x00" * 12, b"\xc1", b"\xff" * 9])
 def test_damaged_memory_is_an_error_that_names_the_twin(internals: bytes) -> None:
     """And not a wrong twin."""
     row = stored(Twin(TwinKey("lamp-1")))._replace(internals=internals)
