@@ -22,8 +22,9 @@ from bridge.service.status import (
 from bridge.service.store_thread import StoreThread
 from bridge.store.base import StoredTwin
 
-READ_BACK_TIMEOUT_S: Final = 10.0
-"""How long the retained status may take to arrive before it counts as lost."""
+READ_BACK_TIMEOUT_S: Final = 60.0
+"""How long the retained status may take to arrive before it counts as lost: it stands in line with
+what was queued for the bridge, and a store may be slow."""
 
 HEARTBEAT_S: Final = 10.0
 """How often `published_through` is brought up to date: what a rebuild covers twice at most."""
@@ -197,9 +198,12 @@ class Announcer:
         return min(time for time in times if time is not None) - 1
 
     async def take_leave(self) -> None:
-        """Say that the bridge is offline, as its last word before a clean disconnect."""
-        with contextlib.suppress(LinkError):
-            await self._link.publish(self._status.offline().publication(self._topic))
+        """Say that the bridge is offline, as its last word before a clean disconnect.
+
+        Raises:
+            LinkError: It could not be published.
+        """
+        await self._link.publish(self._status.offline().publication(self._topic))
 
 
 async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:

@@ -16,7 +16,13 @@ from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config, StoreConfig
 from bridge.core.topics import TopicGrammar
-from bridge.errors import AdminError, LinkError, StoreError, SyncbridgeError
+from bridge.errors import (
+    AdminError,
+    LinkError,
+    StoreError,
+    StoreUnavailable,
+    SyncbridgeError,
+)
 from bridge.link.base import Link, LinkSettings, Session, Subscription
 from bridge.link.paho_link import PahoLink
 from bridge.logs import RateLimited, get_logger
@@ -327,9 +333,12 @@ class Bridge:
             )
         if self._metadata.get(SESSION) != place:
             self._metadata = {**self._metadata, SESSION: place}
-            self._spawn(
-                self._store.run(lambda store: store.set_metadata(SESSION, place)), "session"
-            )
+            self._spawn(self._keep_fact(SESSION, place), "session")
+
+    async def _keep_fact(self, name: str, value: str) -> None:
+        # Without it the next start only reports less.
+        with contextlib.suppress(StoreUnavailable):
+            await self._store.run(lambda store: store.set_metadata(name, value))
 
     async def _say_goodbye(self) -> None:
         """Finish what is on its way, say that the bridge is offline, and disconnect."""
@@ -340,8 +349,10 @@ class Bridge:
                 if self._link.session is not None:
                     await self._publisher.wait_until_idle()
                     await self._announcer.take_leave()
-        except TimeoutError:
+        except (TimeoutError, LinkError):
             _log.warning("not everything could be published; it will be at the next start")
+            # So that the broker publishes the last will: the status must not stay online.
+            self._link.drop("it could not take its leave in time")
         await self._pipeline.store_acknowledged()
         await self._link.stop()
 

@@ -13,8 +13,8 @@ from bridge.core.twin import Twin
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin
 
-MEMORY_PER_JSON_BYTE: Final = 15
-"""Bytes of memory that a decoded twin takes for each byte of its JSON, measured and rounded up."""
+MEMORY_PER_STORED_BYTE: Final = 8
+"""Bytes of memory that a decoded twin takes for each byte that it has in the store, rounded up."""
 
 MEMORY_PER_TWIN: Final = 4096
 """Bytes of memory that a twin takes however small it is."""
@@ -30,9 +30,18 @@ class CachedTwin:
         state: JSON on `state`, of the last commit; empty where the twin does not exist.
         delta: JSON on `delta`, of the last commit, or None.
         delta_state: The delta's `state` alone as JSON, to tell whether it has changed.
+        internals_bytes: Size of its memory in the store.
     """
 
-    __slots__ = ("delta", "delta_state", "published_version", "revision", "state", "twin")
+    __slots__ = (
+        "delta",
+        "delta_state",
+        "internals_bytes",
+        "published_version",
+        "revision",
+        "state",
+        "twin",
+    )
 
     def __init__(self, key: TwinKey, stored: StoredTwin | None, first_version: int = 0) -> None:
         if stored is None:
@@ -44,6 +53,7 @@ class CachedTwin:
         self.published_version = 0 if stored is None else stored.published_version
         self.state = b"" if stored is None else stored.state
         self.delta = None if stored is None else stored.delta
+        self.internals_bytes = 0 if stored is None else len(stored.internals)
         self.delta_state = b"{}"
         if self.delta is not None:
             self.delta_state = orjson.dumps(orjson.loads(self.delta)["state"])
@@ -51,7 +61,7 @@ class CachedTwin:
     @property
     def memory_bytes(self) -> int:
         """Estimate of the memory that it takes."""
-        return MEMORY_PER_TWIN + MEMORY_PER_JSON_BYTE * len(self.state)
+        return MEMORY_PER_TWIN + MEMORY_PER_STORED_BYTE * (len(self.state) + self.internals_bytes)
 
 
 class TwinCache:

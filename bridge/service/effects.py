@@ -20,6 +20,9 @@ from bridge.wire import outbound
 QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
 """Bytes of a refused payload that are kept: enough to see what was wrong."""
 
+QUARANTINED_TOPIC_CHARACTERS: Final = 1024
+"""Characters of a topic that are kept: more than any of the grammar has."""
+
 
 class TwinChange:
     """What happened to one twin in a batch.
@@ -75,8 +78,9 @@ class Effects:
 
     def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
         """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
+        topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
         payload = message.payload[:QUARANTINED_PAYLOAD_BYTES]
-        self.quarantined.append(QuarantinedMessage(at, message.topic, payload, *refusal))
+        self.quarantined.append(QuarantinedMessage(at, topic, payload, *refusal))
 
     def encode(self, published: Sequence[tuple[TwinKey, int]]) -> CommitBatch:
         """Encode every touched twin once, at its latest version.
@@ -93,6 +97,8 @@ def _stored(change: TwinChange) -> StoredTwin:
     twin = cached.twin
     if change.publish:
         _encode_documents(change)
+    internals = encode_internals(twin)
+    cached.internals_bytes = len(internals)
     return StoredTwin(
         twin.key,
         cached.revision + 1,
@@ -102,7 +108,7 @@ def _stored(change: TwinChange) -> StoredTwin:
         twin.at,
         cached.state,
         cached.delta,
-        encode_internals(twin),
+        internals,
     )
 
 

@@ -25,7 +25,7 @@ class Newcomers:
     def refuse(
         self, new: Sequence[TwinKey], names: Mapping[str, Collection[str]], clock: int
     ) -> dict[TwinKey, Refusal]:
-        """Return those new twins that may not be made now, and why.
+        """Return those new twins that may not be made now, and why; see also `made`.
 
         Args:
             new: Twins that the store does not know.
@@ -36,6 +36,7 @@ class Newcomers:
             self._minute_began_at = clock
             self._this_minute = 0
         refused: dict[TwinKey, Refusal] = {}
+        this_minute = self._this_minute
         taken = Counter({device: len(found) for device, found in names.items()})
         for key in new:
             if key.name and taken[key.device] >= self._names_per_device:
@@ -46,7 +47,7 @@ class Newcomers:
                     "the limit (deleted ones are remembered and count): raise limits.named_twins",
                 )
                 continue
-            if self._this_minute >= self._per_minute:
+            if this_minute >= self._per_minute:
                 refused[key] = Refusal(
                     429,
                     "too_many_new_devices",
@@ -54,6 +55,10 @@ class Newcomers:
                     "send again later, or raise limits.new_devices_per_minute",
                 )
                 continue
-            self._this_minute += 1
+            this_minute += 1
             taken[key.device] += bool(key.name)
         return refused
+
+    def made(self, twins: int) -> None:
+        """Count new twins, once they are committed."""
+        self._this_minute += twins

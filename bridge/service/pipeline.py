@@ -8,7 +8,7 @@ link: under light load a batch is one message, under heavy load it grows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from bridge import metrics
@@ -132,26 +132,32 @@ class Pipeline:
 
     async def _process_or_halve(self, messages: Sequence[Message]) -> None:
         try:
-            await self._retry_while_unavailable(messages)
+            await self._retry_while_unavailable(lambda: self._process_once(messages))
         except BatchGivenUp:
             raise
         except Exception as error:  # noqa: BLE001 # whatever it is, the others must go on
-            _log.exception("a batch could not be processed", messages=len(messages))
-            if len(messages) == 1:
-                await self._quarantine(messages[0], error)
-                return
-            middle = len(messages) // 2
-            await self._process_or_halve(messages[:middle])
-            await self._process_or_halve(messages[middle:])
+            failure = error
+        else:
+            return
+        if len(messages) == 1:
+            await self._put_away(messages[0], failure)
+            return
+        middle = len(messages) // 2
+        await self._process_or_halve(messages[:middle])
+        await self._process_or_halve(messages[middle:])
 
-    async def _retry_while_unavailable(self, messages: Sequence[Message]) -> None:
-        """Process; while the store cannot be written, nothing is acknowledged and it is retried."""
+    async def _retry_while_unavailable(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Do something; while the store cannot be written, nothing is acknowledged, and try again.
+
+        Raises:
+            BatchGivenUp: The store stayed away for too long.
+        """
         wait_s = RETRY_MIN_S
         clock = asyncio.get_running_loop().time
         give_up_at = clock() + self._retry_timeout_s
         while True:
             try:
-                await self._process_once(messages)
+                await work()
             except StaleTwins:
                 continue
             except StoreUnavailable as error:
@@ -239,6 +245,7 @@ class Pipeline:
                         cached.twin.at,
                     )
                 )
+        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins.values()))
         for key in keys:
             self._cache.measure(key)
         for reply in effects.replies:
@@ -258,13 +265,23 @@ class Pipeline:
                 reason=row.message,
             )
 
-    async def _quarantine(self, message: Message, error: Exception) -> None:
-        """Put away a message that can never be processed, so that it does not come again."""
-        effects = Effects()
+    async def _put_away(self, message: Message, error: Exception) -> None:
+        """Quarantine a message that can never be processed, and answer it if that is possible."""
+        self._refusals.warning(
+            "a message cannot be processed, and is kept in the quarantine",
+            type(error).__name__,
+            topic=message.topic,
+            exc_info=error,
+        )
         refusal = Refusal(500, "cannot_process", f"{type(error).__name__}: {error}")
+        effects = Effects()
         effects.quarantine(message, refusal, self._clock())
-        await self._commit(effects.encode(()))
-        self._report(effects)
+        try:
+            self._reconciler.answer_failure(message, refusal, effects)
+        except Exception as again:  # noqa: BLE001 # decoding it may be what cannot be done
+            self._refusals.warning("nor can it be answered", type(again).__name__, exc_info=again)
+        await self._retry_while_unavailable(lambda: self._commit(effects.encode(())))
+        self._conclude(effects, set())
 
     async def store_acknowledged(self) -> None:
         """Write down what the broker has acknowledged, between batches or at the end."""

@@ -25,7 +25,7 @@ WAITING_TWINS: Final = 20_000
 """Twins that may wait for the broker before the pipeline waits too."""
 
 WAITING_BYTES: Final = 64 * 1024 * 1024
-"""The same, as the sum of their states."""
+"""The same, as the sum of their states and deltas; and bound of the waiting replies."""
 
 REFUSED_TWINS: Final = 10_000
 """Twins remembered whose publish the broker refused; further ones wait for the next start."""
@@ -64,14 +64,31 @@ class TwinPublication:
     clear_presence: bool
     at: int
 
+    @property
+    def size_bytes(self) -> int:
+        """Bytes that it keeps in memory."""
+        return len(self.state) + len(self.delta or b"")
+
     def absorb(self, older: TwinPublication) -> None:
         """Take over what an older publication of the twin would have done beside."""
         self.with_delta = self.with_delta or older.with_delta
         self.clear_presence = self.clear_presence or older.clear_presence
 
 
+class _Transfer:
+    """A publication of a twin on its way, part by part."""
+
+    __slots__ = ("publication", "results", "unanswered", "unsent")
+
+    def __init__(self, publication: TwinPublication, parts: list[Publication]) -> None:
+        self.publication = publication
+        self.unsent = deque(parts)
+        self.unanswered = len(parts)
+        self.results: set[_Result] = set()
+
+
 class Publisher:
-    """Sends what is due as the link's window allows; replies first, then twins, then rebuilding."""
+    """Sends what is due, as the link's window allows."""
 
     def __init__(
         self,
@@ -91,7 +108,9 @@ class Publisher:
         self._rebuild: dict[TwinKey, TwinPublication] = {}
         self._in_flight: dict[TwinKey, TwinPublication] = {}
         self._refused: dict[TwinKey, TwinPublication] = {}
+        self._begun: deque[_Transfer] = deque()
         self._waiting_bytes = 0
+        self._reply_bytes = 0
         self._rebuilding: set[TwinKey] = set()
         self._rebuilt = asyncio.Event()
         self._rebuilt.set()
@@ -111,35 +130,54 @@ class Publisher:
         refused = self._refused.pop(key, None)
         if refused is not None:
             publication.absorb(refused)
-        waiting = self._due.pop(key, None) or self._rebuild.pop(key, None)
+        waiting = self._due.get(key) or self._rebuild.get(key)
         if waiting is not None:
-            self._waiting_bytes -= len(waiting.state)
+            self._waiting_bytes -= waiting.size_bytes
             if waiting.version > publication.version:
                 waiting.absorb(publication)
                 publication = waiting
-                rebuild = False
             else:
                 publication.absorb(waiting)
-        (self._rebuild if rebuild else self._due)[key] = publication
-        self._waiting_bytes += len(publication.state)
+        if key in self._due or not rebuild:
+            # A twin that waits keeps its place, however often it changes meanwhile.
+            self._rebuild.pop(key, None)
+            self._due[key] = publication
+        else:
+            self._rebuild[key] = publication
+        self._waiting_bytes += publication.size_bytes
         self._update_events()
 
     def reply(self, publication: Publication) -> None:
-        """Send an answer; it goes before everything else."""
-        if len(self._replies) >= WAITING_REPLIES:
-            self._replies.popleft()
-            self._counters.add(metrics.REPLIES_DROPPED)
+        """Send an answer."""
         self._replies.append(publication)
+        self._reply_bytes += len(publication.payload)
+        while len(self._replies) > WAITING_REPLIES or self._reply_bytes > WAITING_BYTES:
+            self._take_reply()
+            self._counters.add(metrics.REPLIES_DROPPED)
         self._update_events()
 
+    def _take_reply(self) -> Publication:
+        publication = self._replies.popleft()
+        self._reply_bytes -= len(publication.payload)
+        return publication
+
     def pump(self) -> None:
-        """Send what is due, as far as the window goes."""
-        link = self._link
-        while self._replies and link.publish_slots > 0:
-            self._send_reply(self._replies.popleft())
+        """Send what is due, as far as the window goes.
+
+        What was begun comes first; then replies, which may take half of what is free while twins
+        wait; then twins, and what is to be rebuilt.
+        """
+        while self._begun and self._link.publish_slots > 0:
+            if not self._send_next_part(self._begun[0]):
+                break
+        free = self._link.publish_slots
+        for_replies = (free + 1) // 2 if self._due else free
+        while self._replies and for_replies > 0 and self._link.publish_slots > 0:
+            for_replies -= 1
+            if not self._send_reply(self._take_reply()):
+                break
         for waiting in (self._due, self._rebuild):
-            if link.publish_slots > 0:
-                self._send_twins(waiting)
+            self._send_twins(waiting)
         self._update_events()
 
     def _pump_soon(self) -> None:
@@ -155,38 +193,46 @@ class Publisher:
     def _send_twins(self, waiting: dict[TwinKey, TwinPublication]) -> None:
         # Enough candidates to fill the window, even if all that is in flight stands in front.
         for key in list(islice(waiting, self._link.publish_slots + len(self._in_flight))):
+            if self._link.publish_slots <= 0:
+                return
             if key in self._in_flight:
                 continue
-            parts = self._parts(waiting[key])
-            if self._link.publish_slots < len(parts):
-                return
             publication = waiting.pop(key)
-            self._waiting_bytes -= len(publication.state)
+            self._waiting_bytes -= publication.size_bytes
             self._in_flight[key] = publication
-            self._send(publication, parts)
+            transfer = _Transfer(publication, self._parts(publication))
+            self._begun.append(transfer)
+            while transfer.unsent and self._link.publish_slots > 0:
+                if not self._send_next_part(transfer):
+                    return
 
-    def _send(self, publication: TwinPublication, parts: list[Publication]) -> None:
-        """Send all parts of a twin's publication; it is done when the last is acknowledged."""
-        left = len(parts)
-        results: set[_Result] = set()
+    def _send_next_part(self, transfer: _Transfer) -> bool:
+        """Send one part of a twin's publication; False if the connection is gone."""
+        part = transfer.unsent.popleft()
+        if not transfer.unsent:
+            self._begun.remove(transfer)
 
         def done(future: asyncio.Future[None]) -> None:
-            nonlocal left
-            left -= 1
-            results.add(self._result(future, str(publication.key)))
-            if left == 0:
-                self._sent(publication, results)
+            self._part_done(transfer, self._result(future, str(transfer.publication.key)))
 
-        for number, part in enumerate(parts):
-            try:
-                future = self._link.publish(part)
-            except LinkError:
-                results.add(_Result.LOST)
-                left -= len(parts) - number
-                if left == 0:
-                    self._sent(publication, results)
-                return
-            future.add_done_callback(done)
+        try:
+            future = self._link.publish(part)
+        except LinkError:
+            self._part_done(transfer, _Result.LOST)
+            return False
+        future.add_done_callback(done)
+        return True
+
+    def _part_done(self, transfer: _Transfer, result: _Result) -> None:
+        """Note what became of a part; the publication is done when the last one is."""
+        transfer.unanswered -= 1
+        transfer.results.add(result)
+        if result is _Result.LOST and transfer.unsent:
+            transfer.unanswered -= len(transfer.unsent)
+            transfer.unsent.clear()
+            self._begun.remove(transfer)
+        if transfer.unanswered == 0:
+            self._sent(transfer.publication, transfer.results)
 
     def _sent(self, publication: TwinPublication, results: set[_Result]) -> None:
         key = publication.key
@@ -205,7 +251,9 @@ class Publisher:
         self.acknowledgements.set()
         self._pump_soon()
 
-    def _send_reply(self, publication: Publication) -> None:
+    def _send_reply(self, publication: Publication) -> bool:
+        """Send an answer; False if the connection is gone."""
+
         def done(future: asyncio.Future[None]) -> None:
             if self._result(future, publication.topic) is _Result.LOST:
                 self.reply(publication)
@@ -215,9 +263,10 @@ class Publisher:
         try:
             future = self._link.publish(publication)
         except LinkError:
-            self._replies.append(publication)
-            return
+            self.reply(publication)
+            return False
         future.add_done_callback(done)
+        return True
 
     def _result(self, future: asyncio.Future[None], key: str) -> _Result:
         """Tell what became of a publish; one that the broker refused is reported."""

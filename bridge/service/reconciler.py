@@ -75,6 +75,13 @@ class Reconciler:
                 continue
             self._apply(request, self._cache.use(key), effects)
 
+    def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
+        """Answer a message that made the program fail, if it asks for that."""
+        for decoded in self._decoder.decode([message]):
+            if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
+                answer = outbound.refusal_answer(refusal, decoded.request_id)
+                self._reply(decoded, answer, effects)
+
     def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
         order = request.order
         twin = cached.twin

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.topics import TwinKey
-from bridge.service.cache import MEMORY_PER_JSON_BYTE, MEMORY_PER_TWIN, TwinCache
+from bridge.service.cache import MEMORY_PER_STORED_BYTE, MEMORY_PER_TWIN, TwinCache
 
 
 def filled(sizes: dict[str, int], limit_bytes: int) -> TwinCache:
@@ -30,7 +30,7 @@ def test_a_twin_that_grows_is_measured_again() -> None:
     cache = filled({"a": 10, "b": 10, "c": 10}, 4 * MEMORY_PER_TWIN + 2000)
     cache.shrink()
     assert not cache.missing([TwinKey("a"), TwinKey("b"), TwinKey("c")])
-    cache.use(TwinKey("c")).state = b"x" * (2 * MEMORY_PER_TWIN // MEMORY_PER_JSON_BYTE)
+    cache.use(TwinKey("c")).state = b"x" * (2 * MEMORY_PER_TWIN // MEMORY_PER_STORED_BYTE)
     cache.measure(TwinKey("c"))
     cache.shrink()
     assert cache.missing([TwinKey("a"), TwinKey("b"), TwinKey("c")]) == [TwinKey("a")]

@@ -14,6 +14,8 @@ def test_a_flood_of_new_devices_is_refused_until_the_next_minute() -> None:
     refused = newcomers.refuse(keys, {}, MINUTE_US * 10)
     assert list(refused) == [keys[2]]
     assert (refused[keys[2]].code, refused[keys[2]].error) == (429, "too_many_new_devices")
+    assert newcomers.refuse(keys, {}, MINUTE_US * 10) == refused, "nothing is committed yet"
+    newcomers.made(2)
     assert newcomers.refuse([keys[2]], {}, MINUTE_US * 10 + 1)
     assert not newcomers.refuse([keys[2]], {}, MINUTE_US * 11)
 
@@ -22,6 +24,7 @@ def test_a_clock_that_is_set_back_begins_a_new_minute() -> None:
     """It does not close the door for the time that it was ahead."""
     newcomers = Newcomers(LimitsConfig(new_devices_per_minute=1))
     assert not newcomers.refuse([TwinKey("a")], {}, MINUTE_US * 100)
+    newcomers.made(1)
     assert not newcomers.refuse([TwinKey("b")], {}, MINUTE_US * 50)
 
 
