@@ -233,6 +233,8 @@ class Publisher:
             self._begun.remove(transfer)
         if transfer.unanswered == 0:
             self._sent(transfer.publication, transfer.results)
+        elif result is not _Result.LOST:
+            self._pump_soon()
 
     def _sent(self, publication: TwinPublication, results: set[_Result]) -> None:
         key = publication.key

@@ -12,6 +12,7 @@ import pytest
 from bridge import metrics
 from bridge.config import StoreConfig
 from bridge.service import Bridge, reconciler
+from bridge.service import bridge as service_bridge
 from bridge.store.base import CommitBatch, Store, StoredTwin
 from bridge.store.sqlite import SqliteStore
 from tests.support.bridge import Client, connected_client, make_config, retained, running_bridge
@@ -178,6 +179,47 @@ async def test_a_clean_stop_leaves_nothing_committed_and_unpublished(
             store.close()
     states = await retained(mosquitto, "sync/+/state")
     assert states == {f"sync/{row.key}/state": row.state for row in rows}
+
+
+async def test_a_poison_that_comes_while_the_store_is_full_does_not_end_the_bridge(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is put away as soon as there is room, and answered, so that it is not sent for ever."""
+
+    def fail(*_arguments: object) -> None:
+        raise ArithmeticError("planted")
+
+    monkeypatch.setattr(reconciler, "reconcile", fail)
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path)) as bridge,
+        connected_client(mosquitto, "sync/lamp-1/reply/+") as client,
+    ):
+        await set_page_limit(bridge, 1)
+        await report(client, text="x" * 50_000)
+        await count_to(bridge, metrics.COMMIT_FAILURES, 2)
+        await set_page_limit(bridge, 1_000_000)
+        refused = (await client.next("sync/lamp-1/reply/lamp-1"))["$"]
+        assert (refused["code"], refused["error"]) == (500, "cannot_process")
+        assert len(await bridge.run_store(lambda store: store.quarantine(10))) == 1
+
+
+async def test_an_end_that_takes_too_long_leaves_the_last_will(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The status does not stay online."""
+    monkeypatch.setattr(service_bridge, "GOODBYE_S", 0.3)
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path)) as bridge,
+        connected_client(mosquitto, "sync/$bridge/status") as client,
+    ):
+        while not (await client.next("sync/$bridge/status"))["online"]:
+            pass
+        await set_page_limit(bridge, 1)
+        await client.publish("sync/lamp-1/report", {"text": "x" * 50_000})
+        await count_to(bridge, metrics.COMMIT_FAILURES, 1)
+    async with connected_client(mosquitto, "sync/$bridge/status") as client:
+        while (await client.next("sync/$bridge/status"))["online"]:
+            pass
 
 
 def unpublish(path: Path) -> None:

@@ -319,6 +319,7 @@ def test_a_delete_takes_nothing_but_metadata() -> None:
     assert decode_delete(b"", LIMITS).refusal is None
     assert decode_delete(b'{"$":{"id":"d"}}', LIMITS).metadata.request_id == "d"
     assert decode_delete(b'{"on":null}', LIMITS).refusal is not None
+    assert decode_delete(b'{"$":{"if":3}}', LIMITS).refusal is not None
 
 
 @pytest.mark.parametrize(
@@ -337,7 +338,15 @@ def test_presence_is_text_or_an_object(payload: bytes, presence: Presence) -> No
 
 
 @pytest.mark.parametrize(
-    "payload", [b"on", b"{}", b'{"online":1}', b'{"online":true,"boot":[]}', b"\xff"]
+    "payload",
+    [
+        b"on",
+        b"{}",
+        b'{"online":1}',
+        b'{"online":true,"boot":[]}',
+        b"\xff",
+        b'{"online":true,"boot":1e300}',
+    ],
 )
 def test_any_other_presence_is_refused(payload: bytes) -> None:
     """It says neither online nor offline."""
