@@ -13,7 +13,6 @@ hidden can be named to a reader who still has it.
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import TypeAlias
 
 from bridge.core.section import (
@@ -87,9 +86,12 @@ class Merge:
 
     def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
         """Return what would be visible after `apply`, which changes nothing yet."""
-        trial = Merge(deepcopy(self._section), self._key, self._unchanged[VERSION], self._arrival)
-        trial.apply(patch, full=full)
-        return trial._section.value
+        section = Section()
+        section.root = self._section.root
+        section.value = copy_object(self._section.value)
+        section.nodes = _copy_nodes(self._section.nodes)
+        Merge(section, self._key, self._unchanged[VERSION], self._arrival).apply(patch, full=full)
+        return section.value
 
     def _merge(
         self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path
@@ -299,6 +301,15 @@ def copy_object(value: JsonObject) -> JsonObject:
     return {
         name: copy_object(member) if isinstance(member, dict) else member
         for name, member in value.items()
+    }
+
+
+def _copy_nodes(nodes: Children) -> Children:
+    return {
+        name: Node(child.register, child.is_value, child.marker, _copy_nodes(child.children))
+        if isinstance(child, Node)
+        else child
+        for name, child in nodes.items()
     }
 
 

@@ -82,6 +82,28 @@ def test_what_changed_is_reported_exactly(
         assert merge.took_effect or not merge.forward
 
 
+@given(writes, patches, st.booleans(), st.randoms())
+@settings(max_examples=300, deadline=None)
+def test_a_preview_shows_what_would_be_and_changes_nothing(
+    sequence: list[tuple[dict[str, Any], bool]],
+    patch: dict[str, Any],
+    full: bool,
+    shuffle: random.Random,
+) -> None:
+    """It is what decides on limits before anything is merged."""
+    numbered = list(enumerate(sequence))
+    shuffle.shuffle(numbered)
+    section = merged(numbered)
+    before = copy_object(section.value)
+    registers = list(section.registers())
+    merge = Merge(section, key_of(len(sequence) // 2), len(sequence), 99)
+    preview = merge.preview(patch, full=full)
+    assert same(section.value, before)
+    assert list(section.registers()) == registers
+    merge.apply(patch, full=full)
+    assert same(section.value, preview)
+
+
 def prune_to(value: Any, wanted: Any) -> bool:
     """Compare where RFC 7396 leaves `{}` behind although the object was not there."""
     if isinstance(value, dict) and isinstance(wanted, dict):
