@@ -11,18 +11,16 @@ Stamps are given once, here; merging is `bridge.core.tree`.
 from __future__ import annotations
 
 import hashlib
-import json
-from bisect import bisect_left
 from typing import NamedTuple
 
+from bridge.core.bounds import apply_within_limits, expire_tombstones
 from bridge.core.limits import (
     BOOTS_PER_WRITER,
     REFUSALS_PER_TWIN,
-    TOMBSTONES_PER_TWIN,
     Limits,
 )
 from bridge.core.refusal import Refusal
-from bridge.core.section import JsonObject, Section, count_leaves
+from bridge.core.section import JsonObject, Section
 from bridge.core.stamp import next_now, stamp_of
 from bridge.core.tree import Merge, copy_object, newest_stamp_met
 from bridge.core.twin import TopicKey, Twin
@@ -31,9 +29,6 @@ from bridge.core.writers import Place, Writer
 
 DIGEST_BYTES = 8
 """Enough to tell a writer's own repeat from another message; not a protection against forgery."""
-
-JSON_BYTES_PER_PAYLOAD_BYTE = 8
-"""A payload byte becomes at most so many bytes of JSON: msgpack's small floats, escapes."""
 
 
 class Change(NamedTuple):
@@ -146,7 +141,7 @@ def _reconcile_new(
             else (stamp, update.writer, place.order, update.metadata.seq or 0)
         )
         merge = Merge(section, key, twin.version, now)
-        refusal = _apply_within_limits(twin, merge, update, limits)
+        refusal = apply_within_limits(twin, merge, update, limits)
     if place is not None:
         _remember(twin, update, place, stamp, refusal)
     if refusal is not None:
@@ -154,7 +149,7 @@ def _reconcile_new(
             twin.now = now
         return Outcome(twin.version, store=place is not None, refusal=refusal)
     twin.now = now
-    _expire(twin, now, limits)
+    expire_tombstones(twin, now, limits)
     return _conclude(twin, section, update, merge, now, stamp)
 
 
@@ -184,58 +179,6 @@ def _refusal_by_version(twin: Twin, section: Section, metadata: Metadata) -> Ref
         f"the section last changed at version {section.version} and the twin is at "
         f"{twin.version}, but $.if is {wanted}: get the twin, and decide again",
     )
-
-
-def _apply_within_limits(
-    twin: Twin, merge: Merge, update: Update, limits: Limits
-) -> Refusal | None:
-    """Merge, unless the twin would grow past a limit; then leave it as it was."""
-    patch = update.patch
-    growth = JSON_BYTES_PER_PAYLOAD_BYTE * update.size_bytes
-    leaves = count_leaves(patch)
-    bytes_at_most = twin.bytes_at_most + growth
-    keys_at_most = twin.keys_at_most + leaves
-    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
-        bytes_at_most = json_size(twin.document()) + growth
-        keys_at_most = _count_keys(twin) + leaves
-    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
-        refusal = _refusal_by_size(twin, merge, update, limits)
-        if refusal is not None:
-            return refusal
-    merge.apply(patch, full=update.metadata.full)
-    twin.bytes_at_most = bytes_at_most
-    twin.keys_at_most = keys_at_most
-    return None
-
-
-def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -> Refusal | None:
-    """Try the update on a copy of what is visible: the exact size decides."""
-    trial = Twin(twin.key)
-    trial.version, trial.at, trial.online = twin.version + 1, twin.now, twin.online
-    for name in ("reported", "desired"):
-        trial.section(name).value = twin.section(name).value
-    trial.section(update.section).value = merge.preview(update.patch, full=update.metadata.full)
-    size_bytes = json_size(trial.document())
-    if size_bytes > limits.twin_bytes and size_bytes > json_size(twin.document()):
-        return Refusal(
-            413,
-            "twin_too_large",
-            f"the twin would be {size_bytes} bytes of JSON, the limit is {limits.twin_bytes}: "
-            "remove fields (set them to null), or raise limits.twin_bytes",
-        )
-    keys = _count_keys(trial)
-    if keys > limits.keys and keys > _count_keys(twin):
-        return Refusal(
-            413,
-            "too_many_keys",
-            f"the twin would have {keys} fields, the limit is {limits.keys}: "
-            "remove fields (set them to null), or raise limits.keys",
-        )
-    return None
-
-
-def _count_keys(twin: Twin) -> int:
-    return count_leaves(twin.reported.value) + count_leaves(twin.desired.value)
 
 
 def _remember(
@@ -363,26 +306,6 @@ def no_such_twin(twin: Twin) -> Refusal:
     )
 
 
-def _expire(twin: Twin, now: int, limits: Limits) -> None:
-    """Forget tombstones that are too old, and the oldest where there are too many."""
-    sections = [s for s in (twin.reported, twin.desired) if s.tombstones]
-    for section in sections:
-        forgotten = section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
-        twin.horizon = max(twin.horizon, forgotten)
-    surplus = sum(len(section.tombstones) for section in sections) - TOMBSTONES_PER_TWIN
-    if surplus <= 0:
-        return
-    arrivals = sorted(a for section in sections for a in section.tombstones.values())
-    newest_to_go = arrivals[surplus - 1]
-    ties = surplus - bisect_left(arrivals, newest_to_go)
-    for section in sections:
-        older = sum(arrival < newest_to_go for arrival in section.tombstones.values())
-        same_age = sum(arrival == newest_to_go for arrival in section.tombstones.values())
-        keep = len(section.tombstones) - older - min(ties, same_age)
-        ties -= min(ties, same_age)
-        twin.horizon = max(twin.horizon, section.expire_tombstones(0, keep))
-
-
 def _is_known_retained(twin: Twin, topic: TopicKey, payload: bytes) -> bool:
     return twin.retained.get(topic) == _digest(payload)
 
@@ -395,8 +318,3 @@ def _delivery_digest(topic: TopicKey, delivery: Delivery, payload: bytes) -> byt
 
 def _digest(payload: bytes) -> bytes:
     return hashlib.blake2b(payload, digest_size=DIGEST_BYTES).digest()
-
-
-def json_size(value: JsonObject) -> int:
-    """Return the size of a JSON object as UTF-8 without white space, in bytes."""
-    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())

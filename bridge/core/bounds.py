@@ -1,0 +1,91 @@
+"""Keeping a twin within its limits: its size, its fields, and what it remembers of removals."""
+
+from __future__ import annotations
+
+import json
+from bisect import bisect_left
+
+from bridge.core.limits import TOMBSTONES_PER_TWIN, Limits
+from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject, count_leaves
+from bridge.core.tree import Merge
+from bridge.core.twin import Twin
+from bridge.core.update import Update
+
+JSON_BYTES_PER_PAYLOAD_BYTE = 8
+"""A payload byte becomes at most so many bytes of JSON: msgpack's small floats, escapes."""
+
+
+def apply_within_limits(twin: Twin, merge: Merge, update: Update, limits: Limits) -> Refusal | None:
+    """Merge, unless the twin would grow past a limit; then leave it as it was."""
+    patch = update.patch
+    growth = JSON_BYTES_PER_PAYLOAD_BYTE * update.size_bytes
+    leaves = count_leaves(patch)
+    bytes_at_most = twin.bytes_at_most + growth
+    keys_at_most = twin.keys_at_most + leaves
+    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
+        bytes_at_most = json_size(twin.document()) + growth
+        keys_at_most = _count_keys(twin) + leaves
+    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
+        refusal = _refusal_by_size(twin, merge, update, limits)
+        if refusal is not None:
+            return refusal
+    merge.apply(patch, full=update.metadata.full)
+    twin.bytes_at_most = bytes_at_most
+    twin.keys_at_most = keys_at_most
+    return None
+
+
+def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -> Refusal | None:
+    """Try the update on a copy of what is visible: the exact size decides."""
+    trial = Twin(twin.key)
+    trial.version, trial.at, trial.online = twin.version + 1, twin.now, twin.online
+    for name in ("reported", "desired"):
+        trial.section(name).value = twin.section(name).value
+    trial.section(update.section).value = merge.preview(update.patch, full=update.metadata.full)
+    size_bytes = json_size(trial.document())
+    if size_bytes > limits.twin_bytes and size_bytes > json_size(twin.document()):
+        return Refusal(
+            413,
+            "twin_too_large",
+            f"the twin would be {size_bytes} bytes of JSON, the limit is {limits.twin_bytes}: "
+            "remove fields (set them to null), or raise limits.twin_bytes",
+        )
+    keys = _count_keys(trial)
+    if keys > limits.keys and keys > _count_keys(twin):
+        return Refusal(
+            413,
+            "too_many_keys",
+            f"the twin would have {keys} fields, the limit is {limits.keys}: "
+            "remove fields (set them to null), or raise limits.keys",
+        )
+    return None
+
+
+def _count_keys(twin: Twin) -> int:
+    return count_leaves(twin.reported.value) + count_leaves(twin.desired.value)
+
+
+def json_size(value: JsonObject) -> int:
+    """Return the size of a JSON object as UTF-8 without white space, in bytes."""
+    return len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+
+
+def expire_tombstones(twin: Twin, now: int, limits: Limits) -> None:
+    """Forget tombstones that are too old, and the oldest where there are too many."""
+    sections = [s for s in (twin.reported, twin.desired) if s.tombstones]
+    for section in sections:
+        forgotten = section.expire_tombstones(now - limits.tombstone_ttl_us, TOMBSTONES_PER_TWIN)
+        twin.horizon = max(twin.horizon, forgotten)
+    surplus = sum(len(section.tombstones) for section in sections) - TOMBSTONES_PER_TWIN
+    if surplus <= 0:
+        return
+    arrivals = sorted(a for section in sections for a in section.tombstones.values())
+    newest_to_go = arrivals[surplus - 1]
+    ties = surplus - bisect_left(arrivals, newest_to_go)
+    for section in sections:
+        older = sum(arrival < newest_to_go for arrival in section.tombstones.values())
+        same_age = sum(arrival == newest_to_go for arrival in section.tombstones.values())
+        keep = len(section.tombstones) - older - min(ties, same_age)
+        ties -= min(ties, same_age)
+        twin.horizon = max(twin.horizon, section.expire_tombstones(0, keep))
