@@ -126,15 +126,15 @@ async def test_ten_lines_of_python_are_a_lamp(
     try:
         # The prompt comes after the report has been answered.
         assert lamp.stdout.read(4) == "Try:"
-        shell.run("syncbridge set lamp-1 desired.on=false")
-        async with connected_client(mosquitto, "sync/lamp-1/state") as client:
-            await client.until_version("sync/lamp-1/state", 3)
-        states = await retained(mosquitto, "sync/lamp-1/#")
+        shell.run("syncbridge set lamp-2 desired.on=false")
+        async with connected_client(mosquitto, "sync/lamp-2/state") as client:
+            await client.until_version("sync/lamp-2/state", 3)
+        states = await retained(mosquitto, "sync/lamp-2/#")
     finally:
         lamp.communicate("\n", timeout=WAIT_S)
     assert lamp.returncode == 0
-    assert b'"reported":{"on":false,"color":{"r":255}}' in states["sync/lamp-1/state"]
-    assert "sync/lamp-1/delta" not in states
+    assert b'"reported":{"on":false,"color":{"r":255}}' in states["sync/lamp-2/state"]
+    assert "sync/lamp-2/delta" not in states
 
 
 def test_a_simulated_fleet_ends_as_its_devices_believe(

@@ -262,7 +262,7 @@ def _lines_to_try(config: Config, kinds: dict[str, str]) -> list[str]:
         f"  mosquitto_sub{at_port} -v -t {shlex.quote(config.prefix + '/+/state')}",
         f"  mosquitto_pub{at_port} -q 1 -t {shlex.quote(config.prefix + '/my-lamp/report')}"
         """ -m '{"on":true}'""",
-        f"  {program} set{at_broker}{at_prefix} {lamp} desired.on=false",
+        f"  {program} set{at_broker}{at_prefix} {lamp} desired.on=true",
         "Ctrl-C ends it.",
     ]
 

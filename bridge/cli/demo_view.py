@@ -147,7 +147,9 @@ class TableView:
         table.add_column("version", justify="right")
         table.add_column("last change", no_wrap=True, ratio=3)
         table.add_column("delta", no_wrap=True, ratio=2)
-        room = self._console.height - len(self._footer) - _LINES_AROUND
+        width = self._console.width
+        footer_lines = sum(1 + max(0, len(line) - 1) // width for line in self._footer)
+        room = self._console.height - footer_lines - _LINES_AROUND
         shown = max(_ROWS_MIN, room)
         # What somebody tries beside it is what they look for.
         rows = sorted(self._rows.items(), key=lambda item: item[1].kind != YOURS)
@@ -158,7 +160,8 @@ class TableView:
         return table
 
     def _footer_lines(self) -> list[Text]:
-        return [Text(line, no_wrap=True) for line in self._footer]
+        # Folded and never cut: a line that is copied must be whole.
+        return [Text(line, overflow="fold") for line in self._footer]
 
 
 def _cells(key: TwinKey, row: _Row) -> list[Text]:

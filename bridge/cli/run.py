@@ -48,7 +48,7 @@ def run(invocation: Invocation, store_path: str | None, embedded_port: str | Non
 
 
 async def run_until_signal(config: Config) -> None:
-    """Run a bridge until SIGINT or SIGTERM.
+    """Run a bridge until SIGINT, SIGTERM or SIGHUP, which a closed terminal sends.
 
     Raises:
         SyncbridgeError: It could not start, or cannot go on.
@@ -57,7 +57,7 @@ async def run_until_signal(config: Config) -> None:
 
     loop = asyncio.get_running_loop()
     stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         loop.add_signal_handler(number, stopping.set)
     async with Bridge(config) as bridge:
         running = asyncio.create_task(bridge.wait())

@@ -75,6 +75,7 @@ class Announcer:
         self._status = new_status(instance, clock())
         self._found: tuple[int, bytes] = (0, b"")
         self._found_something = asyncio.Event()
+        self._rival = ""
 
     def will(self) -> Publication:
         """Return the last will for a connection that is about to begin."""
@@ -86,6 +87,17 @@ class Announcer:
         if message.generation > self._found[0]:
             self._found = (message.generation, message.payload)
             self._found_something.set()
+            return
+        status = decode_status(message.payload)
+        if status is None or status.instance in (self._instance, self._rival):
+            return
+        self._rival = status.instance
+        _log.error(
+            "another bridge, with another store, publishes on this broker and prefix",
+            its_instance=status.instance,
+            hint="two of them set each other's retained topics back: end one, or give it a prefix "
+            "of its own with --prefix",
+        )
 
     def greet(self) -> asyncio.Future[None]:
         """Write the new status, before anything else takes the window of the new connection.

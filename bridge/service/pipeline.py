@@ -173,6 +173,8 @@ class Pipeline:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
             else:
+                if wait_s > RETRY_MIN_S:
+                    _log.info("the store can be written again")
                 return
 
     async def _process_once(self, messages: Sequence[Message]) -> None:

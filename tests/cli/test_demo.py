@@ -55,10 +55,10 @@ def test_on_a_terminal_there_is_a_table_until_ctrl_c(tmp_path: Path, run: Run) -
         text = without_escapes(program.text)
         assert "mosquitto_sub -p" in text
         assert "mosquitto_pub -p" in text
-        line = re.search(r" set (--broker \S+) lamp-0001 desired.on=false", text)
+        line = re.search(r" set (--broker \S+) lamp-0001 desired.on=true", text)
         assert line is not None
         broker = line[1].split()
-        assert run(*broker, "set", "lamp-0001", "desired.on=false").status == ExitStatus.OK
+        assert run(*broker, "set", "lamp-0001", "desired.on=true").status == ExitStatus.OK
         assert run(*broker, "set", "my-lamp", "reported.on=true").status == ExitStatus.OK
         program.read_until(r"my-lamp[^\n]*yours")
         program.interrupt()

@@ -6,6 +6,7 @@ import asyncio
 from pathlib import Path
 
 import pytest
+import structlog
 
 from bridge.config import BrokerConfig, Config, EmbeddedConfig, StoreConfig
 from bridge.errors import BrokerError, ConnectRefused, StoreError, StoreLocked
@@ -131,3 +132,18 @@ async def test_no_version_is_used_again_after_a_restore(
             await client.publish("sync/new/report", {"n": 20})
             state = await client.until_version("sync/new/state", VERSION_STEP)
             assert state["version"] == VERSION_STEP + 1
+
+
+async def test_a_second_bridge_with_another_store_is_reported(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """By the one that was there: the two would set each other's retained topics back."""
+    first = make_config(mosquitto, tmp_path)
+    second = make_config(mosquitto, tmp_path, store=StoreConfig(path=tmp_path / "other.db"))
+    async with running_bridge(first):
+        with structlog.testing.capture_logs() as logs:
+            async with running_bridge(second), asyncio.timeout(20):
+                while not any("another bridge" in line["event"] for line in logs):
+                    await asyncio.sleep(0.01)
+        reported = [line for line in logs if "another bridge" in line["event"]]
+        assert len(reported) == 1
