@@ -1,0 +1,91 @@
+"""A twin stays within its limits, and so does all that it remembers."""
+
+from __future__ import annotations
+
+from bridge.core.limits import (
+    BOOTS_PER_WRITER,
+    DELIVERIES_PER_TWIN,
+    RETAINED_DIGESTS_PER_TWIN,
+    TOMBSTONES_PER_TWIN,
+    WRITERS_PER_TWIN,
+    Limits,
+)
+from bridge.core.reconcile import delete, reconcile
+from bridge.core.update import Metadata, Update
+from tests.core.world import NOW, SECOND, World
+
+
+def test_every_memory_of_a_twin_is_bounded() -> None:
+    """Each is filled past its bound; the oldest went, the newest is there."""
+    world = World(Limits(keys=100_000, twin_bytes=10_000_000))
+    for number in range(50):
+        world.desire({"v": number}, writer=f"w{number}", seq=1, retained=True)
+        world.desire({"v": number}, writer="plain", packet_id=number + 1)
+    twin = world.twin
+    assert len(twin.writers) == WRITERS_PER_TWIN
+    assert ("desired", "w49") in twin.writers
+    assert ("desired", "w0") not in twin.writers
+    assert len(twin.retained) == RETAINED_DIGESTS_PER_TWIN
+    assert ("desired", "w49") in twin.retained
+    assert len(twin.deliveries) == DELIVERIES_PER_TWIN
+    world.desire({"again": 1}, writer="w20", seq=2)
+    world.desire({"new": 1}, writer="another", seq=1)
+    assert ("desired", "w20") in twin.writers, "the least recent goes, not the oldest"
+    for number in range(BOOTS_PER_WRITER + 3):
+        world.send({"n": number}, boot=f"b{number}", seq=1)
+    assert twin.boots == [f"b{number}" for number in range(3, BOOTS_PER_WRITER + 3)]
+
+
+def test_the_tombstones_of_both_sections_together_are_bounded() -> None:
+    """At once, also where one message brings them all; the oldest go first."""
+    world = World(Limits(keys=100_000, twin_bytes=10_000_000))
+    world.desire({f"old{number}": None for number in range(100)})
+    world.send({f"n{number}": None for number in range(TOMBSTONES_PER_TWIN - 50)})
+    twin = world.twin
+    assert len(twin.desired.tombstones) == 50
+    assert len(twin.reported.tombstones) == TOMBSTONES_PER_TWIN - 50
+    world.send({"a": {f"m{number}": None for number in range(2 * TOMBSTONES_PER_TWIN)}})
+    assert not twin.desired.tombstones
+    assert len(twin.reported.tombstones) == TOMBSTONES_PER_TWIN
+    assert all(path[0] == "a" for path in twin.reported.tombstones)
+
+
+def test_a_compressed_update_counts_with_its_full_size() -> None:
+    """Small on the wire, large in the twin."""
+    world = World(Limits(twin_bytes=2000))
+    update = Update(
+        world.twin.key,
+        "reported",
+        "lamp-1",
+        {"t": "x" * 3000},
+        Metadata(),
+        b"small",
+        size_bytes=3010,
+    )
+    refusal = reconcile(world.twin, update, NOW, world.limits).refusal
+    assert refusal is not None
+    assert refusal.error == "twin_too_large"
+
+
+def test_after_a_deletion_nothing_of_the_old_size_counts() -> None:
+    """And the horizon says that everything before it is forgotten."""
+    world = World(Limits(twin_bytes=1500))
+    world.send({"text": "x" * 1200})
+    delete(world.twin, "app", world.clock + SECOND)
+    assert world.twin.horizon == 2
+    assert world.twin.bytes_at_most == world.twin.keys_at_most == 0
+    world.clock += 2 * SECOND
+    assert world.send({"text": "y" * 1200}).changed
+
+
+def test_a_twin_with_too_many_fields_refuses_more() -> None:
+    """Counted over both sections; replacing is no growth."""
+    world = World(Limits(keys=4))
+    world.send({"a": 1, "b": {"c": 1, "d": {}}})
+    world.desire({"a": 1})
+    assert world.send({"a": 2, "b": {"c": 2}}).changed
+    refusal = world.desire({"z": 1}).refusal
+    assert refusal is not None
+    assert (refusal.code, refusal.error) == (413, "too_many_keys")
+    assert world.twin.desired.value == {"a": 1}
+    assert world.send({"e": 1, "a": None}).changed

@@ -1,0 +1,64 @@
+"""A twin, and a clock, for the tests of reconciling."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from bridge.core.limits import Limits
+from bridge.core.reconcile import Outcome, reconcile
+from bridge.core.refusal import Refusal
+from bridge.core.topics import TwinKey
+from bridge.core.twin import Twin
+from bridge.core.update import Delivery, Metadata, SectionName, Update
+
+NOW = 1_795_000_000_000_000
+SECOND = 1_000_000
+
+
+class World:
+    """A twin, and a clock that each message advances by a second."""
+
+    def __init__(self, limits: Limits | None = None) -> None:
+        self.twin = Twin(TwinKey("lamp-1"))
+        self.limits = limits or Limits()
+        self.clock = NOW
+
+    def send(
+        self,
+        patch: dict[str, Any],
+        *,
+        section: SectionName = "reported",
+        writer: str = "lamp-1",
+        retained: bool = False,
+        repeated: bool = False,
+        packet_id: int = 0,
+        refusal: Refusal | None = None,
+        **metadata: Any,
+    ) -> Outcome:
+        """Reconcile an update; its payload is the patch and its metadata as JSON."""
+        self.clock += SECOND
+        if "seq" in metadata:
+            metadata.setdefault("boot", 0)
+        payload = json.dumps([patch, metadata], default=str).encode()
+        update = Update(
+            self.twin.key,
+            section,
+            writer,
+            patch,
+            Metadata(**metadata),
+            payload,
+            Delivery(packet_id, repeated, retained),
+            len(payload),
+            refusal,
+        )
+        return reconcile(self.twin, update, self.clock, self.limits)
+
+    def desire(self, patch: dict[str, Any], writer: str = "app", **metadata: Any) -> Outcome:
+        """Reconcile an update of `desired`."""
+        return self.send(patch, section="desired", writer=writer, **metadata)
+
+    @property
+    def reported(self) -> dict[str, Any]:
+        """What is visible of `reported`."""
+        return self.twin.reported.value
