@@ -104,11 +104,13 @@ def reconcile(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome
 def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:
     """Reconcile a message without `seq`; only the broker's own repeat of it is known as one."""
     delivery = update.delivery
+    if not delivery.packet_id:
+        return _reconcile_new(twin, update, clock, limits, None)
     digest = _delivery_digest((update.section, update.writer), delivery, update.payload)
     if delivery.repeated and digest in twin.deliveries:
         return Outcome(twin.version, duplicate=True)
     outcome = _reconcile_new(twin, update, clock, limits, None)
-    if delivery.packet_id and outcome.store:
+    if outcome.store:
         twin.remember_delivery(digest)
     return outcome
 

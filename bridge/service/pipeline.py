@@ -109,8 +109,10 @@ class Pipeline:
         """
         self._counters.add(metrics.MESSAGES, count=len(messages))
         self.batch_began_at = self._clock()
+        updates = self._without_status(messages)
         try:
-            await self._process_or_halve(self._without_status(messages))
+            if updates:
+                await self._process_or_halve(updates)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return

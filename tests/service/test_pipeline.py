@@ -11,6 +11,7 @@ import pytest
 
 from bridge import metrics
 from bridge.config import StoreConfig
+from bridge.link.base import Message
 from bridge.service import Bridge, reconciler
 from bridge.service import bridge as service_bridge
 from bridge.store.base import CommitBatch, Store, StoredTwin
@@ -114,6 +115,19 @@ async def test_a_message_that_can_never_be_processed_is_put_away_alone(
             await client.publish("sync/lamp-1/get/me", b"")
             whole = await client.next("sync/lamp-1/reply/me")
     assert whole["reported"].keys() == {f"f{n}" for n in range(20) if n != 11} | {"last"}
+
+
+async def test_a_batch_of_nothing_but_the_bridges_own_status_needs_no_store(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It ends even where nothing can be processed: there is nothing in it to halve."""
+    async with running_bridge(make_config(mosquitto, tmp_path)) as bridge:
+
+        async def fail(_messages: object) -> None:
+            raise ArithmeticError("planted")
+
+        monkeypatch.setattr(bridge._pipeline, "_process_once", fail)
+        await bridge._pipeline.process([Message("sync/$bridge/status", b"{}", 0, False, 1, 0)])
 
 
 async def test_a_twin_that_another_writer_has_changed_is_reconciled_anew(
