@@ -162,7 +162,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     figures = measure(options.rounds)
     reference = figures[REFERENCE]
-    print(f"{'µs of CPU for one update':>34} {'µs':>8} {'× plain dict':>14}")
+    print(f"{'µs of CPU for one update':>34} {'µs':>8} {'times plain':>14}")
     for name, microseconds in figures.items():
         print(f"{name:>34} {microseconds:8.2f} {microseconds / reference:14.1f}")
     size = figures["5 of 1,000 fields"] / figures["5 of 20 fields"]
