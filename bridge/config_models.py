@@ -6,13 +6,24 @@ these declarations. How values get here is `bridge.config`'s matter.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    SecretStr,
+    TypeAdapter,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
 
 from bridge.config_address import MQTT_PORT, URL_RULE, Address, is_printable, parse_address
 from bridge.core.limits import KIBIBYTE, Limits
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
 from bridge.errors import ConfigError
 from bridge.store.base import StoreLimits
@@ -23,6 +34,8 @@ _SECONDS_PER_DAY = 86_400
 
 _CORE = Limits()
 _STORE = StoreLimits()
+
+_TABLE = TypeAdapter(Mapping[str, Mapping[str, str]])
 
 PASSWORD_FILE_BYTES = 65_535
 """The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
@@ -341,6 +354,8 @@ class EmbeddedConfig(Section):
 class Config(Section):
     """All settings."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     prefix: str = Field(
         default="sync",
         max_length=200,
@@ -353,9 +368,27 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
+    policies: Policies = Field(
+        default=NO_POLICIES,
+        description="Which policy settles concurrent writes where. "
+        "See [Conflict policies](#conflict-policies).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "`path pattern: policy` lines below device patterns; in the file only",
+        },
+    )
 
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
         TopicGrammar(prefix)
         return prefix
+
+    @field_validator("policies", mode="before")
+    @classmethod
+    def _parse_policies(cls, table: object, info: ValidationInfo) -> Policies:
+        if isinstance(table, Policies):
+            return table
+        # Where the limits are wrong themselves, that is the error that is shown.
+        limits: LimitsConfig = info.data.get("limits", LimitsConfig())
+        return Policies.parse(_TABLE.validate_python(table), limits.to_core())

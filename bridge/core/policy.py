@@ -60,9 +60,9 @@ class PolicyError(ValueError):
 
     Attributes:
         reason: What is wrong with it.
-        device: Its device pattern; empty if the whole table is meant.
-        path: Its path pattern; empty if all rules of the device pattern are meant.
-        policy: The name that is no policy; empty if that is not what is wrong.
+        device: Its device pattern; None if the whole table is meant.
+        path: Its path pattern; None if all rules of the device pattern are meant.
+        policy: The name that is no policy; None if that is not what is wrong.
         other: The rule that it ties with, or None.
     """
 
@@ -70,9 +70,9 @@ class PolicyError(ValueError):
         self,
         reason: str,
         *,
-        device: str = "",
-        path: str = "",
-        policy: str = "",
+        device: str | None = None,
+        path: str | None = None,
+        policy: str | None = None,
         other: Rule | None = None,
     ) -> None:
         super().__init__(reason)
@@ -83,9 +83,9 @@ class PolicyError(ValueError):
         self.other = other
 
     def __str__(self) -> str:
-        if self.path:
+        if self.path is not None:
             return f"{self.path!r} of {self.device!r}: {self.reason}"
-        return f"{self.device!r}: {self.reason}" if self.device else self.reason
+        return self.reason if self.device is None else f"{self.device!r}: {self.reason}"
 
 
 class Policies:
