@@ -14,9 +14,9 @@ from pathlib import Path
 from pydantic import SecretStr, ValidationError
 
 from bridge.config_address import Address
+from bridge.config_broker import BrokerConfig
 from bridge.config_layers import CONFIG_VARIABLE, Value, from_environment, from_file, from_flags
 from bridge.config_models import (
-    BrokerConfig,
     Config,
     EmbeddedConfig,
     LimitsConfig,
