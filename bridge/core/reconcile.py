@@ -237,7 +237,7 @@ def _remember(
         seq,
         stamp,
         lambda: _digest(update.payload),
-        full=update.metadata.full and refusal is None,
+        full=update.metadata.full and refusal is None and update.section == "reported",
     )
     if place.record is None and update.section == "reported" and not twin.key.name:
         _note_boot(twin, boot)
