@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import weakref
 
 import pytest
@@ -15,6 +16,7 @@ from bridge.core.policy import (
     Policies,
     PolicyError,
     Rule,
+    Rules,
 )
 from bridge.core.rules import STEPS_REMEMBERED
 from bridge.core.topics import TwinKey
@@ -143,6 +145,17 @@ def test_below_what_rules_can_match_there_are_none() -> None:
         below = rules.step(name)
         assert below is not None
         assert below.step("x") is None
+
+
+def test_latest_for_all_below_ends_the_walk() -> None:
+    """What is less specific cannot come back."""
+    table = {"reported.a.**": "latest", "reported.**": "sum", "reported.*.b.c": "max"}
+    rules = Policies.parse({"*": table}, LIMITS).rules(TwinKey("lamp"), "reported")
+    assert rules is not None
+    below = rules.step("a")
+    assert below is not None
+    assert below.policy == "sum"
+    assert below.step("b") is None
 
 
 def test_a_table_remembers_what_was_written() -> None:
@@ -292,7 +305,7 @@ def test_the_keys_that_are_remembered_are_bounded(keep: bool) -> None:
     for number in range(3 * STEPS_REMEMBERED):
         name = Name(f"{'xa'[number % 2]}b{number}")
         alive.add(name)
-        rules = held if keep else policies.rules(TwinKey(f"lamp-{number % 7}"), "reported")
+        rules = held if keep else policies.rules(TwinKey(f"lamp-{number}"), "reported")
         assert rules is not None
         below = rules.step(name)
         assert below is not None
@@ -300,6 +313,75 @@ def test_the_keys_that_are_remembered_are_bounded(keep: bool) -> None:
         assert (leaf.policy if leaf else "latest") == ("sum" if number % 2 else "latest")
         assert len(alive) <= STEPS_REMEMBERED + 1
     assert policy(policies, "lamp", "reported.x.bb") == "max"
+
+
+def test_twins_share_their_rules_also_after_steps_were_forgotten() -> None:
+    """Else the steps of those that came first would no longer be remembered."""
+    policies = Policies.parse({"*": {"reported.a.b*": "sum"}}, LIMITS)
+    rules = policies.rules(TwinKey("lamp"), "reported")
+    assert rules is not None
+    below = rules.step("a")
+    assert below is not None
+    for number in range(STEPS_REMEMBERED):
+        assert below.step(f"b{number}") is not None
+    assert policies.rules(TwinKey("newcomer"), "reported") is rules
+    assert rules.step("a") is rules.step("a")
+
+
+def test_rules_that_others_have_taken_the_place_of_remember_nothing() -> None:
+    """Somebody may hold on to them for ever."""
+    policies = Policies.parse({"*": {"reported.a*": "sum"}}, LIMITS)
+    held = policies.rules(TwinKey("lamp"), "reported")
+    assert held is not None
+    for number in range(TWINS_REMEMBERED):
+        policies.rules(TwinKey(f"lamp-{number}"), "reported")
+    present = policies.rules(TwinKey("lamp"), "reported")
+    assert present is not None
+    assert present is not held
+    below = present.step("a1")
+    alive: weakref.WeakSet[Name] = weakref.WeakSet()
+    for number in range(100):
+        name = Name(f"a{number}")
+        alive.add(name)
+        assert held.step(name) is below
+    del name
+    assert len(alive) == 0
+
+
+LETTERS = "abcdefghijklmno"
+
+
+def some_letters(number: int) -> str:
+    """Return a different set of letters for each number."""
+    return "z" + "".join(letter for bit, letter in enumerate(LETTERS) if number >> bit & 1)
+
+
+def count_rules() -> int:
+    """Count the Rules that anybody still holds."""
+    gc.collect()
+    return sum(type(thing) is Rules for thing in gc.get_objects())
+
+
+def test_the_combinations_of_path_patterns_that_are_remembered_are_bounded() -> None:
+    """Each key may match a different set of patterns, and so lead to different rules."""
+    table = {f"reported.*{letter}*.{letter}.**": "sum" for letter in LETTERS}
+    policies = Policies.parse({"*": table}, LIMITS)
+    rules = policies.rules(TwinKey("lamp"), "reported")
+    assert rules is not None
+    before = count_rules()
+    for number in range(1, 3 * STEPS_REMEMBERED):
+        assert rules.step(some_letters(number)) is not None
+    assert count_rules() - before <= STEPS_REMEMBERED
+
+
+def test_the_combinations_of_device_patterns_that_are_remembered_are_bounded() -> None:
+    """Each id may match a different set of patterns."""
+    table = {f"*{letter}*": {f"reported.{letter}": "sum"} for letter in LETTERS}
+    policies = Policies.parse(table, LIMITS)
+    before = count_rules()
+    for number in range(1, TWINS_REMEMBERED + 5000):
+        assert policies.rules(TwinKey(some_letters(number)), "reported") is not None
+    assert count_rules() - before <= TWINS_REMEMBERED
 
 
 def test_the_twins_that_are_remembered_are_bounded() -> None:
