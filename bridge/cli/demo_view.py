@@ -19,7 +19,7 @@ from bridge.cli.text import age_text
 from bridge.cli.watch_format import assignments, change_spans
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.core.tree import difference
+from bridge.core.difference import difference
 from bridge.device.events import Twin
 
 YOURS = "yours"
