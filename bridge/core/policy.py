@@ -206,15 +206,18 @@ def _refuse_ties(rules: Sequence[CompiledRule]) -> None:
 
 def _matched_by_both(one: CompiledRule, other: CompiledRule) -> str:
     """Return a path of a twin that two equally specific rules match; empty if there is none."""
-    twin = [common_text(one.device.device, other.device.device)]
+    levels = [(one.device.device, other.device.device)]
     if one.device.name is not None and other.device.name is not None:
-        twin.append(common_text(one.device.name, other.device.name))
-    keys = list(map(common_text, one.path.levels, other.path.levels))
-    twin_texts = [text for text in twin if text is not None]
-    key_texts = tuple(text for text in keys if text is not None)
-    if len(twin_texts) < len(twin) or len(key_texts) < len(keys):
-        return ""
-    return f"{path_text((one.path.section, *key_texts))} of {'/'.join(twin_texts)}"
+        levels.append((one.device.name, other.device.name))
+    of_twin = len(levels)
+    levels += zip(one.path.levels, other.path.levels, strict=True)
+    texts = []
+    for pair in levels:
+        text = common_text(*pair)
+        if text is None:
+            return ""
+        texts.append(text)
+    return f"{path_text((one.path.section, *texts[of_twin:]))} of {'/'.join(texts[:of_twin])}"
 
 
 NO_POLICIES: Final = Policies([])

@@ -134,6 +134,7 @@ class RuleTable:
 
     def rules_at(self, positions: Positions) -> Rules | None:
         """Return the rules at these positions; None where nothing but `latest` can hold."""
+        positions = self._without_losers(positions)
         if all(self.rules[index].rule.policy == DEFAULT_POLICY for index, _ in positions):
             return None
         rules = self._known.get(positions)
@@ -166,21 +167,31 @@ class RuleTable:
         self._known.clear()
 
     def positions_after(self, positions: Positions, name: str) -> Positions:
-        """Return the positions one key further down, without rules that can no longer win."""
+        """Return the positions one key further down."""
         after = []
         for index, matched in positions:
             path = self.rules[index].path
-            if matched < len(path.levels):
-                level = path.levels[matched]
-                if level != DEEP and not level_matches(level, name):
-                    continue
-                matched += 1
-            elif not path.is_deep:
-                continue
-            after.append((index, matched))
-            if path.is_deep and matched == len(path.levels):
-                break  # It matches all that lies below, and what follows is less specific.
+            if matched == len(path.levels):
+                if path.is_deep:
+                    after.append((index, matched))
+            elif path.levels[matched] == DEEP or level_matches(path.levels[matched], name):
+                after.append((index, matched + 1))
         return tuple(after)
+
+    def _without_losers(self, positions: Positions) -> Positions:
+        """Drop the rules that a more specific one beats here and everywhere below."""
+        kept = []
+        is_covered_below = False
+        for index, matched in positions:
+            path = self.rules[index].path
+            ends_here = matched == len(path.levels)
+            if is_covered_below and not ends_here:
+                continue
+            kept.append((index, matched))
+            if path.is_deep and ends_here:
+                break
+            is_covered_below |= path.levels[matched:] == (DEEP,)
+        return tuple(kept)
 
     def policy_at(self, positions: Positions) -> PolicyName:
         """Return the policy of the most specific rule that ends here."""
