@@ -190,6 +190,12 @@ class StoreConfig(Section):
         le=64 * 1024 * _MEBIBYTE,
         description="The same, as the sum of their payloads: anyone who may publish can fill it.",
     )
+    conflicts_kept: int = Field(
+        default=_STORE.conflicts,
+        ge=0,
+        le=100_000,
+        description="Entries of the conflict log kept per twin; the oldest go first.",
+    )
     cache_bytes: int = Field(
         default=256 * _MEBIBYTE,
         ge=_MEBIBYTE,
@@ -211,6 +217,7 @@ class StoreConfig(Section):
             history_age_us=self.history_days * _SECONDS_PER_DAY * _MICROSECONDS_PER_SECOND,
             quarantine_messages=self.quarantine_messages,
             quarantine_bytes=self.quarantine_bytes,
+            conflicts=self.conflicts_kept,
         )
 
 
