@@ -15,7 +15,9 @@ from bridge import __version__, metrics
 from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config, StoreConfig
-from bridge.core.topics import TopicGrammar
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
+from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import (
     AdminError,
     LinkError,
@@ -134,6 +136,17 @@ class Bridge:
             StoreError: What the store raises.
         """
         return await self._store.run(function)
+
+    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin, as a message would, in between the messages.
+
+        Returns:
+            What came of it; it is on the disk, and is being published.
+
+        Raises:
+            StoreError: Nothing took effect.
+        """
+        return await self._pipeline.submit(key, order)
 
     async def _start(self) -> None:
         config = self.config

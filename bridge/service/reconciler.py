@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from bridge import metrics
+from bridge.core.bounds import json_size
 from bridge.core.limits import Limits
-from bridge.core.reconcile import Outcome, delete, no_such_twin, reconcile, reconcile_presence
+from bridge.core.orders import Order, carry_out
+from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.core.update import Presence, Update
+from bridge.core.update import Update
 from bridge.link.base import Message, Publication
 from bridge.service.cache import CachedTwin, TwinCache
 from bridge.service.effects import Effects
-from bridge.service.requests import Decoder, Deletion, Request
+from bridge.service.requests import Decoder, Request
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -82,32 +84,48 @@ class Reconciler:
                 answer = outbound.refusal_answer(refusal, decoded.request_id)
                 self._reply(decoded, answer, effects)
 
+    def apply_order(
+        self, key: TwinKey, order: Order, effects: Effects, refusal: Refusal | None
+    ) -> Outcome:
+        """Apply an order that came from elsewhere than the broker; nobody is answered.
+
+        Args:
+            key: The twin, which is in the cache.
+            order: What to do. The patch of an update is within the wire's limits.
+            effects: Where everything that follows is gathered.
+            refusal: Why the twin may not be made now, or None.
+        """
+        cached = self._cache.use(key)
+        if refusal is not None:
+            return Outcome(cached.twin.version, refusal=refusal)
+        if isinstance(order, Update) and not order.size_bytes:
+            # By it the core bounds the twin's growth.
+            order = order._replace(size_bytes=json_size(order.patch))
+        return self._carry_out(order, cached, effects)
+
     def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
         order = request.order
-        twin = cached.twin
-        if isinstance(order, Update):
-            outcome = reconcile(twin, order, self._clock(), self._limits)
-        elif isinstance(order, GetRequest):
+        if isinstance(order, GetRequest):
             self._answer_get(request, order, cached, effects)
             return
-        elif isinstance(order, Deletion):
-            writer = request.topic.sender
-            outcome = delete(twin, writer, self._clock(), order.payload, order.delivery)
-        elif isinstance(order, Presence):
-            outcome = reconcile_presence(twin, order, self._clock())
-        else:
+        if order is None:
             return
+        outcome = self._carry_out(order, cached, effects)
+        if outcome.refusal is not None:
+            self._refuse(request, outcome.refusal, outcome, effects)
+        elif self._wants_reply(request, effects):
+            answer = outbound.answer(outcome, request.request_id, self._clock())
+            self._reply(request, answer, effects)
+
+    def _carry_out(self, order: Order, cached: CachedTwin, effects: Effects) -> Outcome:
+        outcome = carry_out(cached.twin, order, self._clock(), self._limits)
         if outcome.store:
             effects.changed(cached, version=outcome.changed, clear=outcome.clear)
         if outcome.change is not None:
-            effects.remember(twin.key, outcome.change)
-        if outcome.refusal is not None:
-            self._refuse(request, outcome.refusal, outcome, effects)
-            return
-        _count(outcome, effects)
-        if self._wants_reply(request, effects):
-            answer = outbound.answer(outcome, request.request_id, self._clock())
-            self._reply(request, answer, effects)
+            effects.remember(cached.twin.key, outcome.change)
+        if outcome.refusal is None:
+            _count(outcome, effects)
+        return outcome
 
     def _answer_get(
         self, request: Request, order: GetRequest, cached: CachedTwin, effects: Effects
