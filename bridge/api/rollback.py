@@ -9,11 +9,11 @@ import orjson
 from bridge.api.administration import Administration
 from bridge.api.past import Answer, find_existing, load, present
 from bridge.api.problems import RequestRefused
+from bridge.core.difference import difference
 from bridge.core.reconcile import Outcome
 from bridge.core.section import JsonObject
 from bridge.core.timeline import Moment, Point, patches_to
 from bridge.core.topics import TwinKey
-from bridge.core.tree import difference
 from bridge.core.update import Metadata, SectionName, Update
 
 

@@ -14,9 +14,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, TypeAlias
 
+from bridge.core.difference import copy_object, difference
 from bridge.core.reconcile import Change
 from bridge.core.section import JsonObject, same
-from bridge.core.tree import copy_object, difference
 
 
 class Point(NamedTuple):

@@ -45,9 +45,7 @@ class Holder:
 
     def change(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, from the test's own thread."""
-        changing = self._executor.submit(
-            apply_offline, self.store, CONFIG, key, order, now_us
-        )
+        changing = self._executor.submit(apply_offline, self.store, CONFIG, key, order, now_us)
         return changing.result()
 
     def close(self) -> None:

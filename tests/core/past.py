@@ -6,9 +6,12 @@ from typing import Any, NamedTuple
 
 from hypothesis import strategies as st
 
+from bridge.core.difference import copy_object
+from bridge.core.limits import Limits
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Change, Outcome, delete, reconcile_presence
 from bridge.core.timeline import Found, Moment, Point, Rewind
-from bridge.core.tree import copy_object
+from bridge.core.twin import Twin
 from bridge.core.update import Presence
 from tests.core.test_tree import patches
 from tests.core.world import SECOND, World
@@ -29,6 +32,16 @@ steps = st.one_of(
     st.tuples(st.sampled_from(["reported", "desired"]), patches, _METADATA),
     st.tuples(st.just("presence"), st.booleans(), st.none()),
     st.tuples(st.just("delete"), st.none(), st.none()),
+)
+
+
+policies = st.sampled_from(
+    [
+        NO_POLICIES,
+        Policies.parse(
+            {"*": {"reported.a": "sum", "reported.b.**": "union", "desired.*": "app"}}, Limits()
+        ),
+    ]
 )
 
 
@@ -66,9 +79,10 @@ def snapshot(world: World) -> Moment:
     )
 
 
-def live(script: list[tuple[str, Any, Any]]) -> Past:
+def live(script: list[tuple[str, Any, Any]], policies: Policies = NO_POLICIES) -> Past:
     """Send all of it."""
     world = World()
+    world.twin = Twin(world.twin.key, policies)
     past = Past(world, [], {})
     for what, value, metadata in script:
         outcome = _do(world, what, value, metadata)

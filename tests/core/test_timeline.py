@@ -8,6 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.core.difference import copy_object
+from bridge.core.policy import Policies
 from bridge.core.reconcile import Change, reconcile
 from bridge.core.section import JsonObject, same
 from bridge.core.timeline import (
@@ -20,9 +22,8 @@ from bridge.core.timeline import (
     difference_of,
     patches_to,
 )
-from bridge.core.tree import copy_object
 from bridge.core.update import Metadata, Update
-from tests.core.past import VERSION_STEP, Past, live, snapshot, steps
+from tests.core.past import VERSION_STEP, Past, live, policies, snapshot, steps
 from tests.core.world import NOW, SECOND, World
 
 scripts = st.lists(steps, max_size=14)
@@ -43,11 +44,11 @@ def assert_same(one: Found, other: Found) -> None:
     assert same(one.desired, other.desired), (one, other)
 
 
-@given(scripts, st.integers(1, 4))
+@given(scripts, policies, st.integers(1, 4))
 @settings(max_examples=500, deadline=None)
-def test_every_version_is_rebuilt_as_it_was(script: list[Any], page: int) -> None:
-    """After any history, whatever the pages."""
-    past = live(script)
+def test_every_version_is_rebuilt_as_it_was(script: list[Any], rules: Policies, page: int) -> None:
+    """After any history, whatever the policies and the pages."""
+    past = live(script, rules)
     for version, then in past.snapshots.items():
         found = past.find(Point("version", version), page=page)
         assert_same(found, then)
@@ -76,13 +77,13 @@ def test_a_time_leads_to_the_last_change_up_to_it(script: list[Any], page: int) 
         assert past.find(Point("time", (past.snapshots[1].at or 0) - 1)) == BEFORE_ALL
 
 
-@given(scripts, st.data())
+@given(scripts, policies, st.data())
 @settings(max_examples=300, deadline=None)
 def test_a_difference_leads_from_the_one_state_to_the_other(
-    script: list[Any], data: st.DataObject
+    script: list[Any], rules: Policies, data: st.DataObject
 ) -> None:
     """Forth and back, for any two versions in any order."""
-    past = live(script)
+    past = live(script, rules)
     versions = st.integers(0, past.world.twin.version)
     one, other = (past.find(Point("version", data.draw(versions))) for _ in range(2))
     assert isinstance(one, Moment)
