@@ -13,7 +13,7 @@ from bridge.core.section import JsonObject, JsonValue
 from bridge.device.events import Twin
 
 _NOTHING: JsonObject = {}
-_SECTION_STYLES = {"reported": "green", "desired": "yellow"}
+SECTION_STYLES = {"reported": "green", "desired": "yellow"}
 
 
 class Span(NamedTuple):
@@ -68,7 +68,7 @@ def _what(change: Change, *, for_terminal: bool) -> Iterator[Span]:
             yield Span("delta cleared", "blue")
             return
         yield Span("delta", "bold blue")
-        for path, value in _leaves(observed.delta):
+        for path, value in leaves(observed.delta):
             yield Span(_assignment(path, value), "blue")
     elif observed.twin is None:
         yield Span("deleted", "bold red")
@@ -79,12 +79,12 @@ def _what(change: Change, *, for_terminal: bool) -> Iterator[Span]:
 def _state_spans(before: Twin | None, after: Twin, *, for_terminal: bool) -> Iterator[Span]:
     if after.online is not None and (before is None or before.online != after.online):
         yield Span("online", "bold green") if after.online else Span("offline", "bold red")
-    for section, style in _SECTION_STYLES.items():
+    for section, style in SECTION_STYLES.items():
         old: JsonObject = getattr(before, section, _NOTHING)
         new: JsonObject = getattr(after, section)
         forward, backward = difference(old, new)
-        former = dict(_leaves(backward)) if for_terminal else {}
-        for path, value in _leaves(forward):
+        former = dict(leaves(backward)) if for_terminal else {}
+        for path, value in leaves(forward):
             yield Span(_assignment((section, *path), value), "red" if value is None else style)
             if former.get(path) is not None:
                 yield Span(f"(was {compact_json(former[path])})", "dim")
@@ -92,7 +92,7 @@ def _state_spans(before: Twin | None, after: Twin, *, for_terminal: bool) -> Ite
 
 def assignments(document: JsonObject) -> str:
     """Return all values of a document in one line, as `color.r=255 on=true`."""
-    return " ".join(_assignment(path, value) for path, value in _leaves(document))
+    return " ".join(_assignment(path, value) for path, value in leaves(document))
 
 
 def _assignment(path: Path, value: JsonValue) -> str:
@@ -100,10 +100,11 @@ def _assignment(path: Path, value: JsonValue) -> str:
     return f"{printable(path_text(path))}={compact_json(value)}"
 
 
-def _leaves(document: JsonObject, above: Path = ()) -> Iterator[tuple[Path, JsonValue]]:
+def leaves(document: JsonObject, above: Path = ()) -> Iterator[tuple[Path, JsonValue]]:
+    """Yield every value with its path; an empty object is one."""
     for key, value in document.items():
         path = (*above, key)
         if isinstance(value, dict) and value:
-            yield from _leaves(value, path)
+            yield from leaves(value, path)
         else:
             yield path, value
