@@ -11,6 +11,7 @@ from typing import Self
 import httpx
 import orjson
 
+from bridge.api.points import time_text
 from bridge.api.socket_file import probe, socket_path
 from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
@@ -108,14 +109,14 @@ class AdminClient:
 
     def state(self, key: TwinKey, at: Point) -> Mapping[str, object]:
         """Return a twin as it was."""
-        return self._ask("GET", _path(key, "state"), query={"at": at.number}, timeout_s=None)
+        return self._ask("GET", _path(key, "state"), query={"at": _written(at)}, timeout_s=None)
 
     def diff(self, key: TwinKey, one: Point, other: Point) -> Mapping[str, object]:
         """Return how a twin differs at two points: merge patches from the one to the other."""
         return self._ask(
             "GET",
             _path(key, "diff"),
-            query={"from": one.number, "to": other.number},
+            query={"from": _written(one), "to": _written(other)},
             timeout_s=None,
         )
 
@@ -123,7 +124,7 @@ class AdminClient:
         self, key: TwinKey, to: Point, section: SectionName, writer: str
     ) -> Mapping[str, object]:
         """Bring a section back to what it was; returns what came of it."""
-        body = {"to": to.number, "section": section, "writer": writer}
+        body = {"to": _written(to), "section": section, "writer": writer}
         return self._ask("POST", _path(key, "rollback"), body, timeout_s=None)
 
     def conflicts(
@@ -187,6 +188,11 @@ def _read_start(response: httpx.Response) -> bytes:
         if len(body) >= PROBLEM_BYTES_MAX:
             break
     return body
+
+
+def _written(point: Point) -> str:
+    """Return a point so that it is not taken for the other kind."""
+    return str(point.number) if point.kind == "version" else time_text(point.number)
 
 
 def _path(key: TwinKey, verb: str) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 @click.argument("device")
 @click.argument("path", required=False)
 @click.option(
-    "--at", metavar="VERSION|TIME", type=POINT, help="As it was then; asks the bridge's machine."
+    "--at", metavar="VERSION|TIME", type=POINT, help="As it was then; on the bridge's machine only."
 )
 @click.option(
     "--since",
