@@ -73,9 +73,11 @@ def writers(
     key = twin_key(device, name)
     if section and forget is None:
         raise click.UsageError("--section is for --forget")
+    if forget is not None:
+        check_name(forget, "--forget")
     with administer(load_config(invocation, store_path)) as client:
         if forget is not None:
-            answer = client.forget_writer(key, check_name(forget, "--forget"), section)
+            answer = client.forget_writer(key, forget, section)
         else:
             answer = client.writers(key)
     if as_json:

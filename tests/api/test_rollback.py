@@ -38,8 +38,8 @@ def lamp(held: Holder) -> TwinKey:
     """Desired three times: versions 1 to 3."""
     for patch in (
         {"on": True, "color": {"r": 1}, "empty": {}, "list": [1, {"a": None}]},
-        {"on": False, "color": {"g": 2}, "timer": 30, "empty": {"x": 1}},
-        {"color": None, "list": None, "scene": "night"},
+        {"on": False, "color": {"g": 2}, "timer": 30, "empty": None},
+        {"color": None, "list": None, "scene": "night", "empty": {"x": 1}},
     ):
         assert held.change(LAMP, update(patch)).changed
     return LAMP
@@ -64,7 +64,12 @@ def test_a_rollback_is_a_new_version_by_the_operator(client: AdminClient, lamp: 
         "version": 4,
         "changed": True,
         "superseded": False,
-        "patch": {"color": {"r": 1, "g": 2}, "list": [1, {"a": None}], "scene": None},
+        "patch": {
+            "color": {"r": 1, "g": 2},
+            "list": [1, {"a": None}],
+            "scene": None,
+            "empty": None,
+        },
         "remaining": {},
     }
     newest, *rest = client.history(lamp)["history"]  # type: ignore[misc]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object
@@ -27,6 +27,13 @@ from tests.core.past import VERSION_STEP, Past, live, policies, snapshot, steps
 from tests.core.world import NOW, SECOND, World
 
 scripts = st.lists(steps, max_size=14)
+
+EMPTIED = [
+    ("reported", {"a": {"b": {}}}, {}),
+    ("reported", {"a": None}, {}),
+    ("reported", {"a": {"b": {"c": 1}}}, {}),
+]
+"""An object that was there and empty, and now would go with its last field."""
 
 
 def documents(moment: Found) -> tuple[bool, JsonObject, JsonObject]:
@@ -117,6 +124,7 @@ def test_what_is_no_longer_kept_is_never_guessed(script: list[Any], kept: int, p
 
 
 @given(scripts, st.integers(0, 14), st.sampled_from(["reported", "desired"]))
+@example(EMPTIED, 1, "reported")
 @settings(max_examples=500, deadline=None)
 def test_the_patches_of_a_rollback_lead_there(script: list[Any], to: int, section: Any) -> None:
     """As ordinary updates, objects that become empty too; at most one is visible."""
