@@ -49,26 +49,24 @@ Handler = Callable[[Request], Awaitable[Response]]
 def twin_routes(administration: Administration) -> list[Route]:
     """Return the routes, each for unnamed and for named twins."""
     routes = _Routes(administration)
-    verbs: tuple[tuple[str, Handler, str], ...] = (
-        ("/history", routes.history, "GET"),
-        ("/diff", routes.diff, "GET"),
-        ("/conflicts", routes.conflicts, "GET"),
-        ("/writers", routes.writers, "GET"),
-        ("/writers/{writer}", routes.forget_writer, "DELETE"),
-        ("/rollback", routes.rollback, "POST"),
-        # The same as without: for a twin whose name is one of the words above.
-        ("/state", routes.state, "GET"),
+    unnamed: tuple[tuple[str, Handler, str], ...] = (
+        ("/v1/twins/{device}/history", routes.history, "GET"),
+        ("/v1/twins/{device}/diff", routes.diff, "GET"),
+        ("/v1/twins/{device}/conflicts", routes.conflicts, "GET"),
+        ("/v1/twins/{device}/writers", routes.writers, "GET"),
+        ("/v1/twins/{device}/writers/{writer}", routes.forget_writer, "DELETE"),
+        ("/v1/twins/{device}/rollback", routes.rollback, "POST"),
+        # The same as the last one: for a twin whose name is one of the words above.
+        ("/v1/twins/{device}/state", routes.state, "GET"),
+        ("/v1/twins/{device}", routes.state, "GET"),
     )
-    unnamed, named = "/v1/twins/{device}", "/v1/twins/{device}/{name}"
+    named = [
+        (path.replace("{device}", "{device}/{name}"), handler, method)
+        for path, handler, method in unnamed
+    ]
     return [
         Route("/v1/conflicts", routes.all_conflicts),
-        *(
-            Route(twin + path, handler, methods=[method])
-            for twin in (unnamed, named)
-            for path, handler, method in verbs
-        ),
-        Route(unnamed, routes.state),
-        Route(named, routes.state),
+        *(Route(path, handler, methods=[method]) for path, handler, method in (*unnamed, *named)),
     ]
 
 
