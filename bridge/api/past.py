@@ -134,12 +134,10 @@ async def find_existing(
     moment = await find(administration, key, point, now)
     if moment.exists:
         return moment
-    if moment.version == 0:
-        detail = f"twin {key} did not exist at {point_text(point)}: its first version came later"
-    else:
-        since = "" if moment.at is None else f" on {time_text(moment.at)}"
-        detail = f"twin {key} did not exist at {point_text(point)}: it was deleted{since}"
-    raise RequestProblem(HTTPStatus.NOT_FOUND, detail)
+    why = f"it was deleted on {time_text(moment.at)}" if moment.at else "it had no version yet"
+    raise RequestProblem(
+        HTTPStatus.NOT_FOUND, f"twin {key} did not exist at {point_text(point)}: {why}"
+    )
 
 
 async def read_moment(

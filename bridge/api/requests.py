@@ -18,9 +18,6 @@ from bridge.core.update import SectionName
 BODY_BYTES_MAX = 64 * 1024
 """Largest body of a request: a path is all that one holds."""
 
-INTEGER_MAX = 2**63 - 1
-"""Largest version or id: SQLite's integers have 64 bits."""
-
 
 def json_response(value: Mapping[str, object]) -> Response:
     """Return an answer."""

@@ -16,7 +16,6 @@ from bridge.api.administration import Administration
 from bridge.api.past import load, read_difference, read_moment
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import (
-    INTEGER_MAX,
     json_response,
     number,
     point,
@@ -27,6 +26,7 @@ from bridge.api.requests import (
     twin_key,
 )
 from bridge.api.rollback import roll_back
+from bridge.core.limits import INTEGER_MAX
 from bridge.core.orders import ForgetWriter
 from bridge.core.topics import TwinKey
 from bridge.store.base import ConflictRow, HistoryRow, Store

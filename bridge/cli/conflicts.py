@@ -13,9 +13,10 @@ from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.lines import field_text, shown_time, value_text
 from bridge.cli.names import twin_key
 from bridge.cli.options import command, json_option, limit_option, name_option
+from bridge.cli.spans import SECTION_STYLES, Span
 from bridge.cli.terminal import is_terminal, line_printer, print_note
 from bridge.cli.text import compact_json, printable
-from bridge.cli.watch_format import SECTION_STYLES, Span
+from bridge.core.limits import INTEGER_MAX
 from bridge.core.topics import TwinKey
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ _ROWS_PER_PAGE = 100
 @click.argument("device", required=False)
 @limit_option
 @click.option(
-    "--before", type=click.IntRange(min=1), metavar="ID", help="Only entries before this one."
+    "--before",
+    type=click.IntRange(1, INTEGER_MAX),
+    metavar="ID",
+    help="Only entries before this one.",
 )
 @name_option
 @json_option

@@ -13,9 +13,10 @@ from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.lines import patch_spans, shown_time
 from bridge.cli.names import twin_key
 from bridge.cli.options import command, json_option, limit_option, name_option
+from bridge.cli.spans import Span
 from bridge.cli.terminal import is_terminal, line_printer, print_note
 from bridge.cli.text import compact_json, printable
-from bridge.cli.watch_format import Span
+from bridge.core.limits import INTEGER_MAX
 from bridge.core.topics import TwinKey
 
 if TYPE_CHECKING:
@@ -28,7 +29,10 @@ _ROWS_PER_PAGE = 200
 @click.argument("device")
 @limit_option
 @click.option(
-    "--below", type=click.IntRange(min=1), metavar="VERSION", help="Only changes below VERSION."
+    "--below",
+    type=click.IntRange(1, INTEGER_MAX),
+    metavar="VERSION",
+    help="Only changes below VERSION.",
 )
 @name_option
 @json_option

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import islice
 
+from bridge.cli.spans import SECTION_STYLES, Span, leaves
 from bridge.cli.text import compact_json, iso_time, local_time, printable
-from bridge.cli.watch_format import SECTION_STYLES, Span, leaves
 from bridge.core.paths import path_text
 from bridge.core.section import JsonObject, JsonValue
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from bridge.cli.observed import Change
 from bridge.cli.paths import Path, path_text
+from bridge.cli.spans import SECTION_STYLES, Span, leaves
 from bridge.cli.text import clock_time, compact_json, iso_time, printable
 from bridge.core.difference import difference
 from bridge.core.section import JsonObject, JsonValue
 from bridge.device.events import Twin
 
 _NOTHING: JsonObject = {}
-SECTION_STYLES = {"reported": "green", "desired": "yellow"}
-
-
-class Span(NamedTuple):
-    """A piece of a line with its style, as rich names it."""
-
-    text: str
-    style: str = ""
 
 
 def change_object(change: Change) -> JsonObject:
@@ -98,13 +90,3 @@ def assignments(document: JsonObject) -> str:
 def _assignment(path: Path, value: JsonValue) -> str:
     """Return what `syncbridge set` would be told, all in one word where the values allow it."""
     return f"{printable(path_text(path))}={compact_json(value)}"
-
-
-def leaves(document: JsonObject, above: Path = ()) -> Iterator[tuple[Path, JsonValue]]:
-    """Yield every value with its path; an empty object is one."""
-    for key, value in document.items():
-        path = (*above, key)
-        if isinstance(value, dict) and value:
-            yield from leaves(value, path)
-        else:
-            yield path, value

@@ -15,7 +15,7 @@ from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import check_name, twin_key
 from bridge.cli.options import command, json_option, name_option
 from bridge.cli.terminal import print_note, print_table
-from bridge.cli.text import age_text, compact_json
+from bridge.cli.text import age_text, compact_json, printable
 from bridge.core.section import JsonValue
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def _cells(row: JsonRow, now_us: int) -> Iterator[list[tuple[str, str]]]:
         age_s = (now_us - integer(boot, "stamp")) / _MICROSECONDS_PER_SECOND
         missing = _missing(boot.get("missing"))
         yield [
-            (text(row, "writer"), "bold cyan"),
-            (text(row, "section"), ""),
+            (printable(text(row, "writer")), "bold cyan"),
+            (printable(text(row, "section")), ""),
             (_cut(compact_json(boot.get("boot"))), ""),
             (str(integer(boot, "seq")), ""),
             (age_text(age_s), "dim"),

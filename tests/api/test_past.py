@@ -98,11 +98,11 @@ def test_a_named_twin_may_be_called_like_a_route(
     ("point", "status", "detail"),
     [
         (version(7), 404, "twin lamp-1 is at version 6: it has no version 7 yet"),
-        (version(0), 404, "twin lamp-1 did not exist at version 0: its first version came later"),
+        (version(0), 404, "twin lamp-1 did not exist at version 0: it had no version yet"),
         (version(4), 404, "twin lamp-1 did not exist at version 4: it was deleted on 20"),
-        (Point("time", 10**15), 404, "did not exist at 2001-09-09T01:46:40.000000Z: its first"),
+        (Point("time", 10**15), 404, "did not exist at 2001-09-09T01:46:40.000000Z: it had no"),
         (Point("time", 2**53 - 1), 404, "2255-06-05T23:47:34.740991Z has not come yet"),
-        (Point("time", -1), 404, "did not exist at 1969-12-31T23:59:59.999999Z: its first"),
+        (Point("time", -1), 404, "did not exist at 1969-12-31T23:59:59.999999Z: it had no"),
     ],
 )
 def test_what_never_was_is_not_found(
