@@ -25,6 +25,7 @@ from bridge.config_models import (
     StoreConfig,
 )
 from bridge.config_settings import SETTINGS, Setting
+from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.errors import ConfigError
 
 __all__ = [
@@ -38,7 +39,9 @@ __all__ = [
     "LimitsConfig",
     "LoadedConfig",
     "LogConfig",
+    "PresenceConfig",
     "PublishConfig",
+    "ResyncConfig",
     "Setting",
     "StoreConfig",
     "load",

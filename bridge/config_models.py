@@ -9,9 +9,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 
 from bridge.config_address import MQTT_PORT, URL_RULE, Address, is_printable, parse_address
+from bridge.config_section import Section
+from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.topics import TopicGrammar
 from bridge.errors import ConfigError
@@ -26,18 +28,6 @@ _STORE = StoreLimits()
 
 PASSWORD_FILE_BYTES = 65_535
 """The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and nothing in it that is not declared."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
 
 
 class BrokerConfig(Section):
@@ -229,6 +219,11 @@ class PublishConfig(Section):
         description="Pace at which retained topics are rebuilt after the broker lost them, so "
         "that live updates are still served.",
     )
+    events: bool = Field(
+        default=False,
+        description="Publish a message on `event` for each version, with what was there before "
+        "and what a conflict has lost.",
+    )
 
 
 class LimitsConfig(Section):
@@ -350,6 +345,8 @@ class Config(Section):
     broker: BrokerConfig = BrokerConfig()
     store: StoreConfig = StoreConfig()
     publish: PublishConfig = PublishConfig()
+    resync: ResyncConfig = ResyncConfig()
+    presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()

@@ -51,8 +51,9 @@ MAY_IMPORT = {
     "bridge.config": frozenset(
         {
             "bridge.config_address", "bridge.config_layers", "bridge.config_models",
-            "bridge.config_reference", "bridge.config_settings", "bridge.core.limits",
-            "bridge.core.topics", "bridge.errors", "bridge.store.base",
+            "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
+            "bridge.config_watch", "bridge.core.limits", "bridge.core.topics", "bridge.errors",
+            "bridge.store.base",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models"}),

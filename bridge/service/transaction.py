@@ -144,6 +144,8 @@ class Transactions:
             self._cache.measure(key)
         for reply in effects.replies:
             self._publisher.reply(reply)
+        for event in effects.events:
+            self._publisher.tell(event)
         for (name, label), count in effects.counts.items():
             self._counters.add(name, label, count)
         self._report(effects)
