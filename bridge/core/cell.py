@@ -170,7 +170,7 @@ class Cell:
         for boot in boots[: max(0, len(boots) - BOOTS_PER_WRITER)]:
             folded = self.entries.pop((writer, boot))
             base = self.entries.get((writer, _BASE), [])
-            stamp, _, order, seq, version, _ = max(*base, folded[-1], key=_key_of)
+            stamp, _, order, seq, version, _ = max([*base, folded[-1]], key=_key_of)
             total = sum(number_of(held[0]) for held in (base, folded) if held)
             self.entries[writer, _BASE] = [(stamp, writer, order, seq, version, total)]
 
