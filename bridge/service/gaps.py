@@ -21,6 +21,9 @@ WATCHED_TWINS: Final = 10_000
 """Twins with gaps that are remembered. Beyond that the one that was silent longest is forgotten;
 its gap is known to the store, and seen again when the device is next heard."""
 
+LONGEST_WAIT: Final = 2
+"""Timeouts after which a twin is asked, even if what it lacked at first has come meanwhile."""
+
 _HEAP_SLACK: Final = 64
 """Outdated deadlines that may lie in the heap beside twice the valid ones."""
 
@@ -43,18 +46,20 @@ class _Watch:
         boot: The boot whose messages are missing.
         missing: What is missing of it; nothing while the twin rests after its answer.
         awaited: The highest number that the deadline is about; what is missing above it is newer.
+        opened_at: Since when something is missing without a break.
         due: When to ask; for a twin that rests, when to forget it.
         asked_at: When it was asked last, or None.
         interval_s: How long to wait before it is asked again.
     """
 
-    __slots__ = ("asked_at", "awaited", "boot", "due", "interval_s", "missing")
+    __slots__ = ("asked_at", "awaited", "boot", "due", "interval_s", "missing", "opened_at")
 
-    def __init__(self, boot: Boot, missing: Missing, due: float, interval_s: float) -> None:
+    def __init__(self, boot: Boot, missing: Missing, now: float, interval_s: float) -> None:
         self.boot = boot
         self.missing = missing
         self.awaited = missing[-1][1]
-        self.due = due
+        self.opened_at = now
+        self.due = now
         self.asked_at: float | None = None
         self.interval_s = interval_s
 
@@ -64,7 +69,7 @@ class Gaps:
 
     A gap that stays open for `timeout_s` makes its device be asked; then again after `interval_s`,
     and after twice as long each time while it does not answer. One that has answered is not asked
-    sooner either.
+    sooner either; its answer is a report after which nothing is missing, such as a full one.
 
     Args:
         timeout_s: How long a late message is waited for.
@@ -98,17 +103,23 @@ class Gaps:
             self._open(key, boot, missing, now)
             return
         self._watched.move_to_end(key)
-        if not watch.missing or watch.boot != boot or missing[0][0] > watch.awaited:
-            # None of what was waited for is missing any more: this is another gap.
-            watch.awaited = missing[-1][1]
+        if not watch.missing or watch.boot != boot:
+            # It was complete in between, or began anew.
+            watch.awaited, watch.opened_at = missing[-1][1], now
             watch.interval_s = self._interval_s
             self._set_due(key, watch, max(now + self._timeout_s, self._earliest(watch)))
+        elif watch.asked_at is None and missing[0][0] > watch.awaited:
+            # None of what was waited for is missing any more: this is another gap. But a twin
+            # that always lacks something is not waited for without end.
+            watch.awaited = missing[-1][1]
+            latest = watch.opened_at + LONGEST_WAIT * self._timeout_s
+            self._set_due(key, watch, min(now + self._timeout_s, latest))
         watch.boot, watch.missing = boot, missing
 
     def _open(self, key: TwinKey, boot: Boot, missing: Missing, now: float) -> None:
         if len(self._watched) >= WATCHED_TWINS:
             self._watched.popitem(last=False)
-        watch = _Watch(boot, missing, 0.0, self._interval_s)
+        watch = _Watch(boot, missing, now, self._interval_s)
         self._watched[key] = watch
         self._set_due(key, watch, now + self._timeout_s)
 
@@ -158,7 +169,6 @@ class Gaps:
 
     def _note_asked(self, key: TwinKey, watch: _Watch, now: float) -> None:
         watch.asked_at = now
-        watch.awaited = watch.missing[-1][1]
         self._set_due(key, watch, now + watch.interval_s)
         watch.interval_s = min(2 * watch.interval_s, max(INTERVAL_MAX_S, self._interval_s))
 

@@ -17,7 +17,8 @@ class Pace:
 
     def __init__(self, per_s: int) -> None:
         self._interval_s = 1 / per_s
-        self._burst_s = self._interval_s * max(0, int(per_s * BURST_S) - 1)
+        # Half an interval more, because sums of fractions are not exact.
+        self._burst_s = self._interval_s * (max(1, int(per_s * BURST_S)) - 0.5)
         self._used_until = float("-inf")
 
     def next_at(self) -> float:

@@ -42,7 +42,8 @@ class _Call:
 
     def encode(self) -> str:
         """Return what a restart has to know."""
-        return orjson.dumps({"reason": self.reason, "after": self.after}).decode()
+        after = None if self.after is None else [*self.after]
+        return orjson.dumps({"reason": self.reason, "after": after}).decode()
 
 
 class RollCall:
