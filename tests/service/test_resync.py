@@ -137,7 +137,7 @@ async def test_a_twin_whose_numbers_do_not_matter_any_more_is_not_asked(
     mosquitto: Mosquitto, tmp_path: Path, order: Deletion | ForgetWriter
 ) -> None:
     """It was deleted, or they are forgotten, while the gap was waited for."""
-    patience = ResyncConfig(gap_timeout_s=0.5)
+    patience = ResyncConfig(gap_timeout_s=2.0)
     async with (
         running_bridge(config_for(mosquitto, tmp_path, patience)) as bridge,
         connected_client(mosquitto, "sync/+/resync", "sync/+/reply/+") as client,
