@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.core.cell import CELL_POLICIES, CLASS_POLICIES, class_of, seeded
+from bridge.core.contest import EVERYTHING
 from bridge.core.difference import copy_object, difference
 from bridge.core.hiding import Hiding, Step
 from bridge.core.policy import PolicyName, Rules
@@ -83,13 +84,20 @@ class Merge(Hiding):
         device: str = "",
         kept: Mapping[Path, Register] = NOTHING_KEPT,
     ) -> None:
-        super().__init__(section, key, version, arrival, seen)
+        self._section = section
+        self._key = key
+        self._register = (*key, version + 1, key[1])
+        self._unchanged = (*key, version, key[1])
+        self._arrival = arrival
+        self._seen = seen
+        self._seen_or_all = EVERYTHING if seen is None else seen
         self._device = device
         self._kept = kept
         self._full = self._unnamed = False
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
+        self.conflicts = []
 
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
