@@ -1,4 +1,4 @@
-"""A group of settings, as all of them are declared."""
+"""What all groups of settings have in common."""
 
 from __future__ import annotations
 

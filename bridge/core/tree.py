@@ -36,6 +36,7 @@ from bridge.core.section import (
     Path,
     Register,
     Section,
+    copy_nodes,
     newest_of,
     same,
 )
@@ -136,7 +137,7 @@ class Merge(Hiding):
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
-        section.nodes = _copy_nodes(self._section.nodes)
+        section.nodes = copy_nodes(self._section.nodes)
         merge = Merge(
             section,
             self._key,
@@ -398,18 +399,3 @@ def _reaches(node: Node, step: Step | None) -> bool:
         return True
     newest_below = newest_of(node.children, node.marker)
     return newest_below is None or newest_below < node.register
-
-
-def _copy_nodes(nodes: Children) -> Children:
-    return {
-        name: Node(
-            child.register,
-            child.is_value,
-            child.marker,
-            _copy_nodes(child.children),
-            None if child.cell is None else child.cell.copy(),
-        )
-        if isinstance(child, Node)
-        else child
-        for name, child in nodes.items()
-    }
