@@ -12,7 +12,8 @@ from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.core.update import Presence, Update
 from bridge.link.base import Message, Publication
-from bridge.service.cache import CachedTwin, TwinCache
+from bridge.service.cache import TwinCache
+from bridge.service.cached_twin import CachedTwin
 from bridge.service.effects import Effects
 from bridge.service.requests import Decoder, Deletion, Request
 from bridge.wire import outbound
@@ -101,6 +102,10 @@ class Reconciler:
             effects.changed(cached, version=outcome.changed, clear=outcome.clear)
         if outcome.change is not None:
             effects.remember(twin.key, outcome.change)
+        if outcome.conflicts and isinstance(order, Update):
+            effects.remember_conflicts(
+                twin.key, order.section, outcome.conflicts, version=outcome.version, at=twin.now
+            )
         if outcome.refusal is not None:
             self._refuse(request, outcome.refusal, outcome, effects)
             return
