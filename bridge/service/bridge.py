@@ -208,7 +208,8 @@ class Bridge:
     def _make_pipeline(self, encoding: Encoding) -> Pipeline:
         config = self.config
         limits = config.limits.to_core()
-        cache = TwinCache(config.store.cache_bytes, int(self._metadata.get(VERSION_RAISE, "0")))
+        raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
+        cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
         events = Events(self._grammar, encoding) if config.publish.events else None
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(

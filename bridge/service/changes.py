@@ -12,7 +12,8 @@ from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.core.update import Presence, Update
 from bridge.service.attention import Attention, last_seen_is_due
-from bridge.service.cache import CachedTwin, TwinCache
+from bridge.service.cache import TwinCache
+from bridge.service.cached_twin import CachedTwin
 from bridge.service.effects import Effects
 from bridge.service.events import Events
 
@@ -86,6 +87,7 @@ class Changes:
         before, after = device.twin.last_seen, reported.twin.last_seen
         if after > before:
             device.twin.last_seen = after
+            device.let_go()  # What it was loaded from is older now.
             if last_seen_is_due(before, after):
                 effects.changed(device, version=False, clear=False)
 
@@ -97,6 +99,10 @@ class Changes:
             effects.changed(cached, version=outcome.changed, clear=outcome.clear)
         if outcome.change is not None:
             effects.remember(twin.key, outcome.change)
+        if outcome.conflicts and isinstance(order, Update):
+            effects.remember_conflicts(
+                twin.key, order.section, outcome.conflicts, version=outcome.version, at=twin.now
+            )
         if outcome.refusal is None:
             _count(outcome, effects)
         if self._attention is not None:

@@ -35,7 +35,8 @@ def apply_offline(
     Raises:
         StoreError: Nothing took effect.
     """
-    cache = TwinCache(config.store.cache_bytes, int(store.metadata().get(VERSION_RAISE, "0")))
+    raised_by = int(store.metadata().get(VERSION_RAISE, "0"))
+    cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
     cached = cache.put(key, store.load([key]).get(key))
     refusal = None
     if cached.revision == 0 and isinstance(order, Update | Presence):

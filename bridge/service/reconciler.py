@@ -12,7 +12,8 @@ from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Message, Publication
-from bridge.service.cache import CachedTwin, TwinCache
+from bridge.service.cache import TwinCache
+from bridge.service.cached_twin import CachedTwin
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.requests import Decoder, Request
