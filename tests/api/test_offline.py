@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -10,11 +11,14 @@ import pytest
 
 from bridge.api import AdminClient, offline_client
 from bridge.config import Config
+from bridge.core.limits import Limits
 from bridge.core.orders import Order
+from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
-from bridge.errors import AdminRefused, StoreUnavailable
+from bridge.core.update import Update
+from bridge.errors import AdminRefused, Refused, StoreUnavailable
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
 from bridge.store.base import StoreLimits
@@ -96,3 +100,45 @@ def test_a_writer_is_forgotten_without_a_bridge(client: AdminClient, store: Sqli
     apply_offline(store, Config(), LAMP, report({"a": 1}, boot="b", seq=1), now_us)
     client.forget_writer(LAMP, "lamp-1")
     assert client.writers(LAMP)["writers"] == []
+
+
+def test_what_a_policy_keeps_after_a_rollback_is_told(tmp_path: Path) -> None:
+    """A running total of others is not taken back by an update of the operator."""
+    policies = Policies.parse({"*": {"desired.total": "max"}}, Limits())
+    config = Config(policies=policies)
+    with closing(SqliteStore.open(tmp_path / "policies.db", limits=StoreLimits())) as store:
+
+        def apply(key: TwinKey, order: Order) -> Outcome:
+            return apply_offline(store, config, key, order, now_us)
+
+        for patch in ({"total": 3, "on": True}, {"total": 7, "on": False}):
+            apply(LAMP, update(patch))
+        with offline_client(store, store.path, apply) as client:
+            answer = client.rollback(LAMP, Point("version", 1), "desired", "anna")
+            assert (answer["version"], answer["changed"]) == (3, True)
+            assert answer["patch"] == {"total": 3, "on": True}
+            assert answer["remaining"] == {"total": 3}
+            assert client.state(LAMP, Point("version", 3))["desired"] == {"total": 7, "on": True}
+
+
+def test_a_policy_that_refuses_is_told(tmp_path: Path) -> None:
+    """With its name and code, and nothing has changed."""
+    policies = Policies.parse({"*": {"desired.locked": "refuse"}}, Limits())
+    config = Config(policies=policies)
+    with closing(SqliteStore.open(tmp_path / "policies.db", limits=StoreLimits())) as store:
+
+        def apply(key: TwinKey, order: Order) -> Outcome:
+            if isinstance(order, Update) and order.writer == "anna":
+                # Whoever was first: the rollback has not seen it.
+                order = order._replace(metadata=order.metadata._replace(seen=1, if_version=None))
+            return apply_offline(store, config, key, order, now_us)
+
+        apply(LAMP, update({"locked": 1}))
+        apply(LAMP, update({"locked": 2}, seen=1))
+        with (
+            offline_client(store, store.path, apply) as client,
+            pytest.raises(Refused, match="refused with 409 conflict: ") as caught,
+        ):
+            client.rollback(LAMP, Point("version", 1), "desired", "anna")
+        assert (caught.value.code, caught.value.error) == (409, "conflict")
+        assert store.load([LAMP])[LAMP].version == 2

@@ -17,7 +17,7 @@ from bridge.store.sqlite import SqliteStore
 from tests.api.orders import update
 from tests.cli.conftest import Run
 from tests.cli.program import Program, without_escapes
-from tests.cli.stored import EVIL, carry_out
+from tests.cli.stored import EVIL, NET, carry_out
 
 
 def rows(out: str) -> list[Any]:
@@ -236,6 +236,18 @@ def test_conflicts_are_listed_the_newest_first(run: Run, store_option: str) -> N
     assert rows(part.out) == older[:1]
     result = run("conflicts", "lamp-1", "--name", "net", store_option)
     assert result == (0, "", "no conflict of lamp-1/net is kept\n")
+
+
+def test_a_write_that_lost_is_listed(run: Run, path: Path) -> None:
+    """As the core found it."""
+    with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
+        carry_out(
+            store, update({"ssid": EVIL}, writer="app-2", key=NET, time=1_700_000_000_000_000), NET
+        )
+    [line] = run("conflicts", "lamp-1", "--name", "net", "--store", str(path)).out.splitlines()
+    assert ' lamp-1/net v1 desired.ssid latest kept "home" by app-1, lost "\\u001b[2Jxyy' in line
+    assert line.endswith("y… by app-2")
+    assert len(line) < 300
 
 
 def test_conflicts_are_read_page_after_page(

@@ -14,9 +14,10 @@ from bridge.cli.mqtt import BrokerClient
 from bridge.device import Device, JsonObject
 from bridge.store.base import StoreLimits
 from bridge.store.sqlite import SqliteStore
-from tests.api.orders import LAMP
+from tests.api.orders import LAMP, update
 from tests.cli.conftest import Installation, Run
 from tests.cli.program import WAIT_S
+from tests.cli.stored import carry_out
 
 
 def newest(run: Run, store_option: str) -> Any:
@@ -88,6 +89,20 @@ def test_a_version_that_is_gone_is_status_5(run: Run, path: Path) -> None:
     assert "hint: store.history_changes and store.history_days" in err
     with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
         assert store.load([LAMP])[LAMP].version == 7
+
+
+def test_what_a_policy_keeps_is_told(run: Run, path: Path) -> None:
+    """On the standard error, and in JSON; the rest is as it was."""
+    Path("bridge.yaml").write_text('policies: {"*": {desired.total: max}}')
+    for total in (3, 7):
+        with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
+            carry_out(store, update({"total": total, "scene": total}))
+    status, out, err = run("rollback", "lamp-1", "--to", "8", "--store", str(path))
+    # What was there when the policy came counts as somebody's contribution.
+    assert (status, out) == (ExitStatus.OK, "lamp-1 version 10\n")
+    assert "a policy keeps other values; missing: desired.total=3" in err
+    result = run("rollback", "lamp-1", "--to", "8", "--store", str(path), "--json")
+    assert json.loads(result.out)["remaining"] == {"total": 3}
 
 
 def test_a_device_that_obeys_follows_a_rollback(
