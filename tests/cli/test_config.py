@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import SETTINGS
+from bridge.config import SETTINGS, TABLES
 from bridge.config_reference import markdown
 from tests.cli.conftest import Run
 
@@ -23,7 +23,7 @@ def test_every_setting_is_printed_with_its_origin(
     status, out, err = run("config", "--prefix", "plant")
     assert (status, err) == (0, "")
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in out.splitlines()}
-    assert list(rows) == list(SETTINGS)
+    assert list(rows) == [*SETTINGS, *TABLES]
     assert rows["limits.keys"] == ["7", "file bridge.yaml:2"]
     assert rows["limits.depth"] == ["8", "environment SYNCBRIDGE_LIMITS_DEPTH"]
     assert rows["prefix"] == ["plant", "flag --prefix"]
@@ -41,6 +41,24 @@ def test_the_json_of_the_settings_is_stable(run: Run, tmp_path: Path) -> None:
     assert settings["embedded.port"]["value"] == 1883
     assert settings["broker.connect_timeout_s"]["value"] == 10.0
     assert settings["broker.url"]["value"] is None
+
+
+def test_every_policy_is_printed_with_its_line(run: Run, tmp_path: Path) -> None:
+    """Below the settings, and as a list for programs."""
+    (tmp_path / "bridge.yaml").write_text(
+        'policies:\n  "*":\n    reported.counters.**: sum\n  meter-*:\n    desired.mode: device\n'
+    )
+    *_, title, first, second = run("config").out.splitlines()
+    assert title == "policies:"
+    assert first.split() == ["*", "reported.counters.**", "sum", "file", "bridge.yaml:3"]
+    assert second.split() == ["meter-*", "desired.mode", "device", "file", "bridge.yaml:5"]
+    policies = json.loads(run("config", "--json").out)["policies"]
+    assert policies[1] == {
+        "device": "meter-*",
+        "path": "desired.mode",
+        "policy": "device",
+        "origin": "file bridge.yaml:5",
+    }
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])
