@@ -45,11 +45,4 @@ def carry_out(twin: Twin, order: Order, clock: int, limits: Limits) -> Outcome:
         return delete(twin, order.writer, clock, order.payload, order.delivery)
     if isinstance(order, Presence):
         return reconcile_presence(twin, order, clock)
-    return Outcome(twin.version, store=_forget(twin, order.writer, order.section))
-
-
-def _forget(twin: Twin, writer: str, section: SectionName | None) -> bool:
-    known = [key for key in twin.writers if key[1] == writer and section in (None, key[0])]
-    for key in known:
-        del twin.writers[key]
-    return bool(known)
+    return Outcome(twin.version, store=twin.forget_writer(order.writer, order.section))

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
-from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.core.topics import TwinKey
 from bridge.core.update import Presence, Update
 from bridge.errors import StoreUnavailable
 from bridge.service.cache import TwinCache
+from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.newcomers import Newcomers
-from bridge.service.reconciler import Reconciler
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 
@@ -35,15 +35,17 @@ def apply_offline(
     Raises:
         StoreError: Nothing took effect.
     """
-    cache = TwinCache(config.store.cache_bytes, int(store.metadata().get(VERSION_RAISE, "0")))
+    raised_by = int(store.metadata().get(VERSION_RAISE, "0"))
+    cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
     cached = cache.put(key, store.load([key]).get(key))
     refusal = None
     if cached.revision == 0 and isinstance(order, Update | Presence):
         names = {key.device: store.twin_names(key.device)}
         refusal = Newcomers(config.limits).refuse([key], names, clock()).get(key)
+    if refusal is not None:
+        return Outcome(cached.twin.version, refusal=refusal)
     effects = Effects()
-    reconciler = Reconciler(TopicGrammar(config.prefix), config.limits.to_core(), cache, clock)
-    outcome = reconciler.apply_order(key, order, effects, refusal)
+    outcome = Changes(config.limits.to_core(), cache, clock).by_order(key, order, effects)
     if effects.twins and store.commit(effects.encode(())):
         raise StoreUnavailable(
             f"twin {str(key)!r} was changed by somebody else meanwhile", hint="try again"

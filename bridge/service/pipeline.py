@@ -193,7 +193,7 @@ class Pipeline:
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
         requests = self._reconciler.decode(messages, effects)
-        keys = {request.topic.key for request in requests}
+        keys = {key for request in requests for key in request.twins()}
         making = {r.topic.key for r in requests if isinstance(r.order, MAKES_A_ROW)}
         await self._transactions.run(
             keys,

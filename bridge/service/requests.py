@@ -8,7 +8,7 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.core.limits import Limits
 from bridge.core.orders import Deletion, Order
 from bridge.core.refusal import Refusal
-from bridge.core.topics import InboundTopic, TopicGrammar
+from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
 from bridge.core.update import NO_METADATA, Delivery, Update
 from bridge.link.base import Message
 from bridge.wire.inbound import (
@@ -49,6 +49,16 @@ class Request(NamedTuple):
     refusal: Refusal | None
     request_id: str | None
     encoding: Encoding
+
+    def twins(self) -> tuple[TwinKey, ...]:
+        """Return the twins that are needed for it.
+
+        The device's unnamed twin holds when the device was last heard, on whichever of its twins.
+        """
+        key, verb, _ = self.topic
+        if key.name and verb in ("report", "get"):
+            return (key, TwinKey(key.device))
+        return (key,)
 
 
 class Decoder:

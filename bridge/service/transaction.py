@@ -82,7 +82,7 @@ class Transactions:
         committed = False
         try:
             change(await self._load(keys, making))
-            acknowledged = self._take_acknowledged()
+            acknowledged = self._publisher.take_acknowledged()
             await self._commit(effects.encode(acknowledged))
             committed = True
         finally:
@@ -105,14 +105,6 @@ class Transactions:
         named = {key.device for key in new if key.name}
         names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
         return self._newcomers.refuse(new, names, self._clock())
-
-    def _take_acknowledged(self) -> list[tuple[TwinKey, int]]:
-        acknowledged = self._publisher.take_acknowledged()
-        for key, version in acknowledged:
-            cached = self._cache.get(key)
-            if cached is not None:
-                cached.published_version = version
-        return acknowledged
 
     async def _commit(self, batch: CommitBatch) -> None:
         if not (batch.twins or batch.quarantined or batch.published):
@@ -144,6 +136,8 @@ class Transactions:
             self._cache.measure(key)
         for reply in effects.replies:
             self._publisher.reply(reply)
+        for event in effects.events:
+            self._publisher.tell(event)
         for (name, label), count in effects.counts.items():
             self._counters.add(name, label, count)
         self._report(effects)
@@ -170,7 +164,7 @@ class Transactions:
 
     async def mark_published(self) -> None:
         """Write down what the broker has acknowledged, between transactions or at the end."""
-        acknowledged = self._take_acknowledged()
+        acknowledged = self._publisher.take_acknowledged()
         if not acknowledged:
             return
         try:

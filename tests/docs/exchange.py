@@ -174,6 +174,14 @@ class Reader:
                 seen.append(_seen(await anext(self._messages)))
         return seen
 
+    async def next(self) -> Seen:
+        """Wait for what the bridge publishes next, without being sent anything."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                message = await anext(self._messages)
+                if "/$bridge/" not in message.topic.value:
+                    return _seen(message)
+
     async def _until_fence(self) -> AsyncIterator[Seen]:
         async with asyncio.timeout(WAIT_S):
             while True:
