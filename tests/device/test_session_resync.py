@@ -101,11 +101,13 @@ def test_reports_of_an_earlier_process_are_not_repeated() -> None:
     session = DeviceSession("lamp-1", boot="b1", restored=Restored([old]))
     session.connected(0.0)
     assert _sent(session)[1:] == [decode(old.payload)]
+    assert _ask(session) == [ResyncRequested("")]
+    assert session.answer_resync(0.0) is None
     session.report({"on": True}, 0.0, full=True)
     session.received(REPLY, b'{"$":{"id":"b0.4","ok":true,"version":1}}', 0.0)
     _sent(session)
     _answer(session, 1)
-    assert _ask(session) == [ResyncRequested("")]
+    assert _ask(session, RESYNC_INTERVAL_S) == [ResyncRequested("")]
     session.answer_resync(0.0)
     assert {key for report in _sent(session) for key in report} == {"on", "$"}
 
