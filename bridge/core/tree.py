@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.core.cell import CELL_POLICIES, CLASS_POLICIES, class_of, seeded
+from bridge.core.contest import EVERYTHING
 from bridge.core.difference import copy_object, difference
 from bridge.core.hiding import Hiding, Step
 from bridge.core.policy import PolicyName, Rules
@@ -35,6 +36,7 @@ from bridge.core.section import (
     Path,
     Register,
     Section,
+    copy_nodes,
     newest_of,
     same,
 )
@@ -62,15 +64,7 @@ class Merge(Hiding):
         conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
-    __slots__ = (
-        "_device",
-        "_full",
-        "_kept",
-        "_unnamed",
-        "backward",
-        "forward",
-        "took_effect",
-    )
+    __slots__ = ("_device", "_full", "_kept", "_unnamed", "backward", "forward", "took_effect")
 
     def __init__(
         self,
@@ -83,13 +77,20 @@ class Merge(Hiding):
         device: str = "",
         kept: Mapping[Path, Register] = NOTHING_KEPT,
     ) -> None:
-        super().__init__(section, key, version, arrival, seen)
+        self._section = section
+        self._key = key
+        self._register = (*key, version + 1, key[1])
+        self._unchanged = (*key, version, key[1])
+        self._arrival = arrival
+        self._seen = seen
+        self._seen_or_all = EVERYTHING if seen is None else seen
         self._device = device
         self._kept = kept
         self._full = self._unnamed = False
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
+        self.conflicts = []
 
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
@@ -120,7 +121,7 @@ class Merge(Hiding):
         self._merge(section.nodes, section.value, patch, (), section.rules)
         self._drop_contributions(section.nodes, section.value, ())
         self.forward, self.backward = difference(before, section.value)
-        section.root = self._register if self.forward else self._unchanged
+        section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
     def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
@@ -128,7 +129,7 @@ class Merge(Hiding):
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
-        section.nodes = _copy_nodes(self._section.nodes)
+        section.nodes = copy_nodes(self._section.nodes)
         merge = Merge(
             section,
             self._key,
@@ -211,11 +212,12 @@ class Merge(Hiding):
         if path in self._kept:
             self._lose(path, "first", value.get(name), self._kept[path], new)
             return None
-        self.took_effect = True
         node.cell = None
         step = self._set(node, value, name, new, path, policy)
-        bare = node.is_value and not node.children and node.register is not None
-        nodes[name] = node.register if bare and node.register is not None else node
+        self.took_effect = self.took_effect or _reaches(node, step)
+        register = node.register
+        is_plain = node.is_value and not node.children
+        nodes[name] = register if is_plain and register is not None else node
         return step
 
     def _set(
@@ -251,7 +253,7 @@ class Merge(Hiding):
             self._bury(path)
         after = value.get(name)
         changed = node.is_value or old is not None
-        node.register = self._register if changed else self._unchanged
+        node.register = self._at_path(register, changed=changed)
         if newer_below is not None and new is not None:
             self._shadowed(newer_below, after, new, path, policy)
         elif changed and register is not None and not isinstance(old, dict):
@@ -277,7 +279,7 @@ class Merge(Hiding):
             self._shadowed(newest, below, new, path, policy)
         if isinstance(before, dict):
             forward, backward = difference(before, below)
-            node.register = self._register if forward else self._unchanged
+            node.register = self._at_path(node.register, changed=bool(forward))
             return (forward, backward) if forward else None
         node.register = self._register
         return copy_object(below), before
@@ -317,6 +319,10 @@ class Merge(Hiding):
             return forward, hidden
         if was_there:
             del value[name]
+            if self._full and not self._unnamed:
+                # It was empty: nothing below it can say that it went.
+                node.register = self._register
+                self._bury(path)
             return None, backward
         return (None, hidden) if hidden is not None else None
 
@@ -350,7 +356,6 @@ class Merge(Hiding):
             absorbed = cell.write(key, new, self._register[VERSION], writer_class, self._seen)
         winner = cell.winner() if policy in CLASS_POLICIES else None
         stands = absorbed if winner is None else winner[:4] == key
-        self.took_effect = self.took_effect or stands
         contested = policy if new is None or (winner is not None and stands) else None
         shown = cell.value()
         if register is None or register < key:
@@ -361,6 +366,8 @@ class Merge(Hiding):
             self._shadowed((*winner[:5], winner[1]), winner[5], new, path, policy)
         if step is None:
             cell.settle(key, self._unchanged[VERSION])
+        effective = stands if winner is None else stands and _reaches(node, step)
+        self.took_effect = self.took_effect or effective
         return step
 
     def _remove_unnamed(self, nodes: Children, value: JsonObject, patch: JsonObject) -> JsonObject:
@@ -372,22 +379,16 @@ class Merge(Hiding):
             if name not in patch:
                 removals[name] = None
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
-                self._drop_older_marker(node)
+                if new:
+                    self._drop_older_marker(node)
                 removals[name] = self._remove_unnamed(node.children, old, new)
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}
 
 
-def _copy_nodes(nodes: Children) -> Children:
-    return {
-        name: Node(
-            child.register,
-            child.is_value,
-            child.marker,
-            _copy_nodes(child.children),
-            None if child.cell is None else child.cell.copy(),
-        )
-        if isinstance(child, Node)
-        else child
-        for name, child in nodes.items()
-    }
+def _reaches(node: Node, step: Step | None) -> bool:
+    """Tell whether a write to a path decides what is there, and nothing newer below it does."""
+    if step is not None or node.is_value or node.register is None:
+        return True
+    newest_below = newest_of(node.children, node.marker)
+    return newest_below is None or newest_below < node.register
