@@ -1,22 +1,14 @@
 from __future__ import annotations
 
-import copy
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.core.limits import Limits
-from bridge.core.reconcile import reconcile
-from bridge.core.topics import TwinKey
-from bridge.core.twin import Twin
-from bridge.core.update import Metadata, Update
 from bridge.device import JsonObject, reported
 from bridge.device.payload import encode
 from bridge.device.reported import Reported
+from tests.device.shown import Said, shown
 from tests.device.strategies import patches
-
-Said = tuple[JsonObject, bool]
 
 
 def _payload(patch: JsonObject, *, full: bool = False) -> bytes:
@@ -121,22 +113,6 @@ def test_what_waits_for_an_earlier_answer_is_bounded(monkeypatch: pytest.MonkeyP
     assert state.with_unanswered({}, []) == ({"b": "x" * 100, "c": 29}, False)
 
 
-def _shown(said: list[Said]) -> JsonObject:
-    """Return what the bridge shows of these reports of one device."""
-    twin = Twin(TwinKey("lamp-1"))
-    for seq, (patch, full) in enumerate(said, 1):
-        update = Update(
-            key=twin.key,
-            section="reported",
-            writer="lamp-1",
-            patch=copy.deepcopy(patch),
-            metadata=Metadata(boot="b", seq=seq, full=full),
-            payload=b"%d" % seq,
-        )
-        assert reconcile(twin, update, 1_800_000_000_000_000 + seq, Limits()).refusal is None
-    return copy.deepcopy(twin.reported.value)
-
-
 @given(st.lists(st.tuples(patches(), st.booleans()), min_size=1, max_size=8), st.randoms())
 def test_repeated_it_makes_what_was_reported(said: list[Said], random: object) -> None:
     """By the bridge's own rules for trees, whatever order the answers take."""
@@ -149,4 +125,4 @@ def test_repeated_it_makes_what_was_reported(said: list[Said], random: object) -
     everything = state.with_unanswered({}, [])
     assert everything is not None
     assert everything[1]
-    assert _shown([everything]) == _shown(said)
+    assert shown([everything]) == shown(said)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import msgpack
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.device import DeviceSession, Event, Ignored, JsonObject, JsonValue, ResyncRequested
 from bridge.device.outbox import Restored, SealedReport
@@ -10,6 +12,8 @@ from bridge.device.payload import decode
 from bridge.device.resync import RESYNC_INTERVAL_S
 from bridge.errors import OutboxFull
 from tests.device.sessions import REPLY, RESYNC, connected, new_session
+from tests.device.shown import Said, shown
+from tests.device.strategies import patches
 
 
 def _ask(session: DeviceSession, now: float = 0.0, **members: JsonValue) -> list[Event]:
@@ -240,3 +244,50 @@ def test_a_request_may_be_msgpack() -> None:
     session = _said({"on": True})
     request = msgpack.packb({"$": {"id": "r1"}, "reason": "session_lost"})
     assert session.received(RESYNC, request, 0.0) == [ResyncRequested("session_lost")]
+
+
+@given(st.data())
+def test_the_answer_makes_up_for_whatever_was_lost(data: st.DataObject) -> None:
+    """What is in flight or waits is in it, what was refused is not, in whatever order."""
+    session = connected(new_session(window=3))
+    sent: dict[int, Said] = {}
+    refused: set[int] = set()
+
+    def send() -> None:
+        for report in _sent(session):
+            metadata = report.pop("$")
+            assert isinstance(metadata, dict)
+            seq = metadata["seq"]
+            assert isinstance(seq, int)
+            sent[seq] = (report, metadata.get("full") is True)
+
+    def answer(seq: int, *, taken: bool) -> None:
+        members: JsonObject = {} if taken else {"ok": False, "code": 409}
+        _answer(session, seq, **members)
+        if not taken:
+            refused.add(seq)
+
+    session.report({}, 0.0, full=True)
+    answered: set[int] = set()
+    for step in data.draw(st.lists(st.sampled_from(["report", "send", "answer"]), max_size=20)):
+        if step == "report":
+            session.report(data.draw(patches()), 0.0, full=data.draw(st.integers(0, 9)) == 9)
+        elif step == "send":
+            send()
+        elif waiting := sorted(sent.keys() - answered):
+            seq = data.draw(st.sampled_from(waiting))
+            answered.add(seq)
+            answer(seq, taken=seq == 1 or data.draw(st.booleans()))
+    assert len(_ask(session)) == 1
+    session.answer_resync(0.0)
+    send()
+    while waiting := sorted(sent.keys() - answered):
+        answered.update(waiting)
+        for seq in waiting:
+            answer(seq, taken=True)
+        send()
+    said = [report for seq, report in sorted(sent.items()) if seq not in refused]
+    patch, full = said[-1]
+    assert full
+    # The last one alone, in a bridge that has lost everything, makes what all of them make.
+    assert shown([(patch, True)]) == shown(said)
