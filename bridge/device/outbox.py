@@ -179,8 +179,10 @@ class Outbox:
         self._rewrite_if_due()
         if self._journal is not None:
             self._journal.accepted(new.waiting())
+        # A full one takes over the calls of what it replaces.
+        call = new.calls.start
         self._append(new, joins=joins)
-        return new.calls.start
+        return call
 
     def seal(self, now: float) -> None:
         """Give every pending report that fits into the window its `seq` and its bytes.

@@ -81,8 +81,8 @@ def test_a_full_report_takes_the_place_of_all_that_is_unsent() -> None:
     for patch in ({"a": 1}, {"a": {"b": 1}}, {"a": None}):
         outbox.add(patch, 0.0, full=False)
         outbox.seal(0.0)
-    outbox.add({"only": 1}, 0.0, full=True)
-    outbox.add({"this": 2}, 0.0, full=False)
+    assert outbox.add({"only": 1}, 0.0, full=True) == 3
+    assert outbox.add({"this": 2}, 0.0, full=False) == 4
     outbox.settle("b1.1")
     outbox.seal(0.0)
     (entry,) = outbox.in_flight()
