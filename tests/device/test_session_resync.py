@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.device import DeviceSession, Event, Ignored, JsonObject, JsonValue, ResyncRequested
+from bridge.device import (
+    DeviceSession,
+    Event,
+    Ignored,
+    JsonObject,
+    JsonValue,
+    ReportRefused,
+    ResyncRequested,
+)
 from bridge.device.outbox import Restored, SealedReport
 from bridge.device.payload import decode
 from bridge.device.resync import RESYNC_INTERVAL_S
@@ -248,46 +256,46 @@ def test_a_request_may_be_msgpack() -> None:
 
 @given(st.data())
 def test_the_answer_makes_up_for_whatever_was_lost(data: st.DataObject) -> None:
-    """What is in flight or waits is in it, what was refused is not, in whatever order."""
+    """Alone it makes what all calls make but those that were refused, whatever is under way."""
     session = connected(new_session(window=3))
-    sent: dict[int, Said] = {}
+    calls: list[Said] = [({}, True)]
     refused: set[int] = set()
-
-    def send() -> None:
-        for report in _sent(session):
-            metadata = report.pop("$")
-            assert isinstance(metadata, dict)
-            seq = metadata["seq"]
-            assert isinstance(seq, int)
-            sent[seq] = (report, metadata.get("full") is True)
-
-    def answer(seq: int, *, taken: bool) -> None:
-        members: JsonObject = {} if taken else {"ok": False, "code": 409}
-        _answer(session, seq, **members)
-        if not taken:
-            refused.add(seq)
-
-    session.report({}, 0.0, full=True)
-    answered: set[int] = set()
+    in_flight: set[int] = set()
+    assert session.report({}, 0.0, full=True) == 0
     for step in data.draw(st.lists(st.sampled_from(["report", "send", "answer"]), max_size=20)):
         if step == "report":
-            session.report(data.draw(patches()), 0.0, full=data.draw(st.integers(0, 9)) == 9)
+            calls.append((data.draw(patches()), data.draw(st.integers(0, 9)) == 9))
+            assert session.report(calls[-1][0], 0.0, full=calls[-1][1]) == len(calls) - 1
         elif step == "send":
-            send()
-        elif waiting := sorted(sent.keys() - answered):
-            seq = data.draw(st.sampled_from(waiting))
-            answered.add(seq)
-            answer(seq, taken=seq == 1 or data.draw(st.booleans()))
+            in_flight.update(map(_seq, _sent(session)))
+        elif in_flight:
+            seq = data.draw(st.sampled_from(sorted(in_flight)))
+            in_flight.remove(seq)
+            head: JsonObject = {"id": f"b1.{seq}", "ok": True}
+            if seq > 1 and data.draw(st.booleans()):
+                head |= {"ok": False, "code": 409}
+            (event,) = session.received(REPLY, orjson.dumps({"$": head}), 0.0)
+            if isinstance(event, ReportRefused):
+                refused.update(event.calls)
     assert len(_ask(session)) == 1
     session.answer_resync(0.0)
-    send()
-    while waiting := sorted(sent.keys() - answered):
-        answered.update(waiting)
-        for seq in waiting:
-            answer(seq, taken=True)
-        send()
-    said = [report for seq, report in sorted(sent.items()) if seq not in refused]
-    patch, full = said[-1]
-    assert full
-    # The last one alone, in a bridge that has lost everything, makes what all of them make.
-    assert shown([(patch, True)]) == shown(said)
+    last: JsonObject = {}
+    while session.unanswered:
+        for last in _sent(session):
+            in_flight.add(_seq(last))
+        for seq in sorted(in_flight):
+            _answer(session, seq)
+        in_flight.clear()
+    metadata = last.pop("$")
+    assert isinstance(metadata, dict)
+    assert metadata["full"] is True
+    taken = [call for number, call in enumerate(calls) if number not in refused]
+    assert shown([(last, True)]) == shown(taken)
+
+
+def _seq(report: JsonObject) -> int:
+    metadata = report["$"]
+    assert isinstance(metadata, dict)
+    seq = metadata["seq"]
+    assert isinstance(seq, int)
+    return seq
