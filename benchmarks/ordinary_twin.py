@@ -29,10 +29,11 @@ BEGAN_AT: Final = 1_795_389_192_794_313
 
 _IDENTITY: Final[JsonObject] = {
     "serial": "SB4-2203-00017",
+    "started_at": "2026-11-22T17:02:11Z",
     "firmware": "2.4.1",
     "wifi": {"ssid": "greenhouse", "ip": "192.168.20.41", "rssi": -61},
 }
-_WISHES: Final[JsonObject] = {"interval_s": 60, "pump": {"on": True}}
+_WISHES: Final[JsonObject] = {"interval_s": 60, "pump": "on"}
 
 CYCLES: Final = 30
 """Rounds of readings: enough for sequence numbers and versions of two digits or more."""
@@ -56,7 +57,7 @@ def _wifi(number: int) -> JsonObject:
 
 
 def _status(cycle: int) -> JsonObject:
-    return {"uptime_s": 600 * cycle, "pump": {"on": False, "runs": 118 + cycle}}
+    return {"pump": "off", "pump_runs": 118 + cycle}
 
 
 def _battery(cycle: int) -> JsonObject:

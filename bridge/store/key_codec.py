@@ -53,16 +53,25 @@ class KeyDecoder:
         now: What the encoder was given.
         version: What the encoder was given.
         names: Its table. They become the same objects wherever they occur, in all twins.
+
+    Attributes:
+        times: Times that have occurred, by themselves: so that equal ones are one object.
     """
 
-    __slots__ = ("names", "now", "version")
+    __slots__ = ("names", "now", "times", "version")
 
     def __init__(self, now: int, version: int, names: Sequence[str]) -> None:
         self.now = now
         self.version = version
         self.names = [sys.intern(name) for name in names]
+        self.times: dict[int, int] = {now: now}
+
+    def time(self, age: int) -> int:
+        """Return the time that lies so many µs before the twin's `now`."""
+        time = self.now - age
+        return self.times.setdefault(time, time)
 
     def key(self, age: int, writer: int, order: int, seq: int) -> Key:
         """Return the key of four numbers."""
-        stamp = self.now - age
+        stamp = self.time(age)
         return (stamp, self.names[writer], order, seq if order else stamp - seq)
