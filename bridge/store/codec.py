@@ -123,7 +123,7 @@ def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
         deliveries,
     ) = row
     twin.deliveries = tuple(deliveries)
-    keys = KeyDecoder(twin.now, version, names)
+    keys = KeyDecoder(twin.now, version, names, twin.key.device)
     twin.last_seen = keys.time(last_seen_age)
     twin.at = keys.times.get(twin.at, twin.at)
     sections = SectionDecoder(keys, registers)

@@ -17,7 +17,6 @@ and a name stands before each child that is not simply the next one of the state
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from bridge.core.section import Child, Children, JsonObject, Node, Register, Section
@@ -168,7 +167,7 @@ class SectionDecoder:
         children: Children = {}
         for item in items:
             if isinstance(item, str):
-                name, child = sys.intern(item), next(items)
+                name, child = item, next(items)
             else:
                 name, child = next(names), item
             children[name] = self._child(child, value.get(name))
