@@ -58,6 +58,7 @@ class Effects:
     def __init__(self) -> None:
         self.twins: dict[TwinKey, TwinChange] = {}
         self.replies: list[Publication] = []
+        self.events: list[Publication] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self._history: list[HistoryRow] = []
         self.conflicts: list[ConflictRow] = []
