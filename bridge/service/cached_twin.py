@@ -110,7 +110,8 @@ class CachedTwin:
         counted = self._counted_stored_bytes
         if abs(self.stored_bytes - counted) > COUNT_AGAIN * counted or not before:
             self._counted_stored_bytes = self.stored_bytes
-            self.memory_bytes = estimate_memory(self.state, len(self.internals))
+            state = self.state
+            self.memory_bytes = estimate_memory(state, self.stored_bytes - len(state))
         return self.memory_bytes - before
 
 

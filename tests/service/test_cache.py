@@ -14,7 +14,7 @@ from bridge.core.update import NO_METADATA, Update
 from bridge.service.cache import TwinCache
 from bridge.service.cached_twin import CachedTwin
 from bridge.store.base import StoredTwin
-from bridge.store.codec import encode_internals
+from bridge.store.codec import decode_twin, encode_internals
 from bridge.wire import outbound
 
 NOW = 1_795_000_000_000_000
@@ -172,6 +172,24 @@ def test_a_small_change_is_not_counted_again() -> None:
     assert cached.count() == 0
     cached.keep(b"{" * 2000, cached.internals)
     assert cached.count() > 0
+
+
+def test_a_twin_whose_bytes_were_let_go_counts_for_as_much() -> None:
+    """They are of an older one where something was noted beside, such as when it was last seen."""
+    cached, other = (CachedTwin(decode_twin(row("a", 100)), row("a", 100)) for _ in range(2))
+    other.let_go()
+    assert other.count() == cached.count() > 0
+
+
+def test_what_was_noted_beside_is_packed_too() -> None:
+    """Without a commit: the next one may be far off."""
+    cache = TwinCache(ROOM, decoded_share=0.0)
+    batch(cache, [row("a")])
+    cached = cache.use(TwinKey("a"))
+    cached.twin.last_seen = NOW + 5
+    cached.let_go()
+    cache.shrink()
+    assert cache.use(TwinKey("a")).twin.last_seen == NOW + 5
 
 
 def test_twins_of_the_batch_in_work_are_always_there() -> None:

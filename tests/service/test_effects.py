@@ -14,6 +14,7 @@ from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Message
 from bridge.service.cache import TwinCache
+from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.reconciler import Reconciler
 from bridge.store.base import ConflictRow, StoreLimits
@@ -32,7 +33,8 @@ class Batches:
         self.store = store
         self.cache = TwinCache(2**20, policies=policies, decoded_share=decoded_share)
         self._clock = NOW
-        self._reconciler = Reconciler(TopicGrammar(), Limits(), self.cache, self._now)
+        changes = Changes(Limits(), self.cache, self._now)
+        self._reconciler = Reconciler(TopicGrammar(), Limits(), self.cache, changes, self._now)
 
     def _now(self) -> int:
         self._clock += 1
