@@ -142,9 +142,7 @@ class Hiding(Contest):
 
     def _bury(self, path: Path) -> None:
         """Enter a tombstone as the newest."""
-        tombstones = self._section.tombstones
-        tombstones.pop(path, None)
-        tombstones[path] = self._arrival
+        self._section.bury(path, self._arrival)
 
 
 def _later(one: Register | None, other: Register | None) -> Register | None:
