@@ -64,15 +64,7 @@ class Merge(Hiding):
         conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
-    __slots__ = (
-        "_device",
-        "_full",
-        "_kept",
-        "_unnamed",
-        "backward",
-        "forward",
-        "took_effect",
-    )
+    __slots__ = ("_device", "_full", "_kept", "_unnamed", "backward", "forward", "took_effect")
 
     def __init__(
         self,
@@ -223,8 +215,9 @@ class Merge(Hiding):
         node.cell = None
         step = self._set(node, value, name, new, path, policy)
         self.took_effect = self.took_effect or _reaches(node, step)
-        bare = node.is_value and not node.children and node.register is not None
-        nodes[name] = node.register if bare and node.register is not None else node
+        register = node.register
+        is_plain = node.is_value and not node.children
+        nodes[name] = register if is_plain and register is not None else node
         return step
 
     def _set(
