@@ -154,12 +154,14 @@ async def test_a_store_that_is_full_makes_going_offline_wait(
     """It is done as soon as there is room."""
     monkeypatch.setattr(silence_watch, "RETRY_S", 0.1)
     async with (
-        running_bridge(config_for(mosquitto, tmp_path, 0.5)) as bridge,
-        connected_client(mosquitto, "sync/+/state") as client,
+        running_bridge(config_for(mosquitto, tmp_path, 2.0)) as bridge,
+        connected_client(mosquitto, "sync/+/reply/+") as client,
     ):
         for number in range(50):
-            await client.publish(f"sync/d{number}/report", {"text": "x" * 4000})
-        await count_to(bridge, metrics.UPDATES_CHANGED, 50)
+            report = {"text": "x" * 4000, "$": {"id": "r"}}
+            await client.publish(f"sync/d{number}/report", report)
+        for _ in range(50):
+            await client.next_message()
         await set_page_limit(bridge, 1)
         await failed(bridge)
         await set_page_limit(bridge, 1_000_000)
