@@ -124,8 +124,8 @@ class Merge(Setting):
         section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
-    def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
-        """Return what would be visible after `apply`, which changes nothing yet."""
+    def preview(self, patch: JsonObject, *, full: bool = False) -> Section:
+        """Return what the section would be after `apply`; it changes nothing yet."""
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
@@ -140,7 +140,7 @@ class Merge(Setting):
             kept=self._kept,
         )
         merge.apply(patch, full=full)
-        return section.value
+        return section
 
     def _merge(
         self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path, rules: Rules | None

@@ -16,6 +16,7 @@ from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config
 from bridge.core.orders import Order
+from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import (
@@ -139,6 +140,11 @@ class Bridge:
             StoreError: What the store raises.
         """
         return await self._store.run(function)
+
+    @property
+    def policies(self) -> Policies:
+        """Which conflict policy holds where."""
+        return self.config.policies
 
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, as a message would, in between the messages.
