@@ -376,6 +376,8 @@ def within_range(number: float) -> int | float:
 
 def canonical(value: JsonValue) -> str:
     """Return a text that two values share only if they are the same JSON value."""
+    if isinstance(value, float):
+        value += 0.0  # -0.0 is 0.0
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 

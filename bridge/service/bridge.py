@@ -228,7 +228,9 @@ class Bridge:
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
         cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
-        events = Events(self._grammar, encoding) if config.publish.events else None
+        events = (
+            Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
+        )
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
             config,

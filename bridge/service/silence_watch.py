@@ -103,7 +103,10 @@ class SilenceWatch:
         devices = self._silence.overdue(now, OFFLINE_AT_ONCE)
         if not devices:
             return
-        await self._publisher.wait_for_room()
+        if not self._publisher.has_room:
+            # Not waited for: other things are due as well.
+            self._retry_at = now + RETRY_S
+            return
         gone: list[str] = []
 
         def is_still_silent(key: TwinKey) -> bool:
