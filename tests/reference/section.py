@@ -1,0 +1,376 @@
+"""One section of the model: every write that was ever taken, and what is to be seen of it.
+
+What is visible is computed from all writes after every message, from nothing:
+
+- a value or a removal hides what is older below it;
+- a value is hidden by anything newer below it, a removal too;
+- `{}` is a mark that says "here is an object", and hides an older value.
+
+Nothing is ever forgotten, but by a deletion of the twin; tombstones do not expire.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+from tests.reference.policies import (
+    AGGREGATES,
+    CLASSES,
+    Key,
+    Path,
+    Write,
+    contributions,
+    fits,
+    is_in_range,
+    matters,
+    show,
+    winning,
+)
+from tests.reference.values import leaves, same, value_at
+
+NOBODY = ""
+"""Who changed a value last that is hidden by something newer: what hides it counts, not it."""
+
+OLDEST: Any = (-1,)
+"""A key below all."""
+
+
+class Message(NamedTuple):
+    """An update on its way into a section, after it was given its key."""
+
+    key: Key
+    patch: dict[str, Any]
+    full: bool
+    seen: int | None
+    version: int
+    turn: int
+
+
+class Refused(Exception):
+    """An update that a policy refuses: code and error of the answer."""
+
+    def __init__(self, code: int, error: str) -> None:
+        super().__init__(error)
+        self.code = code
+        self.error = error
+
+
+class ModelSection:
+    """`reported` or `desired`.
+
+    Attributes:
+        visible: What is to be seen.
+        writes: Path -> all values and removals set at it, in order of arrival. The path of the
+            whole section's removals is ().
+        marks: Path -> the newest `{}` set at it.
+        top: Path -> the newest of its writes: the register.
+        changed: Path -> version and writer of the last change of its register.
+        marks_changed: The same of its mark.
+        shown: Path -> value of every path that shows its own.
+        version: The twin's version when something visible changed last.
+    """
+
+    def __init__(self, device: str, policy_of: Callable[[Path], str]) -> None:
+        self.device = device
+        self.policy_of = policy_of
+        self.version = 0
+        self.forget({})
+
+    def forget(self, root: dict[Path, tuple[Key, int, str]]) -> None:
+        """Begin anew; after a deletion with nothing but a removal of the section."""
+        self.visible: dict[str, Any] = {}
+        self.writes: dict[Path, list[Write]] = {}
+        self.marks: dict[Path, Write] = {}
+        self.top: dict[Path, Write] = {}
+        self.changed: dict[Path, tuple[int, str]] = {}
+        self.marks_changed: dict[Path, tuple[int, str]] = {}
+        self.shown: dict[Path, Any] = {}
+        for path, (key, version, writer) in root.items():
+            self._take(path, Write(key, None, 0, None))
+            self.changed[path] = version, writer
+
+    def _take(self, path: Path, write: Write) -> None:
+        self.writes.setdefault(path, []).append(write)
+        if path not in self.top or self.top[path].key < write.key:
+            self.top[path] = write
+
+    # What a message meets.
+
+    def newest_above(self, path: Path) -> Write | None:
+        """Return the newest value or removal above a path."""
+        newest = None
+        for depth in range(len(path)):
+            write = self.top.get(path[:depth])
+            if write is not None and (newest is None or newest.key < write.key):
+                newest = write
+        return newest
+
+    def is_shadowed(self, path: Path, key: Key) -> bool:
+        """Tell whether something newer stands above a path."""
+        above = self.newest_above(path)
+        return above is not None and above.key > key
+
+    def standing_marks(self) -> dict[Path, Write]:
+        """Return the marks that no newer value or removal at their own paths has replaced."""
+        return {
+            path: mark
+            for path, mark in self.marks.items()
+            if path not in self.top or self.top[path].key < mark.key
+        }
+
+    def live_marks(self) -> dict[Path, Write]:
+        """Return those of them that nothing newer above hides."""
+        return {
+            path: mark
+            for path, mark in self.standing_marks().items()
+            if not self.is_shadowed(path, mark.key)
+        }
+
+    def newest_stamp_met(self, message: Message, seen: int) -> int:
+        """Rule 2 of the stamps: the largest of what the writer had seen and writes over."""
+        stamps = [0]
+        registers = [(path, self.top[path], self.changed[path]) for path in self.top]
+        marks = [
+            (path, mark, self.marks_changed[path]) for path, mark in self.standing_marks().items()
+        ]
+        for path, write, (version, _) in (*registers, *marks):
+            if version <= seen and (message.full or _meets(path, message.patch)):
+                stamps.append(write.key[0])
+        return max(stamps)
+
+    # What a policy says beforehand.
+
+    def screen(self, message: Message) -> set[Path]:
+        """Return the paths at which `first` keeps what is there.
+
+        Raises:
+            Refused: A policy refuses the message.
+        """
+        kept: set[Path] = set()
+        if message.full and not self.is_shadowed(("",), message.key):
+            named = {path for path, _ in leaves(message.patch)}
+            self._protect(message, (), named)
+        for path, value in leaves(message.patch):
+            if value == {} and isinstance(value, dict):
+                continue
+            policy = self.policy_of(path)
+            if policy in AGGREGATES and value is not None:
+                self._screen_contribution(message, path, value, policy)
+            if policy in ("first", "refuse") and self._is_contested(message, path, value):
+                if policy == "refuse":
+                    raise Refused(409, "conflict")
+                kept.add(path)
+            if isinstance(value_at(self.visible, path), dict) and not self.is_shadowed(
+                path, message.key
+            ):
+                self._protect(message, path, set())
+        return kept
+
+    def _screen_contribution(self, message: Message, path: Path, value: Any, policy: str) -> None:
+        if not fits(policy, value):
+            raise Refused(422, "policy_type")
+        if policy != "sum" or self.is_shadowed(path, message.key):
+            return
+        above = self._all_above(path)
+        if message.full:
+            above.append(Write(message.key, None, message.turn, None))
+        write = Write(message.key, value, message.turn, message.seen)
+        total = show(policy, [*self.writes.get(path, []), write], above, self.device)
+        if total is not None and not is_in_range(total):
+            raise Refused(422, "policy_range")
+
+    def _is_contested(self, message: Message, path: Path, value: Any) -> bool:
+        """Tell whether a leaf meets something that its writer had not seen."""
+        if same(value_at(self.visible, path), value):
+            return False
+        met = [
+            (write, self.changed[at])
+            for at, write in self.top.items()
+            if at[: len(path)] == path
+        ]
+        met += [
+            (mark, self.marks_changed[at])
+            for at, mark in self.standing_marks().items()
+            if at[: len(path)] == path
+        ]
+        above = self.newest_above(path)
+        if above is not None:
+            met.append((above, self._changed_of(above, path)))
+        return any(self._is_concurrent(message, write, changed) for write, changed in met)
+
+    def _changed_of(self, above: Write, path: Path) -> tuple[int, str]:
+        at = next(path[:depth] for depth in range(len(path)) if self.top.get(path[:depth]) is above)
+        return self.changed[at]
+
+    def _is_concurrent(self, message: Message, write: Write, changed: tuple[int, str]) -> bool:
+        if message.seen is None:
+            return write.key > message.key and write.key[1] != message.key[1]
+        version, writer = changed
+        return version > message.seen and writer not in (NOBODY, message.key[1])
+
+    def _protect(self, message: Message, path: Path, named: set[Path]) -> None:
+        """Refuse what would hide a value whose policy is `refuse`, and which it had not seen."""
+        for at in self.shown:
+            if len(at) <= len(path) or at[: len(path)] != path or self.policy_of(at) != "refuse":
+                continue
+            if any(at[: len(name)] == name or name[: len(at)] == at for name in named):
+                continue
+            register = self.top[at]
+            if register.key < message.key and self._is_concurrent(
+                message, register, self.changed[at]
+            ):
+                raise Refused(409, "conflict")
+
+    # Taking it in.
+
+    def merge(self, message: Message, kept: set[Path]) -> bool:
+        """Take a message in; tells whether any of it took effect."""
+        key = message.key
+        before, shown_before, live_before = self.visible, self.shown, self.live_marks().keys()
+        if self.is_shadowed(("",), key):
+            return False
+        written: dict[Path, Write] = {}
+        if message.full:
+            for path in ((), *_unnamed(before, message.patch)):
+                if not self.is_shadowed(path, key):
+                    written[path] = Write(key, None, message.turn, message.seen, unnamed=True)
+        for path, value in leaves(message.patch):
+            if path in kept or self.is_shadowed(path, key):
+                continue
+            write = Write(key, value, message.turn, message.seen)
+            if value == {} and isinstance(value, dict):
+                if path not in self.marks or self.marks[path].key < key:
+                    self._mark(path, write, message)
+            else:
+                written[path] = write
+        for path, write in written.items():
+            # Taken for a change, until it is known.
+            write.version = message.version + 1
+            self._take(path, write)
+        self.look()
+        self._settle(message, written, before, shown_before)
+        for path in live_before - self.live_marks().keys():
+            if not isinstance(value_at(self.visible, path), dict):
+                self.marks_changed[path] = message.version + 1, NOBODY
+        named = {path: write for path, write in written.items() if not write.unnamed}
+        took = any(self._took_effect(path, write) for path, write in named.items())
+        set_marks = any(self.marks[path].key == key for path in self.live_marks())
+        return took or set_marks or message.full or not message.patch
+
+    def _mark(self, path: Path, write: Write, message: Message) -> None:
+        was_marked = path in self.live_marks()
+        self.marks[path] = write
+        if not isinstance(value_at(self.visible, path), dict):
+            self.marks_changed[path] = message.version + 1, write.key[1]
+        elif not was_marked:
+            self.marks_changed[path] = message.version, write.key[1]
+
+    def _settle(
+        self,
+        message: Message,
+        written: dict[Path, Write],
+        before: dict[str, Any],
+        shown_before: dict[Path, Any],
+    ) -> None:
+        """Note what the message has changed, path by path."""
+        writer, version = message.key[1], message.version
+        for path, write in written.items():
+            if not same(value_at(before, path), value_at(self.visible, path)):
+                self.changed[path] = version + 1, writer
+            else:
+                write.version = version
+                self.changed.setdefault(path, (version, writer))
+        for path in (shown_before.keys() | self.shown.keys()) - written.keys():
+            if path not in self.shown:
+                self.changed[path] = version + 1, NOBODY
+            elif not same(shown_before.get(path), self.shown[path]):
+                self.changed[path] = version + 1, writer
+
+    def _took_effect(self, path: Path, write: Write) -> bool:
+        policy = self.policy_of(path)
+        if policy in AGGREGATES and write.value is not None:
+            kept = contributions(policy, self.writes[path], self._all_above(path))
+            return matters(policy, kept, write)
+        if policy in CLASSES:
+            stands = winning(policy, self.writes[path], self._all_above(path), self.device) is write
+        else:
+            stands = self.top[path] is write
+        visible = value_at(self.visible, path)
+        return stands and (visible is None if write.value is None else path in self.shown)
+
+    # What is to be seen.
+
+    def _all_above(self, path: Path) -> list[Write]:
+        return [
+            write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())
+        ]
+
+    def look(self) -> None:
+        """Compute what is visible from all writes."""
+        newest_below: dict[Path, Any] = {}
+        newest_above: dict[Path, Any] = {}
+        top, marks = self.top, self.marks
+        for path in top.keys() | marks.keys():
+            own = top[path].key if path in top else OLDEST
+            newest = max(own, marks[path].key) if path in marks else own
+            shadow = OLDEST
+            for depth in range(len(path)):
+                prefix = path[:depth]
+                if prefix in top and top[prefix].key > shadow:
+                    shadow = top[prefix].key
+                if newest > newest_below.get(prefix, OLDEST):
+                    newest_below[prefix] = newest
+            newest_above[path] = shadow
+        self.visible, self.shown = {}, {}
+        for path, write in top.items():
+            hidden = (
+                not path
+                or newest_above[path] > write.key
+                or newest_below.get(path, OLDEST) > write.key
+                or (path in marks and marks[path].key > write.key)
+            )
+            value = None if hidden else self._own_value(path, write)
+            if value is not None:
+                self.shown[path] = value
+                self._place(path, value)
+        for path, mark in marks.items():
+            own = top[path].key if path in top else OLDEST
+            if newest_above[path] <= mark.key and own < mark.key:
+                self._object_at(path)
+
+    def _own_value(self, path: Path, write: Write) -> Any:
+        policy = self.policy_of(path)
+        if policy in AGGREGATES or policy in CLASSES:
+            return show(policy, self.writes[path], self._all_above(path), self.device)
+        return write.value
+
+    def _object_at(self, path: Path) -> dict[str, Any]:
+        place = self.visible
+        for name in path:
+            place = place.setdefault(name, {})
+        return place
+
+    def _place(self, path: Path, value: Any) -> None:
+        self._object_at(path[:-1])[path[-1]] = value
+
+
+def _meets(path: Path, patch: Any) -> bool:
+    """Tell whether a patch meets what is at a path: there, above it, or by a leaf below it."""
+    for name in path:
+        if not isinstance(patch, dict):
+            return True
+        if name not in patch:
+            return False
+        patch = patch[name]
+    return True
+
+
+def _unnamed(visible: dict[str, Any], patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
+    """Yield what is visible and not named by the patch: the highest paths."""
+    for name, member in visible.items():
+        here = (*path, name)
+        if name not in patch:
+            yield here
+        elif isinstance(member, dict) and isinstance(patch[name], dict):
+            yield from _unnamed(member, patch[name], here)
