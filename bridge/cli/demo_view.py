@@ -17,9 +17,9 @@ from rich.text import Text
 from bridge.cli.observed import Change
 from bridge.cli.text import age_text
 from bridge.cli.watch_format import assignments, change_spans
+from bridge.core.difference import difference
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.core.tree import difference
 from bridge.device.events import Twin
 
 YOURS = "yours"

@@ -8,8 +8,8 @@ from typing import NamedTuple
 from bridge.cli.observed import Change
 from bridge.cli.paths import Path, path_text
 from bridge.cli.text import clock_time, compact_json, iso_time, printable
+from bridge.core.difference import difference
 from bridge.core.section import JsonObject, JsonValue
-from bridge.core.tree import difference
 from bridge.device.events import Twin
 
 _NOTHING: JsonObject = {}

@@ -22,6 +22,13 @@ BOOTS_PER_WRITER = 8
 GAPS_PER_BOOT = 16
 """Open gaps remembered in one boot: a device keeps fewer messages than that in flight."""
 
+SEEN_STEPS = 16
+"""What a class of writers had seen, remembered for each path with the policy `device` or `app`: one
+is the rule, more only where a writer that had seen less wrote later."""
+
+CONTRIBUTIONS_PER_CELL = 256
+"""Entries of one path whose policy is an aggregate: writers and their boots, or elements."""
+
 WRITERS_PER_TWIN = 32
 """Writers whose `seq` is remembered; the least recent is forgotten first."""
 

@@ -14,15 +14,19 @@ import hashlib
 from typing import NamedTuple
 
 from bridge.core.bounds import apply_within_limits, expire_tombstones
+from bridge.core.conflict import Conflict
+from bridge.core.difference import copy_object
 from bridge.core.limits import (
     BOOTS_PER_WRITER,
     REFUSALS_PER_TWIN,
     Limits,
 )
+from bridge.core.met import newest_stamp_met
 from bridge.core.refusal import Refusal
-from bridge.core.section import JsonObject, Section
+from bridge.core.screen import Screening
+from bridge.core.section import JsonObject, Key, Section
 from bridge.core.stamp import next_now, stamp_of
-from bridge.core.tree import Merge, copy_object, newest_stamp_met
+from bridge.core.tree import NOTHING_KEPT, Merge
 from bridge.core.twin import TopicKey, Twin
 from bridge.core.update import FRESH, Boot, Delivery, Metadata, Presence, Update
 from bridge.core.writers import Place, Writer
@@ -65,6 +69,8 @@ class Outcome(NamedTuple):
         superseded: None of it took effect: all that it names is newer.
         change: The row for the history, or None.
         clear: The twin was deleted: clear its retained topics.
+        conflicts: Concurrent writes that do not stand, this one's or others'.
+        open_gap: Reports of the device are missing.
     """
 
     version: int
@@ -75,6 +81,8 @@ class Outcome(NamedTuple):
     superseded: bool = False
     change: Change | None = None
     clear: bool = False
+    conflicts: tuple[Conflict, ...] = ()
+    open_gap: bool = False
 
 
 def reconcile(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:
@@ -136,23 +144,45 @@ def _reconcile_new(
     section = twin.section(update.section)
     stamp = _stamp(twin, section, update, now, place)
     refusal = update.refusal or _refusal_by_version(twin, section, update.metadata)
-    if refusal is None:
-        key = (
-            (stamp, update.writer, 0, now)
-            if place is None
-            else (stamp, update.writer, place.order, update.metadata.seq or 0)
-        )
-        merge = Merge(section, key, twin.version, now)
-        refusal = apply_within_limits(twin, merge, update, limits)
+    merged = refusal or _merged(twin, section, update, place, stamp, now, limits)
+    refusal = merged if isinstance(merged, Refusal) else None
     if place is not None:
         _remember(twin, update, place, stamp, refusal)
-    if refusal is not None:
+    if isinstance(merged, Refusal):
         if place is not None:
             twin.now = now
-        return Outcome(twin.version, store=place is not None, refusal=refusal)
+        return Outcome(twin.version, store=place is not None, refusal=merged)
     twin.now = now
     expire_tombstones(twin, now, limits)
-    return _conclude(twin, section, update, merge, now, stamp)
+    return _conclude(twin, section, update, merged, now, stamp)
+
+
+def _merged(
+    twin: Twin,
+    section: Section,
+    update: Update,
+    place: Place | None,
+    stamp: int,
+    now: int,
+    limits: Limits,
+) -> Merge | Refusal:
+    """Merge an update into its section, unless a policy or a limit refuses it."""
+    metadata, device = update.metadata, twin.key.device
+    key: Key = (
+        (stamp, update.writer, 0, now)
+        if place is None
+        else (stamp, update.writer, place.order, metadata.seq or 0)
+    )
+    seen = None if metadata.seen is None else min(metadata.seen, twin.version)
+    kept = NOTHING_KEPT
+    if section.rules is not None:
+        screening = Screening(section, update.section, key, seen, device)
+        screening.look_at(update.patch, full=metadata.full)
+        if screening.refusal is not None:
+            return screening.refusal
+        kept = screening.kept
+    merge = Merge(section, key, twin.version, now, seen=seen, device=device, kept=kept)
+    return apply_within_limits(twin, merge, update, limits) or merge
 
 
 def _stamp(twin: Twin, section: Section, update: Update, now: int, place: Place | None) -> int:
@@ -195,7 +225,14 @@ def _remember(
         if len(twin.refusals) > REFUSALS_PER_TWIN:
             del twin.refusals[next(iter(twin.refusals))]
     writer = twin.writer((update.section, update.writer))
-    writer.record(place, boot, seq, stamp, lambda: _digest(update.payload))
+    writer.record(
+        place,
+        boot,
+        seq,
+        stamp,
+        lambda: _digest(update.payload),
+        full=update.metadata.full and refusal is None,
+    )
     if place.record is None and update.section == "reported" and not twin.key.name:
         _note_boot(twin, boot)
 
@@ -212,17 +249,25 @@ def _conclude(
         twin.last_seen = now
     twin.exists = twin.exists or created
     edited = created or bool(merge.forward)
-    if not (edited or (came_online and twin.exists)):
-        return Outcome(twin.version, store=True, superseded=not merge.took_effect)
-    twin.version += 1
-    twin.at = now
-    if not edited:
-        return Outcome(twin.version, changed=True, store=True, superseded=not merge.took_effect)
-    section.version = twin.version
-    change = Change(
-        twin.version, now, stamp, update.writer, update.section, merge.forward, merge.backward
+    changed = edited or (came_online and twin.exists)
+    if changed:
+        twin.version += 1
+        twin.at = now
+    change = None
+    if edited:
+        section.version = twin.version
+        change = Change(
+            twin.version, now, stamp, update.writer, update.section, merge.forward, merge.backward
+        )
+    return Outcome(
+        twin.version,
+        changed,
+        store=True,
+        superseded=not (edited or merge.took_effect),
+        change=change,
+        conflicts=tuple(merge.conflicts),
+        open_gap=update.section == "reported" and twin.open_gaps() is not None,
     )
-    return Outcome(twin.version, changed=True, store=True, change=change)
 
 
 def _is_live_report(twin: Twin, update: Update) -> bool:

@@ -8,7 +8,8 @@ Registers are plain tuples, because there is one for each field of each twin:
     (stamp, writer, boot_order, seq, version, changed_by)
 
 The first four are the *key*, which is totally ordered and given once, on arrival; the last two say
-which version last changed what is visible here, and who did. Keys are four of these. As tuples of
+which version last changed what is visible here, and who did (nobody, the empty string, where it is
+a value that something newer hides). Keys are four of these. As tuples of
 different length compare by their common part first, `register < key` says that the key is the
 newer one; a key is only ever compared with registers of other messages.
 """
@@ -16,7 +17,11 @@ newer one; a key is only ever compared with registers of other messages.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final, TypeAlias
+from typing import TYPE_CHECKING, Final, TypeAlias
+
+if TYPE_CHECKING:
+    from bridge.core.cell import Cell
+    from bridge.core.policy import Rules
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
 JsonObject: TypeAlias = "dict[str, JsonValue]"
@@ -25,7 +30,12 @@ Register: TypeAlias = "tuple[int, str, int, int, int, str]"
 Path: TypeAlias = "tuple[str, ...]"
 
 STAMP: Final = 0
+WRITER: Final = 1
 VERSION: Final = 4
+CHANGED_BY: Final = 5
+
+HIDDEN: Final = ""
+"""`changed_by` of a value that is no longer visible, so that it is not taken for a removal."""
 
 
 class Node:
@@ -40,9 +50,10 @@ class Node:
         is_value: The register's value is visible now, in the parallel `value` tree.
         marker: The last `{}` set at this path: the object is there although it may be empty.
         children: Nodes and bare registers below, by key.
+        cell: What the path's policy keeps of its writes, or None. Its newest key is the register's.
     """
 
-    __slots__ = ("children", "is_value", "marker", "register")
+    __slots__ = ("cell", "children", "is_value", "marker", "register")
 
     def __init__(
         self,
@@ -50,11 +61,13 @@ class Node:
         is_value: bool = False,
         marker: Register | None = None,
         children: Children | None = None,
+        cell: Cell | None = None,
     ) -> None:
         self.register = register
         self.is_value = is_value
         self.marker = marker
         self.children: Children = {} if children is None else children
+        self.cell = cell
 
     @property
     def is_bare(self) -> bool:
@@ -76,11 +89,13 @@ class Section:
         version: The twin's version at the last visible change of this section.
         tombstones: Path -> arrival in µs of each register without a visible value, the oldest
             first. The root's path is ().
+        rules: The conflict policies of its paths; None where all of them are `latest`.
     """
 
-    __slots__ = ("nodes", "root", "tombstones", "value", "version")
+    __slots__ = ("nodes", "root", "rules", "tombstones", "value", "version")
 
-    def __init__(self) -> None:
+    def __init__(self, rules: Rules | None = None) -> None:
+        self.rules = rules
         self.value: JsonObject = {}
         self.nodes: Children = {}
         self.root: Register | None = None
@@ -132,10 +147,12 @@ class Section:
                 return 0
             trail.append((children, name, node))
             children = node.children
-        register = trail[-1][2].register
-        trail[-1][2].register = None
-        for siblings, name, node in reversed(trail):
-            if not node.is_bare:
+        node = trail[-1][2]
+        register = node.register
+        node.register = None
+        node.cell = None
+        for siblings, name, above in reversed(trail):
+            if not above.is_bare:
                 break
             del siblings[name]
         return register[VERSION] if register else 0
@@ -158,6 +175,12 @@ def registers_below(children: Children) -> Iterator[Register]:
         if child.marker is not None:
             yield child.marker
         yield from registers_below(child.children)
+
+
+def newest_of(children: Children, marker: Register | None) -> Register | None:
+    """Return the newest register in these children, below them, and of a marker above them."""
+    newest = max(registers_below(children), default=marker)
+    return newest if newest is None or marker is None else max(newest, marker)
 
 
 def same(one: JsonValue, other: JsonValue) -> bool:

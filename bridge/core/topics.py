@@ -19,7 +19,7 @@ VERBS = frozenset(
 RESERVED_WORDS = frozenset({"enrol", "call", "key", "dictionary", "history", "meta"})
 
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_:@~-][A-Za-z0-9._:@~-]{0,127}\Z")
-_IDENTIFIER_RULE = "1 to 128 of A-Z a-z 0-9 . _ : @ ~ - and not starting with a dot"
+IDENTIFIER_RULE = "1 to 128 of A-Z a-z 0-9 . _ : @ ~ - and not starting with a dot"
 
 # Verb of an inbound topic -> whether a name of the sender stands behind it.
 _INBOUND = {"report": False, "desire": True, "get": True, "delete": True, "presence": False}
@@ -87,14 +87,14 @@ class TopicGrammar:
             return _bad_topic(topic, "a device id and a verb are expected")
         device = levels[0]
         if not is_device_id(device):
-            return _bad_topic(topic, f"a device id is {_IDENTIFIER_RULE}")
+            return _bad_topic(topic, f"a device id is {IDENTIFIER_RULE}")
         name = ""
         rest = levels[1:]
         if rest[0] not in VERBS:
             name = rest[0]
             rest = rest[1:]
             if not is_name(name):
-                return _bad_topic(topic, f"a twin's name is {_IDENTIFIER_RULE}, and not a verb")
+                return _bad_topic(topic, f"a twin's name is {IDENTIFIER_RULE}, and not a verb")
         return self._parse_verb(topic, TwinKey(device, name), rest)
 
     def _parse_verb(self, topic: str, key: TwinKey, rest: list[str]) -> InboundTopic | Refusal:
@@ -114,7 +114,7 @@ class TopicGrammar:
         if not takes_sender:
             return InboundTopic(key, verb, key.device)
         if not is_name(rest[1]):
-            return _bad_topic(topic, f"a sender's name is {_IDENTIFIER_RULE}, and not a verb")
+            return _bad_topic(topic, f"a sender's name is {IDENTIFIER_RULE}, and not a verb")
         return InboundTopic(key, verb, rest[1])
 
     def topic(self, key: TwinKey, verb: str, sender: str = "") -> str:

@@ -9,16 +9,24 @@ set of patches depends on their keys only, never on the order in which they came
 
 Registers that something newer shadows stay, without their value, as tombstones: so what was
 hidden can be named to a reader who still has it.
+
+A path with a policy of its own shows what the policy makes of all its writes
+(`bridge.core.cell`); what shadows and is shadowed there is decided by the newest of them.
 """
 
 from __future__ import annotations
 
-from typing import TypeAlias
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
 
+from bridge.core.cell import CELL_POLICIES, CLASS_POLICIES, class_of, seeded
+from bridge.core.difference import copy_object, difference
+from bridge.core.hiding import Hiding, Step
+from bridge.core.policy import PolicyName, Rules
 from bridge.core.section import (
-    STAMP,
+    CHANGED_BY,
     VERSION,
-    Child,
     Children,
     JsonObject,
     JsonValue,
@@ -27,42 +35,58 @@ from bridge.core.section import (
     Path,
     Register,
     Section,
-    registers_below,
+    newest_of,
     same,
 )
 
-Step: TypeAlias = "tuple[JsonValue, JsonValue]"
-"""What changed at one name: the member of the patch forward, and that of the patch back."""
+NOTHING_KEPT: Final[Mapping[Path, Register]] = MappingProxyType({})
 
 
-class Merge:
+class Merge(Hiding):
     """One update on its way through one section, and what it changed.
+
+    Args:
+        section: Changed by `apply`.
+        key: Of the update.
+        version: The twin's present one.
+        arrival: The time of arrival, in µs.
+        seen: The version that the writer had seen, not above the present one; None if it does not
+            say.
+        device: The twin's device, which is a class of writers of its own.
+        kept: Path whose policy is `first` -> what stands there that the writer had not seen.
 
     Attributes:
         forward: Merge patch from what was visible to what is now; empty if nothing changed.
         backward: Merge patch back again.
         took_effect: At least one leaf was not older than what it met.
+        conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
     __slots__ = (
-        "_arrival",
-        "_key",
-        "_register",
-        "_section",
-        "_unchanged",
+        "_device",
+        "_full",
+        "_kept",
+        "_unnamed",
         "backward",
         "forward",
         "took_effect",
     )
 
-    def __init__(self, section: Section, key: Key, version: int, arrival: int) -> None:
-        """Prepare; `version` is the twin's present one, `arrival` the time in µs."""
-        self._section = section
-        self._key = key
-        self._arrival = arrival
-        # What a register becomes where something visible changes, and where nothing does.
-        self._register: Register = (*key, version + 1, key[1])
-        self._unchanged: Register = (*key, version, key[1])
+    def __init__(
+        self,
+        section: Section,
+        key: Key,
+        version: int,
+        arrival: int,
+        *,
+        seen: int | None = None,
+        device: str = "",
+        kept: Mapping[Path, Register] = NOTHING_KEPT,
+    ) -> None:
+        super().__init__(section, key, version, arrival, seen)
+        self._device = device
+        self._kept = kept
+        self._full = self._unnamed = False
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
@@ -70,41 +94,69 @@ class Merge:
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
         section = self._section
-        if section.root is not None and section.root > self._key:
+        root = section.root
+        if root is not None and root > self._key:
+            if patch:
+                self._shadowed(root, section.value or None, patch, (), "latest")
             return
         self.took_effect = full or not patch
-        if not full:
-            self.forward, self.backward = self._merge(section.nodes, section.value, patch, ())
-            return
+        was_empty = not section.value
+        if full:
+            self._apply_full(patch)
+        else:
+            self.forward, self.backward = self._merge(
+                section.nodes, section.value, patch, (), section.rules
+            )
+        if root is not None and was_empty and self.forward:
+            self._replaced(root, None, self.forward, (), "latest")
+
+    def _apply_full(self, patch: JsonObject) -> None:
+        section = self._section
         before = copy_object(section.value)
-        section.root = self._unchanged
-        self._bury(())
+        self._full = self._unnamed = True
         unnamed = self._remove_unnamed(section.nodes, section.value, patch)
-        self._merge(section.nodes, section.value, unnamed, ())
-        self._merge(section.nodes, section.value, patch, ())
+        self._merge(section.nodes, section.value, unnamed, (), section.rules)
+        self._unnamed = False
+        self._merge(section.nodes, section.value, patch, (), section.rules)
+        self._drop_contributions(section.nodes, section.value, ())
         self.forward, self.backward = difference(before, section.value)
+        section.root = self._register if self.forward else self._unchanged
+        self._bury(())
 
     def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
         """Return what would be visible after `apply`, which changes nothing yet."""
-        section = Section()
+        section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
         section.nodes = _copy_nodes(self._section.nodes)
-        Merge(section, self._key, self._unchanged[VERSION], self._arrival).apply(patch, full=full)
+        merge = Merge(
+            section,
+            self._key,
+            self._unchanged[VERSION],
+            self._arrival,
+            seen=self._seen,
+            device=self._device,
+            kept=self._kept,
+        )
+        merge.apply(patch, full=full)
         return section.value
 
     def _merge(
-        self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path
+        self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path, rules: Rules | None
     ) -> tuple[JsonObject, JsonObject]:
         """Merge the members of one object; returns the patches forward and back."""
         key, register = self._key, self._register
+        seen, writer = self._seen_or_all, key[1]
         forward: JsonObject = {}
         backward: JsonObject = {}
+        below: Rules | None = None
         for name, new in patch.items():
             node = nodes.get(name)
             kind = type(new)
-            if kind is dict or new is None or isinstance(node, Node):
-                step = self._merge_member(nodes, value, name, new, (*path, name))
+            if rules is not None:
+                below = rules.step(name)
+            if kind is dict or new is None or below is not None or isinstance(node, Node):
+                step = self._merge_member(nodes, value, name, new, (*path, name), below)
                 if step is not None:
                     forward[name], backward[name] = step
             elif node is None:
@@ -117,14 +169,24 @@ class Merge:
                 if type(old) is kind and (same(old, new) if kind is list else old == new):
                     nodes[name] = (*key, node[4], node[5])
                 else:
+                    if node[4] > seen and node[5] != writer:
+                        self._replaced(node, old, new, (*path, name), "latest")
                     nodes[name] = register
                     value[name] = forward[name] = new
                     backward[name] = old
                 self.took_effect = True
+            elif node[1] != writer:
+                self._shadowed(node, value[name], new, (*path, name), "latest")
         return forward, backward
 
     def _merge_member(
-        self, nodes: Children, value: JsonObject, name: str, new: JsonValue, path: Path
+        self,
+        nodes: Children,
+        value: JsonObject,
+        name: str,
+        new: JsonValue,
+        path: Path,
+        rules: Rules | None,
     ) -> Step | None:
         """Merge one member that is, or meets, more than a plain value.
 
@@ -132,77 +194,105 @@ class Merge:
             What changed at `name`, forward and back, or None if nothing visible did.
         """
         child = nodes.get(name)
-        register = child.register if isinstance(child, Node) else child
-        if register is not None and register > self._key:
-            return None
         node = child if isinstance(child, Node) else Node(child, is_value=child is not None)
-        nodes[name] = node
+        policy: PolicyName = "latest" if rules is None else rules.policy
         if isinstance(new, dict):
-            return self._merge_object(node, value, name, new, path)
+            if node.register is not None and node.register > self._key:
+                self._shadowed(node.register, value.get(name), new, path, policy)
+                return None
+            nodes[name] = node
+            return self._merge_object(node, value, name, new, path, rules)
+        if policy in CELL_POLICIES:
+            nodes[name] = node
+            return self._write_cell(node, value, name, new, path, policy)
+        if node.register is not None and node.register > self._key:
+            self._shadowed(node.register, value.get(name), new, path, policy)
+            return None
+        if path in self._kept:
+            self._lose(path, "first", value.get(name), self._kept[path], new)
+            return None
         self.took_effect = True
-        below = value.get(name)
-        if isinstance(below, dict):
-            step = self._set_over_object(node, value, below, name, new, path)
-        else:
-            step = self._set(node, value, name, new, path)
-        if node.is_value and not node.children and node.register is not None:
-            nodes[name] = node.register
+        node.cell = None
+        step = self._set(node, value, name, new, path, policy)
+        bare = node.is_value and not node.children and node.register is not None
+        nodes[name] = node.register if bare and node.register is not None else node
         return step
 
     def _set(
-        self, node: Node, value: JsonObject, name: str, new: JsonValue, path: Path
+        self,
+        node: Node,
+        value: JsonObject,
+        name: str,
+        new: JsonValue,
+        path: Path,
+        policy: PolicyName | None,
     ) -> Step | None:
-        """Set a value, or remove (`new` is None), where no object is visible."""
+        """Set a value, or remove (`new` is None), with a key that is the newest at its path.
+
+        `policy` decides what is contested; None: nothing is.
+        """
         old = value.get(name)
-        if node.is_value and node.register is not None and new is not None and same(old, new):
-            node.register = (*self._key, node.register[4], node.register[5])
+        register = node.register
+        if node.is_value and register is not None and new is not None and same(old, new):
+            node.register = (*self._key, register[VERSION], register[CHANGED_BY])
             return None
-        # Nothing below is visible, but a removal there may be newer, and hides a value.
-        newer_below = not node.is_value and self._sweep(node.children, {}, path)
+        below: JsonObject = old if isinstance(old, dict) else {}
+        before: JsonValue = copy_object(below) if isinstance(old, dict) else old
+        newer_below = None if node.is_value else self._sweep(node.children, below, path)
         self._drop_older_marker(node)
-        node.is_value = new is not None and not newer_below
+        if below or node.marker is not None:
+            return self._stay_object(node, value, name, below, before, new, path, policy)
+        node.is_value = new is not None and newer_below is None
         if node.is_value:
             value[name] = new
             self._section.tombstones.pop(path, None)
         else:
             value.pop(name, None)
             self._bury(path)
+        after = value.get(name)
         changed = node.is_value or old is not None
         node.register = self._register if changed else self._unchanged
-        return (value.get(name), old) if changed else None
+        if newer_below is not None and new is not None:
+            self._shadowed(newer_below, after, new, path, policy)
+        elif changed and register is not None and not isinstance(old, dict):
+            self._replaced(register, old, after, path, policy)
+        return (after, before) if changed else None
 
-    def _set_over_object(
+    def _stay_object(
         self,
         node: Node,
         value: JsonObject,
-        below: JsonObject,
         name: str,
+        below: JsonObject,
+        before: JsonValue,
         new: JsonValue,
         path: Path,
+        policy: PolicyName | None,
     ) -> Step | None:
-        """Set a value, or remove, where an object is visible: what is newer of it stays."""
-        before = copy_object(below)
-        newer_below = self._sweep(node.children, below, path)
-        self._drop_older_marker(node)
-        if below or node.marker is not None:
-            self._bury(path)
+        """Finish a set where what is newer below it keeps an object in its place."""
+        value[name] = below
+        self._bury(path)
+        newest = newest_of(node.children, node.marker)
+        if newest is not None:
+            self._shadowed(newest, below, new, path, policy)
+        if isinstance(before, dict):
             forward, backward = difference(before, below)
             node.register = self._register if forward else self._unchanged
             return (forward, backward) if forward else None
         node.register = self._register
-        node.is_value = new is not None and not newer_below
-        if node.is_value:
-            value[name] = new
-            self._section.tombstones.pop(path, None)
-            return new, before
-        del value[name]
-        self._bury(path)
-        return None, before
+        return copy_object(below), before
 
     def _merge_object(
-        self, node: Node, value: JsonObject, name: str, patch: JsonObject, path: Path
+        self,
+        node: Node,
+        value: JsonObject,
+        name: str,
+        patch: JsonObject,
+        path: Path,
+        rules: Rules | None,
     ) -> Step | None:
         """Merge an object into a node whose register is older; `{}` sets the marker."""
+        register = node.register
         hidden = value.pop(name) if node.is_value else None
         if node.is_value:
             self._hide(node, path)
@@ -213,10 +303,14 @@ class Merge:
         forward: JsonObject = {}
         backward: JsonObject = {}
         if patch:
-            forward, backward = self._merge(node.children, below, patch, path)
+            forward, backward = self._merge(node.children, below, patch, path, rules)
         else:
             self._mark(node, visible_already=was_there)
-        if below or node.marker is not None:
+        there = bool(below) or node.marker is not None
+        if register is not None and not was_there and (there or hidden is not None):
+            policy: PolicyName = "latest" if rules is None else rules.policy
+            self._replaced(register, hidden, below if there else None, path, policy)
+        if there:
             value[name] = below
             if was_there:
                 return (forward, backward) if forward else None
@@ -236,32 +330,38 @@ class Merge:
         else:
             node.marker = self._register
 
-    def _sweep(self, nodes: Children, value: JsonObject, path: Path) -> bool:
-        """Hide every older value below, and drop older markers; tells if anything is newer."""
-        any_newer = False
-        for name, child in list(nodes.items()):
-            node = Node(child, is_value=True) if isinstance(child, tuple) else child
-            newer = node.register is not None and node.register > self._key
-            if node.is_value and not newer:
-                nodes[name] = node
-                del value[name]
-                self._hide(node, (*path, name))
-            elif not node.is_value:
-                newer = self._sweep_object(node, value, name, (*path, name)) or newer
-            any_newer = any_newer or newer
-        return any_newer
-
-    def _sweep_object(self, node: Node, value: JsonObject, name: str, path: Path) -> bool:
-        below = value.get(name)
-        any_newer = self._sweep(node.children, below if isinstance(below, dict) else {}, path)
-        if node.register is None and node.marker is not None and node.marker < self._key:
-            # What shadows the marker shadows everything that its key would as a removal.
-            node.register = node.marker
-            self._hide(node, path)
-        self._drop_older_marker(node)
-        if below == {} and node.marker is None:
-            del value[name]
-        return any_newer or node.marker is not None
+    def _write_cell(
+        self,
+        node: Node,
+        value: JsonObject,
+        name: str,
+        new: JsonValue,
+        path: Path,
+        policy: PolicyName,
+    ) -> Step | None:
+        """Write to a path that shows what its policy makes of all the writes to it."""
+        key, register = self._key, node.register
+        cell = node.cell = seeded(node, value.get(name), policy, self._device)
+        if self._full:
+            cell.drop_older(key)
+        absorbed = False
+        if not self._unnamed:
+            writer_class = class_of(key[1], self._device)
+            absorbed = cell.write(key, new, self._register[VERSION], writer_class, self._seen)
+        winner = cell.winner() if policy in CLASS_POLICIES else None
+        stands = absorbed if winner is None else winner[:4] == key
+        self.took_effect = self.took_effect or stands
+        contested = policy if new is None or (winner is not None and stands) else None
+        shown = cell.value()
+        if register is None or register < key:
+            step = self._set(node, value, name, shown, path, contested)
+        else:
+            step = self._show(node, value, name, shown, path, contested if winner else None)
+        if winner is not None and not stands and not self._unnamed:
+            self._shadowed((*winner[:5], winner[1]), winner[5], new, path, policy)
+        if step is None:
+            cell.settle(key, self._unchanged[VERSION])
+        return step
 
     def _remove_unnamed(self, nodes: Children, value: JsonObject, patch: JsonObject) -> JsonObject:
         """Return a patch that removes what is visible and not in `patch`."""
@@ -277,94 +377,17 @@ class Merge:
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}
 
-    def _drop_older_marker(self, node: Node) -> None:
-        if node.marker is not None and node.marker < self._key:
-            node.marker = None
-
-    def _hide(self, node: Node, path: Path) -> None:
-        """Keep the register of something that is no longer visible, as a tombstone."""
-        if node.register is not None:
-            stamp, writer, order, seq = node.register[:4]
-            node.register = (stamp, writer, order, seq, self._register[4], self._register[5])
-        node.is_value = False
-        self._bury(path)
-
-    def _bury(self, path: Path) -> None:
-        """Enter a tombstone as the newest."""
-        tombstones = self._section.tombstones
-        tombstones.pop(path, None)
-        tombstones[path] = self._arrival
-
-
-def copy_object(value: JsonObject) -> JsonObject:
-    """Copy an object with the objects in it; arrays are never changed in place, and shared."""
-    return {
-        name: copy_object(member) if isinstance(member, dict) else member
-        for name, member in value.items()
-    }
-
 
 def _copy_nodes(nodes: Children) -> Children:
     return {
-        name: Node(child.register, child.is_value, child.marker, _copy_nodes(child.children))
+        name: Node(
+            child.register,
+            child.is_value,
+            child.marker,
+            _copy_nodes(child.children),
+            None if child.cell is None else child.cell.copy(),
+        )
         if isinstance(child, Node)
         else child
         for name, child in nodes.items()
     }
-
-
-def difference(before: JsonObject, after: JsonObject) -> tuple[JsonObject, JsonObject]:
-    """Return the merge patches from `before` to `after` and back; sharing no object."""
-    forward: JsonObject = {}
-    backward: JsonObject = {}
-    for name in {**before, **after}:
-        old, new = before.get(name), after.get(name)
-        if isinstance(old, dict) and isinstance(new, dict):
-            step_forward, step_backward = difference(old, new)
-            if step_forward:
-                forward[name], backward[name] = step_forward, step_backward
-        elif not same(old, new):
-            forward[name] = copy_object(new) if isinstance(new, dict) else new
-            backward[name] = copy_object(old) if isinstance(old, dict) else old
-    return forward, backward
-
-
-def newest_stamp_met(section: Section, patch: JsonObject, seen: int, *, full: bool) -> int:
-    """Return the largest stamp that the patch meets, of registers last changed up to `seen`.
-
-    Met are the registers at its paths, those above them, and for values and removals those below.
-
-    Returns:
-        A time in µs; 0 if it meets none.
-    """
-    newest = 0
-    if section.root is not None and section.root[VERSION] <= seen:
-        newest = section.root[STAMP]
-    if full:
-        return max(newest, _newest(list(registers_below(section.nodes)), seen))
-    return max(newest, _newest_met(section.nodes, patch, seen))
-
-
-def _newest_met(nodes: Children, patch: JsonObject, seen: int) -> int:
-    newest = 0
-    for name, new in patch.items():
-        child = nodes.get(name)
-        if child is None:
-            continue
-        newest = max(newest, _newest(_registers_at(child), seen))
-        if isinstance(child, Node):
-            if isinstance(new, dict):
-                newest = max(newest, _newest_met(child.children, new, seen))
-            else:
-                newest = max(newest, _newest(list(registers_below(child.children)), seen))
-    return newest
-
-
-def _registers_at(child: Child) -> list[Register]:
-    if isinstance(child, tuple):
-        return [child]
-    return [register for register in (child.register, child.marker) if register is not None]
-
-
-def _newest(registers: list[Register], seen: int) -> int:
-    return max((r[STAMP] for r in registers if r[VERSION] <= seen), default=0)

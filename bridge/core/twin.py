@@ -8,6 +8,7 @@ from bridge.core.limits import (
     RETAINED_DIGESTS_PER_TWIN,
     WRITERS_PER_TWIN,
 )
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject, Section
 from bridge.core.topics import TwinKey
@@ -26,6 +27,10 @@ TopicKey = tuple[str, str]
 
 class Twin:
     """One document with its registers. Changed in place by `bridge.core.reconcile` only.
+
+    Args:
+        key: Device and name.
+        policies: Which conflict policy holds where.
 
     Attributes:
         key: Device and name.
@@ -67,15 +72,15 @@ class Twin:
         "writers",
     )
 
-    def __init__(self, key: TwinKey) -> None:
+    def __init__(self, key: TwinKey, policies: Policies = NO_POLICIES) -> None:
         self.key = key
         self.version = 0
         self.exists = False
         self.at = 0
         self.now = 0
         self.horizon = 0
-        self.reported = Section()
-        self.desired = Section()
+        self.reported = Section(policies.rules(key, "reported"))
+        self.desired = Section(policies.rules(key, "desired"))
         self.online: bool | None = None
         self.boots: list[Boot] = []
         self.writers: dict[WriterKey, Writer] = {}
@@ -97,6 +102,21 @@ class Twin:
         if len(self.writers) > WRITERS_PER_TWIN:
             del self.writers[next(iter(self.writers))]
         return writer
+
+    def open_gaps(self) -> tuple[Boot, list[tuple[int, int]]] | None:
+        """Return the boot and the numbers of reports that the device sent and that never came."""
+        writer = self.writers.get(("reported", self.key.device))
+        return None if writer is None else writer.open_gaps()
+
+    def forget_writer(self, writer: str, section: SectionName | None = None) -> bool:
+        """Forget which messages of a writer have come; tells whether anything was known.
+
+        Its next message begins anew, whatever its number. What it has written stays.
+        """
+        known = [key for key in self.writers if key[1] == writer and section in (None, key[0])]
+        for key in known:
+            del self.writers[key]
+        return bool(known)
 
     def remember_delivery(self, digest: bytes) -> None:
         """Keep the digest of a delivery that was processed; the oldest goes."""

@@ -121,8 +121,13 @@ class Writer:
         newest = self.boots[-1]
         return Place(False, newest.order + 1, newest.highest_stamp, None, None)
 
-    def record(self, place: Place, boot: Boot, seq: int, stamp: int, digest: Digest) -> None:
-        """Enter a message that `locate` has placed, with the stamp that it was given."""
+    def record(
+        self, place: Place, boot: Boot, seq: int, stamp: int, digest: Digest, *, full: bool = False
+    ) -> None:
+        """Enter a message that `locate` has placed, with the stamp that it was given.
+
+        With `full` nothing that is missing below it matters any more: the gaps there are closed.
+        """
         record = place.record
         if record is None:
             record = BootRecord(boot, place.order, 0, 0, stamp, b"", [])
@@ -132,13 +137,35 @@ class Writer:
             record.first_digest = digest()
         if place.gap >= 0:
             _fill(record, place.gap, seq, stamp)
-            return
-        if seq > record.highest + 1:
-            gap = Gap(record.highest + 1, seq - 1, record.highest_stamp, stamp)
-            record.gaps.append(gap)
-            del record.gaps[:-GAPS_PER_BOOT]
-        record.highest = seq
-        record.highest_stamp = stamp
+        else:
+            if seq > record.highest + 1:
+                gap = Gap(record.highest + 1, seq - 1, record.highest_stamp, stamp)
+                record.gaps.append(gap)
+                del record.gaps[:-GAPS_PER_BOOT]
+            record.highest = seq
+            record.highest_stamp = stamp
+        if full:
+            self._close_gaps(record, seq)
+
+    def _close_gaps(self, record: BootRecord, seq: int) -> None:
+        record.gaps = [gap for gap in record.gaps if gap.first > seq]
+        for older in self.boots[: self.boots.index(record)]:
+            older.gaps.clear()
+
+    def open_gaps(self) -> tuple[Boot, list[tuple[int, int]]] | None:
+        """Return the newest boot with messages missing, and their numbers, first and last.
+
+        What is missing before a writer's very first message was perhaps never meant for this
+        bridge, and does not count.
+        """
+        for record in reversed(self.boots):
+            if record.gaps:
+                missing = [
+                    (gap.first, gap.last) for gap in record.gaps if gap.before or record.order > 1
+                ]
+                if missing:
+                    return record.boot, missing
+        return None
 
 
 def _fill(record: BootRecord, index: int, seq: int, stamp: int) -> None:

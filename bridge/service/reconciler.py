@@ -113,13 +113,11 @@ class Reconciler:
         self, request: Request, order: GetRequest, cached: CachedTwin, effects: Effects
     ) -> None:
         twin = cached.twin
-        if order.meta:
-            refusal = Refusal(400, "not_offered", "meta is not offered by this version")
-            self._refuse(request, refusal, Outcome(twin.version), effects)
-        elif not twin.exists:
+        if not twin.exists:
             self._refuse(request, no_such_twin(twin), Outcome(twin.version), effects)
         else:
-            self._reply(request, outbound.whole_answer(twin, request.request_id), effects)
+            answer = outbound.twin_answer(twin, order, request.request_id, twin.last_seen)
+            self._reply(request, answer, effects)
 
     def _refuse(
         self, request: Request, refusal: Refusal, outcome: Outcome | None, effects: Effects

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bridge.core.described import describe
 from bridge.core.reconcile import Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
+from bridge.core.since import changes_since
 from bridge.core.twin import Twin
 from bridge.wire import json_codec, msgpack_codec
-from bridge.wire.inbound import Encoding
+from bridge.wire.inbound import Encoding, GetRequest
 
 CONTENT_TYPES: dict[Encoding, str] = {
     "json": "application/json",
@@ -64,10 +66,31 @@ def refusal_answer(
     return {"$": head}
 
 
-def whole_answer(twin: Twin, request_id: str | None) -> JsonObject:
-    """Return the reply to a `get`: the whole twin."""
+def twin_answer(
+    twin: Twin, request: GetRequest, request_id: str | None, last_seen: int
+) -> JsonObject:
+    """Return the reply to a `get`: the whole twin, or what changed since the version asked for.
+
+    Args:
+        twin: It exists.
+        request: What was asked for.
+        request_id: `$.id`, if there was one.
+        last_seen: When the device was last heard, in µs; 0 if never.
+    """
     head: JsonObject = {} if request_id is None else {"id": request_id}
-    head |= {"ok": True, "version": twin.version, "full": True}
-    document = twin.document()
-    del document["version"]
-    return {"$": head, **document}
+    head |= {"ok": True, "version": twin.version}
+    changes = None if request.since is None else changes_since(twin, request.since)
+    body = twin.document()
+    del body["version"]
+    if changes is None:
+        head["full"] = True
+    else:
+        head["since"] = request.since
+        body["reported"], body["desired"] = changes
+        if request.since == twin.version:
+            del body["reported"], body["desired"]
+    if last_seen:
+        body["last_seen"] = last_seen
+    if request.meta:
+        body["meta"] = {"reported": describe(twin.reported), "desired": describe(twin.desired)}
+    return {"$": head, **body}

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from bridge.core.difference import copy_object, difference
+from bridge.core.met import newest_stamp_met
 from bridge.core.section import Node, Section, count_leaves, registers_below, same
-from bridge.core.tree import Merge, copy_object, difference, newest_stamp_met
+from bridge.core.tree import Merge
 from tests.core.reference_tree import ReferenceSection
 
 names = st.sampled_from(["a", "b", "c"])
@@ -248,7 +250,8 @@ def test_what_a_patch_meets_is_at_above_and_below_its_paths() -> None:
     assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
     assert newest_stamp_met(section, {}, 2, full=True) == 20
     Merge(section, (30, "w", 0, 0), 2, 3).apply({"d": 2}, full=True)
-    assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 30
+    assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
+    assert newest_stamp_met(section, {"x": 1}, 3, full=False) == 30
 
 
 @given(patches, patches)

@@ -1,0 +1,84 @@
+"""One update against the writes that it meets: which were concurrent, and which of them stand."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from bridge.core.conflict import Conflict, differs
+from bridge.core.difference import copy_object
+from bridge.core.policy import PolicyName
+from bridge.core.section import (
+    CHANGED_BY,
+    HIDDEN,
+    STAMP,
+    VERSION,
+    WRITER,
+    JsonValue,
+    Key,
+    Path,
+    Register,
+)
+
+_EVERYTHING: Final = 2**63
+"""Above every version: a writer that does not say what it had seen is taken to have seen it."""
+
+
+class Contest:
+    """An update's key, what its writer had seen, and the conflicts found so far."""
+
+    __slots__ = ("_key", "_register", "_seen", "_seen_or_all", "_unchanged", "conflicts")
+
+    def __init__(self, key: Key, version: int, seen: int | None) -> None:
+        self._key = key
+        self._seen = seen
+        self._seen_or_all = _EVERYTHING if seen is None else seen
+        # What a register becomes where something visible changes, and where nothing does.
+        self._register: Register = (*key, version + 1, key[1])
+        self._unchanged: Register = (*key, version, key[1])
+        self.conflicts: list[Conflict] = []
+
+    def _shadowed(
+        self,
+        register: Register,
+        current: JsonValue,
+        new: JsonValue,
+        path: Path,
+        policy: PolicyName | None,
+    ) -> None:
+        """Note that a part of this update does not stand, because another writer's does."""
+        if policy is not None and register[WRITER] != self._key[1] and differs(current, new):
+            self._lose(path, policy, current, register, new)
+
+    def _replaced(
+        self,
+        register: Register,
+        lost: JsonValue,
+        kept: JsonValue,
+        path: Path,
+        policy: PolicyName | None,
+    ) -> None:
+        """Note that this update has replaced something that its writer had not seen."""
+        concurrent = register[VERSION] > self._seen_or_all
+        if policy is not None and concurrent and register[CHANGED_BY] not in (HIDDEN, self._key[1]):
+            self._win(path, policy, kept, lost, register)
+
+    def _lose(
+        self, path: Path, policy: PolicyName, kept: JsonValue, by: Register, lost: JsonValue
+    ) -> None:
+        stamp, writer = self._key[:2]
+        self.conflicts.append(
+            Conflict(path, policy, _own(kept), by[WRITER], by[STAMP], _own(lost), writer, stamp)
+        )
+
+    def _win(
+        self, path: Path, policy: PolicyName, kept: JsonValue, lost: JsonValue, from_: Register
+    ) -> None:
+        stamp, writer = self._key[:2]
+        lost_by = from_[CHANGED_BY]
+        self.conflicts.append(
+            Conflict(path, policy, _own(kept), writer, stamp, _own(lost), lost_by, from_[STAMP])
+        )
+
+
+def _own(value: JsonValue) -> JsonValue:
+    return copy_object(value) if isinstance(value, dict) else value

@@ -1,0 +1,56 @@
+"""What a patch meets in a section: the second rule of the stamps (design section 4)."""
+
+from __future__ import annotations
+
+from bridge.core.section import (
+    STAMP,
+    VERSION,
+    Child,
+    Children,
+    JsonObject,
+    Node,
+    Register,
+    Section,
+    registers_below,
+)
+
+
+def newest_stamp_met(section: Section, patch: JsonObject, seen: int, *, full: bool) -> int:
+    """Return the largest stamp that the patch meets, of registers last changed up to `seen`.
+
+    Met are the registers at its paths, those above them, and for values and removals those below.
+
+    Returns:
+        A time in µs; 0 if it meets none.
+    """
+    newest = 0
+    if section.root is not None and section.root[VERSION] <= seen:
+        newest = section.root[STAMP]
+    if full:
+        return max(newest, _newest(list(registers_below(section.nodes)), seen))
+    return max(newest, _newest_met(section.nodes, patch, seen))
+
+
+def _newest_met(nodes: Children, patch: JsonObject, seen: int) -> int:
+    newest = 0
+    for name, new in patch.items():
+        child = nodes.get(name)
+        if child is None:
+            continue
+        newest = max(newest, _newest(_registers_at(child), seen))
+        if isinstance(child, Node):
+            if isinstance(new, dict):
+                newest = max(newest, _newest_met(child.children, new, seen))
+            else:
+                newest = max(newest, _newest(list(registers_below(child.children)), seen))
+    return newest
+
+
+def _registers_at(child: Child) -> list[Register]:
+    if isinstance(child, tuple):
+        return [child]
+    return [register for register in (child.register, child.marker) if register is not None]
+
+
+def _newest(registers: list[Register], seen: int) -> int:
+    return max((r[STAMP] for r in registers if r[VERSION] <= seen), default=0)
