@@ -8,11 +8,12 @@ used. Bounds of the design that no history here reaches are left out, knowingly:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from bridge.core.update import Boot, Delivery, Metadata, Presence, Update
-from tests.reference.policies import Key, Table, policy_finder
+from tests.reference.conflicts import Entry
+from tests.reference.policies import Key, Path, Table, Write, policy_finder
 from tests.reference.receipts import Life, Place, Receipts
 from tests.reference.section import Message, ModelSection, Refused
 from tests.reference.values import outstanding, same
@@ -37,6 +38,7 @@ class Answer:
         superseded: None of it took effect.
         refusal: Code and error, where it was refused.
         stamp: What it was given; None where it was given none.
+        contested: What the conflict log gains.
     """
 
     version: int
@@ -45,6 +47,7 @@ class Answer:
     superseded: bool = False
     refusal: Refusal | None = None
     stamp: int | None = None
+    contested: list[Entry] = field(default_factory=list)
 
 
 class ModelTwin:
@@ -129,7 +132,7 @@ class ModelTwin:
         if refusal is not None:
             return Answer(self.version, refusal=refusal, stamp=stamp)
         before = section.visible
-        took_effect = section.merge(message, kept)
+        took_effect, contested = section.merge(message, kept)
         self.now = now
         edited = not same(before, section.visible)
         if not self.exists and (edited or (took_effect and not update.patch)):
@@ -144,7 +147,9 @@ class ModelTwin:
         if edited:
             section.version = self.version
         superseded = not edited and not took_effect
-        return Answer(self.version, changed, superseded=superseded, stamp=stamp)
+        return Answer(
+            self.version, changed, superseded=superseded, stamp=stamp, contested=contested
+        )
 
     def _stamp(
         self, section: ModelSection, update: Update, now: int, place: Place | None
@@ -168,16 +173,16 @@ class ModelTwin:
 
     def _screen(
         self, section: ModelSection, update: Update, message: Message
-    ) -> tuple[set[tuple[str, ...]], Refusal | None]:
+    ) -> tuple[dict[Path, Write], Refusal | None]:
         wanted = update.metadata.if_version
         if update.refusal is not None:
-            return set(), (update.refusal.code, update.refusal.error)
+            return {}, (update.refusal.code, update.refusal.error)
         if wanted is not None and not section.version <= wanted <= self.version:
-            return set(), (409, "version_mismatch")
+            return {}, (409, "version_mismatch")
         try:
             return section.screen(message), None
         except Refused as refused:
-            return set(), (refused.code, refused.error)
+            return {}, (refused.code, refused.error)
 
     def _receive(
         self, update: Update, place: Place, stamp: int, refusal: Refusal | None

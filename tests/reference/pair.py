@@ -9,10 +9,12 @@ import orjson
 
 from bridge.core import reconcile as core
 from bridge.core.limits import Limits
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.section import Node, Register, Section
 from bridge.core.twin import Twin
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin, encode_internals
+from tests.reference.conflicts import as_multiset
 from tests.reference.model import Answer, ModelTwin
 from tests.reference.section import ModelSection
 from tests.reference.steps import DEVICE, TWIN_KEY, Appear, Delete, History, Reload, Send, Step
@@ -34,7 +36,8 @@ class Pair:
     """
 
     def __init__(self, table: dict[str, str] | None = None, *, stores: bool = True) -> None:
-        self.twin = Twin(TWIN_KEY)
+        self._policies = policies_of(table or {})
+        self.twin = Twin(TWIN_KEY, self._policies)
         self.model = ModelTwin(DEVICE, table=table)
         self._stores = stores
         self._saved = self._store()
@@ -47,6 +50,8 @@ class Pair:
         """
         if isinstance(step, Reload):
             self.twin = decode_twin(self._saved)
+            for section in ("reported", "desired"):
+                self.twin.section(section).rules = self._policies.rules(TWIN_KEY, section)
             self._compare_all()
             return
         twin, model = self.twin, self.model
@@ -89,6 +94,9 @@ class Pair:
         _check("(version, changed, duplicate, superseded, refusal)", found, expected)
         if outcome.change is not None:
             _check("stamp", outcome.change.stamp, answer.stamp)
+        if outcome.conflicts or answer.contested:
+            found, expected = map(as_multiset, (outcome.conflicts, answer.contested))
+            _check("conflicts", found, expected)
 
     def _compare_twin(self) -> None:
         twin, model = self.twin, self.model
@@ -126,6 +134,17 @@ class Pair:
             back = merge_patch(after, change.backward)
             if not same(without_hollows(back), without_hollows(before)):
                 raise Divergence(f"backward: {change.backward!r} leads to {back!r}")
+
+
+_POLICIES: dict[str, Policies] = {}
+
+
+def policies_of(table: dict[str, str]) -> Policies:
+    """Return the core's table; made once, as a configuration is read once."""
+    name = repr(sorted(table.items()))
+    if name not in _POLICIES:
+        _POLICIES[name] = Policies.parse({"*": table}, LIMITS) if table else NO_POLICIES
+    return _POLICIES[name]
 
 
 def _check(what: str, found: Any, expected: Any) -> None:

@@ -11,9 +11,10 @@ Nothing is ever forgotten, but by a deletion of the twin; tombstones do not expi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
+from tests.reference.conflicts import NOBODY, Before, Entry, Log
 from tests.reference.policies import (
     AGGREGATES,
     CLASSES,
@@ -28,9 +29,6 @@ from tests.reference.policies import (
     winning,
 )
 from tests.reference.values import leaves, same, value_at
-
-NOBODY = ""
-"""Who changed a value last that is hidden by something newer: what hides it counts, not it."""
 
 OLDEST: Any = (-1,)
 """A key below all."""
@@ -141,13 +139,13 @@ class ModelSection:
 
     # What a policy says beforehand.
 
-    def screen(self, message: Message) -> set[Path]:
-        """Return the paths at which `first` keeps what is there.
+    def screen(self, message: Message) -> dict[Path, Write]:
+        """Return the paths at which `first` keeps what is there, and what that is.
 
         Raises:
             Refused: A policy refuses the message.
         """
-        kept: set[Path] = set()
+        kept: dict[Path, Write] = {}
         if message.full and not self.is_shadowed(("",), message.key):
             named = {path for path, _ in leaves(message.patch)}
             self._protect(message, (), named)
@@ -157,10 +155,13 @@ class ModelSection:
             policy = self.policy_of(path)
             if policy in AGGREGATES and value is not None:
                 self._screen_contribution(message, path, value, policy)
-            if policy in ("first", "refuse") and self._is_contested(message, path, value):
+            contesting = None
+            if policy in ("first", "refuse"):
+                contesting = self._contesting(message, path, value)
+            if contesting is not None:
                 if policy == "refuse":
                     raise Refused(409, "conflict")
-                kept.add(path)
+                kept[path] = contesting
             if isinstance(value_at(self.visible, path), dict) and not self.is_shadowed(
                 path, message.key
             ):
@@ -172,7 +173,7 @@ class ModelSection:
             raise Refused(422, "policy_type")
         if policy != "sum" or self.is_shadowed(path, message.key):
             return
-        above = self._all_above(path)
+        above = self.all_above(path)
         if message.full:
             above.append(Write(message.key, None, message.turn, None))
         write = Write(message.key, value, message.turn, message.seen)
@@ -180,10 +181,10 @@ class ModelSection:
         if total is not None and not is_in_range(total):
             raise Refused(422, "policy_range")
 
-    def _is_contested(self, message: Message, path: Path, value: Any) -> bool:
-        """Tell whether a leaf meets something that its writer had not seen."""
+    def _contesting(self, message: Message, path: Path, value: Any) -> Write | None:
+        """Return the newest write that a leaf meets and that its writer had not seen."""
         if same(value_at(self.visible, path), value):
-            return False
+            return None
         met = [
             (write, self.changed[at])
             for at, write in self.top.items()
@@ -197,7 +198,10 @@ class ModelSection:
         above = self.newest_above(path)
         if above is not None:
             met.append((above, self._changed_of(above, path)))
-        return any(self._is_concurrent(message, write, changed) for write, changed in met)
+        contesting = [
+            write for write, changed in met if self._is_concurrent(message, write, changed)
+        ]
+        return max(contesting, key=lambda write: write.key, default=None)
 
     def _changed_of(self, above: Write, path: Path) -> tuple[int, str]:
         at = next(path[:depth] for depth in range(len(path)) if self.top.get(path[:depth]) is above)
@@ -224,15 +228,21 @@ class ModelSection:
 
     # Taking it in.
 
-    def merge(self, message: Message, kept: set[Path]) -> bool:
-        """Take a message in; tells whether any of it took effect."""
+    def merge(
+        self, message: Message, kept: dict[Path, Write]
+    ) -> tuple[bool, list[Entry]]:
+        """Take a message in; tells whether any of it took effect, and what was contested."""
         key = message.key
-        before, shown_before, live_before = self.visible, self.shown, self.live_marks().keys()
+        before = Before(
+            self.visible, self.shown, dict(self.top), dict(self.changed), self.standing_marks()
+        )
         if self.is_shadowed(("",), key):
-            return False
+            return False, Log(self, before, message, kept, []).entries
+        live_before = self.live_marks().keys()
         written: dict[Path, Write] = {}
+        unnamed = list(_unnamed(self.visible, message.patch)) if message.full else []
         if message.full:
-            for path in ((), *_unnamed(before, message.patch)):
+            for path in ((), *unnamed):
                 if not self.is_shadowed(path, key):
                     written[path] = Write(key, None, message.turn, message.seen, unnamed=True)
         for path, value in leaves(message.patch):
@@ -241,7 +251,7 @@ class ModelSection:
             write = Write(key, value, message.turn, message.seen)
             if value == {} and isinstance(value, dict):
                 if path not in self.marks or self.marks[path].key < key:
-                    self._mark(path, write, message)
+                    self.marks[path] = write
             else:
                 written[path] = write
         for path, write in written.items():
@@ -249,51 +259,54 @@ class ModelSection:
             write.version = message.version + 1
             self._take(path, write)
         self.look()
-        self._settle(message, written, before, shown_before)
-        for path in live_before - self.live_marks().keys():
-            if not isinstance(value_at(self.visible, path), dict):
-                self.marks_changed[path] = message.version + 1, NOBODY
+        self._settle(message, written, before)
+        self._settle_marks(message, before, live_before)
         named = {path: write for path, write in written.items() if not write.unnamed}
         took = any(self._took_effect(path, write) for path, write in named.items())
         set_marks = any(self.marks[path].key == key for path in self.live_marks())
-        return took or set_marks or message.full or not message.patch
-
-    def _mark(self, path: Path, write: Write, message: Message) -> None:
-        was_marked = path in self.live_marks()
-        self.marks[path] = write
-        if not isinstance(value_at(self.visible, path), dict):
-            self.marks_changed[path] = message.version + 1, write.key[1]
-        elif not was_marked:
-            self.marks_changed[path] = message.version, write.key[1]
+        took = took or set_marks or message.full or not message.patch
+        return took, Log(self, before, message, kept, unnamed).entries
 
     def _settle(
         self,
         message: Message,
         written: dict[Path, Write],
-        before: dict[str, Any],
-        shown_before: dict[Path, Any],
+        before: Before,
     ) -> None:
         """Note what the message has changed, path by path."""
         writer, version = message.key[1], message.version
         for path, write in written.items():
-            if not same(value_at(before, path), value_at(self.visible, path)):
+            if not same(value_at(before.visible, path), value_at(self.visible, path)):
                 self.changed[path] = version + 1, writer
             else:
                 write.version = version
                 self.changed.setdefault(path, (version, writer))
-        for path in (shown_before.keys() | self.shown.keys()) - written.keys():
+        for path in (before.shown.keys() | self.shown.keys()) - written.keys():
             if path not in self.shown:
                 self.changed[path] = version + 1, NOBODY
-            elif not same(shown_before.get(path), self.shown[path]):
+            elif not same(before.shown.get(path), self.shown[path]):
                 self.changed[path] = version + 1, writer
+
+    def _settle_marks(self, message: Message, before: Before, live_before: Iterable[Path]) -> None:
+        version, writer = message.version, message.key[1]
+        for path, mark in self.marks.items():
+            if mark.key != message.key:
+                continue
+            if not same(value_at(before.visible, path), value_at(self.visible, path)):
+                self.marks_changed[path] = version + 1, writer
+            elif path not in live_before:
+                self.marks_changed[path] = version, writer
+        for path in set(live_before) - self.live_marks().keys():
+            if not isinstance(value_at(self.visible, path), dict):
+                self.marks_changed[path] = version + 1, NOBODY
 
     def _took_effect(self, path: Path, write: Write) -> bool:
         policy = self.policy_of(path)
         if policy in AGGREGATES and write.value is not None:
-            kept = contributions(policy, self.writes[path], self._all_above(path))
+            kept = contributions(policy, self.writes[path], self.all_above(path))
             return matters(policy, kept, write)
         if policy in CLASSES:
-            stands = winning(policy, self.writes[path], self._all_above(path), self.device) is write
+            stands = winning(policy, self.writes[path], self.all_above(path), self.device) is write
         else:
             stands = self.top[path] is write
         visible = value_at(self.visible, path)
@@ -301,7 +314,7 @@ class ModelSection:
 
     # What is to be seen.
 
-    def _all_above(self, path: Path) -> list[Write]:
+    def all_above(self, path: Path) -> list[Write]:
         return [
             write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())
         ]
@@ -342,7 +355,7 @@ class ModelSection:
     def _own_value(self, path: Path, write: Write) -> Any:
         policy = self.policy_of(path)
         if policy in AGGREGATES or policy in CLASSES:
-            return show(policy, self.writes[path], self._all_above(path), self.device)
+            return show(policy, self.writes[path], self.all_above(path), self.device)
         return write.value
 
     def _object_at(self, path: Path) -> dict[str, Any]:

@@ -40,6 +40,7 @@ class Send(NamedTuple):
 
     def update(self) -> Update:
         """Return what the wire would make of it; its bytes are those of all but the delivery."""
+        boot = 0 if self.boot is None and self.seq is not None else self.boot
         content = (self.patch, self.boot, self.seq, self.seen, self.t, self.if_version, self.full)
         payload = repr(content).encode()
         return Update(
@@ -47,7 +48,7 @@ class Send(NamedTuple):
             self.section,
             self.writer,
             {} if self.bad else self.patch,
-            Metadata(None, self.boot, self.seq, self.seen, self.t, self.if_version, self.full),
+            Metadata(None, boot, self.seq, self.seen, self.t, self.if_version, self.full),
             payload,
             Delivery(self.packet_id, self.repeated, self.retained),
             0,

@@ -20,8 +20,22 @@ SCALARS: tuple[Any, ...] = (
 NUMBERS: tuple[Any, ...] = (0, 1, 2, 3, 5, 8, 13, -2, 1.0, 2.5, 5.0, 0.1)
 ARRAYS: tuple[Any, ...] = ([], [1], [1, 2], [2, "x"], [1.0], [None, True], [[1], {"k": 2}], ["x"])
 
-TABLES: tuple[dict[str, str], ...] = ({},)
-"""Path pattern -> policy."""
+TABLES: tuple[dict[str, str], ...] = (
+    {},
+    {},
+    {"desired.**": "device", "desired.a": "app"},
+    {"desired.**": "app", "desired.b.*": "device"},
+    {"desired.a": "sum", "desired.a.*": "sum", "reported.*": "sum"},
+    {"desired.**": "sum", "desired.c.**": "latest"},
+    {"desired.a": "max", "desired.*.b": "max", "desired.b": "min", "reported.**": "min"},
+    {"desired.*": "union", "desired.a.**": "union", "reported.a": "union"},
+    {"desired.**": "first"},
+    {"desired.**": "refuse", "reported.a.**": "refuse"},
+    {"desired.a": "first", "desired.a.b": "refuse", "desired.b.**": "refuse", "desired.c": "device"},
+    {"desired.a": "union", "desired.b": "sum", "desired.b.c": "device", "desired.c.*": "first",
+     "desired.c.a": "refuse", "desired.c.b.**": "app", "desired.*": "max"},
+)  # fmt: skip
+"""Path pattern -> policy; most histories have some, and every policy is in one."""
 
 
 class Sender:
