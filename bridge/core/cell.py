@@ -21,7 +21,7 @@ from typing import Final, TypeAlias
 
 from bridge.core.limits import BOOTS_PER_WRITER, INTEGER_MAX, INTEGER_MIN, SEEN_STEPS
 from bridge.core.policy import PolicyName
-from bridge.core.section import VERSION, WRITER, JsonValue, Key, Node
+from bridge.core.section import CHANGED_BY, HIDDEN, VERSION, WRITER, JsonValue, Key, Node
 
 Entry: TypeAlias = "tuple[int, str, int, int, int, JsonValue]"
 Contributor: TypeAlias = "str | tuple[str, int]"
@@ -170,7 +170,7 @@ class Cell:
         for boot in boots[: max(0, len(boots) - BOOTS_PER_WRITER)]:
             folded = self.entries.pop((writer, boot))
             base = self.entries.get((writer, _BASE), [])
-            stamp, _, order, seq, version, _ = max(*base, folded[-1], key=_key_of)
+            stamp, _, order, seq, version, _ = max([*base, folded[-1]], key=_key_of)
             total = sum(number_of(held[0]) for held in (base, folded) if held)
             self.entries[writer, _BASE] = [(stamp, writer, order, seq, version, total)]
 
@@ -249,7 +249,7 @@ def seeded(node: Node, value: JsonValue, policy: PolicyName, device: str) -> Cel
     if node.cell is not None and node.cell.policy == policy:
         return node.cell
     cell = Cell(policy)
-    if node.register is not None:
+    if node.register is not None and node.register[CHANGED_BY] != HIDDEN:
         key = node.register[:4]
         shown = value if node.is_value else None
         if shown is None or fits(policy, shown):

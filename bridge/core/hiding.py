@@ -95,15 +95,17 @@ class Hiding(Contest):
         shown = value.get(name)
         below: JsonObject = shown if isinstance(shown, dict) else {}
         newest = self._sweep(node.children, below, path)
-        if node.register is None and node.marker is not None and node.marker < self._key:
+        if node.marker is not None and node.marker < self._key:
             # What shadows the marker shadows everything that its key would as a removal.
-            node.register = node.marker
-            self._hide(node, path)
-        self._drop_older_marker(node)
+            node.register = _later(node.register, node.marker)
+            node.marker = None
+            self._bury(path)
         if below:
             value[name] = below
         elif isinstance(shown, dict) and node.marker is None:
             del value[name]
+            if node.register is not None:
+                self._hide(node, path)
         return _later(newest, node.marker)
 
     def _drop_contributions(self, nodes: Children, value: JsonObject, path: Path) -> None:
@@ -123,6 +125,14 @@ class Hiding(Contest):
     def _drop_from_cell(self, node: Node, value: JsonObject, name: str, path: Path) -> None:
         if node.cell is not None and node.cell.drop_older(self._key):
             self._show(node, value, name, node.cell.value(), path, None)
+
+    def _at_path(self, register: Register | None, *, changed: bool) -> Register:
+        """Return what the register of a path becomes where this update is the newest there."""
+        if changed:
+            return self._register
+        if register is None:
+            return self._unchanged
+        return (*self._key, register[VERSION], register[CHANGED_BY])
 
     def _drop_older_marker(self, node: Node) -> None:
         if node.marker is not None and node.marker < self._key:

@@ -120,7 +120,7 @@ class Merge(Hiding):
         self._merge(section.nodes, section.value, patch, (), section.rules)
         self._drop_contributions(section.nodes, section.value, ())
         self.forward, self.backward = difference(before, section.value)
-        section.root = self._register if self.forward else self._unchanged
+        section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
     def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
@@ -211,9 +211,9 @@ class Merge(Hiding):
         if path in self._kept:
             self._lose(path, "first", value.get(name), self._kept[path], new)
             return None
-        self.took_effect = True
         node.cell = None
         step = self._set(node, value, name, new, path, policy)
+        self.took_effect = self.took_effect or _reaches(node, step)
         bare = node.is_value and not node.children and node.register is not None
         nodes[name] = node.register if bare and node.register is not None else node
         return step
@@ -251,7 +251,7 @@ class Merge(Hiding):
             self._bury(path)
         after = value.get(name)
         changed = node.is_value or old is not None
-        node.register = self._register if changed else self._unchanged
+        node.register = self._at_path(register, changed=changed)
         if newer_below is not None and new is not None:
             self._shadowed(newer_below, after, new, path, policy)
         elif changed and register is not None and not isinstance(old, dict):
@@ -277,7 +277,7 @@ class Merge(Hiding):
             self._shadowed(newest, below, new, path, policy)
         if isinstance(before, dict):
             forward, backward = difference(before, below)
-            node.register = self._register if forward else self._unchanged
+            node.register = self._at_path(node.register, changed=bool(forward))
             return (forward, backward) if forward else None
         node.register = self._register
         return copy_object(below), before
@@ -317,6 +317,10 @@ class Merge(Hiding):
             return forward, hidden
         if was_there:
             del value[name]
+            if self._full and not self._unnamed:
+                # It was empty: nothing below it can say that it went.
+                node.register = self._register
+                self._bury(path)
             return None, backward
         return (None, hidden) if hidden is not None else None
 
@@ -350,7 +354,6 @@ class Merge(Hiding):
             absorbed = cell.write(key, new, self._register[VERSION], writer_class, self._seen)
         winner = cell.winner() if policy in CLASS_POLICIES else None
         stands = absorbed if winner is None else winner[:4] == key
-        self.took_effect = self.took_effect or stands
         contested = policy if new is None or (winner is not None and stands) else None
         shown = cell.value()
         if register is None or register < key:
@@ -361,6 +364,8 @@ class Merge(Hiding):
             self._shadowed((*winner[:5], winner[1]), winner[5], new, path, policy)
         if step is None:
             cell.settle(key, self._unchanged[VERSION])
+        effective = stands if winner is None else stands and _reaches(node, step)
+        self.took_effect = self.took_effect or effective
         return step
 
     def _remove_unnamed(self, nodes: Children, value: JsonObject, patch: JsonObject) -> JsonObject:
@@ -372,10 +377,19 @@ class Merge(Hiding):
             if name not in patch:
                 removals[name] = None
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
-                self._drop_older_marker(node)
+                if new:
+                    self._drop_older_marker(node)
                 removals[name] = self._remove_unnamed(node.children, old, new)
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}
+
+
+def _reaches(node: Node, step: Step | None) -> bool:
+    """Tell whether a write to a path decides what is there, and nothing newer below it does."""
+    if step is not None or node.is_value or node.register is None:
+        return True
+    newest_below = newest_of(node.children, node.marker)
+    return newest_below is None or newest_below < node.register
 
 
 def _copy_nodes(nodes: Children) -> Children:

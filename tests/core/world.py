@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from bridge.core.limits import Limits
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome, reconcile
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TwinKey
@@ -19,9 +20,12 @@ SECOND = 1_000_000
 class World:
     """A twin, and a clock that each message advances by a second."""
 
-    def __init__(self, limits: Limits | None = None) -> None:
-        self.twin = Twin(TwinKey("lamp-1"))
+    def __init__(
+        self, limits: Limits | None = None, policies: dict[str, str] | None = None
+    ) -> None:
         self.limits = limits or Limits()
+        table = Policies.parse({"*": policies}, self.limits) if policies else NO_POLICIES
+        self.twin = Twin(TwinKey("lamp-1"), table)
         self.clock = NOW
 
     def send(
@@ -57,6 +61,11 @@ class World:
     def desire(self, patch: dict[str, Any], writer: str = "app", **metadata: Any) -> Outcome:
         """Reconcile an update of `desired`."""
         return self.send(patch, section="desired", writer=writer, **metadata)
+
+    @property
+    def desired(self) -> dict[str, Any]:
+        """What is visible of `desired`."""
+        return self.twin.desired.value
 
     @property
     def reported(self) -> dict[str, Any]:

@@ -1,0 +1,299 @@
+"""Updates of paths that have a policy of their own."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.core.section import CHANGED_BY, Node, Register
+from tests.core.world import NOW, SECOND, World
+
+HOUR = 3600 * SECOND
+
+
+def register_at(world: World, *path: str) -> Register:
+    """Return the register at a path of `desired`."""
+    children = world.twin.desired.nodes
+    for name in path[:-1]:
+        node = children[name]
+        assert isinstance(node, Node)
+        children = node.children
+    child = children[path[-1]]
+    register = child if isinstance(child, tuple) else child.register
+    assert register is not None
+    return register
+
+
+def test_a_sum_adds_up_its_writers() -> None:
+    """Each writes its own running total, in whatever order they arrive."""
+    world = World(policies={"desired.count": "sum"})
+    assert world.desire({"count": 5}, "anna", seq=1, boot="x").changed
+    assert world.desire({"count": 3}, "bert", seq=1).changed
+    assert world.desired == {"count": 8}
+    assert world.desire({"count": 9}, "anna", seq=3, boot="x").changed
+    late = world.desire({"count": 7}, "anna", seq=2, boot="x")
+    assert (late.changed, late.superseded, late.conflicts) == (False, True, ())
+    assert world.desire({"count": 2}, "anna", seq=1, boot="y").changed
+    assert world.desired == {"count": 14}
+
+
+def test_a_repeated_increment_counts_once() -> None:
+    """Without `seq` the same total again is no more than it was."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    again = world.desire({"count": 5}, "anna")
+    assert (again.changed, again.superseded) == (False, False)
+    assert world.desired == {"count": 5}
+
+
+def test_null_begins_an_aggregate_anew() -> None:
+    """What was written before the removal is ignored however late it comes."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna", seq=1)
+    world.desire({"count": 7}, "anna", seq=3)
+    assert world.desire({"count": None}, "bert").changed
+    assert world.desired == {}
+    late = world.desire({"count": 6}, "anna", seq=2)
+    assert (late.changed, late.superseded) == (False, True)
+    assert world.desired == {}
+    world.desire({"count": 8}, "anna", seq=4)
+    assert world.desired == {"count": 8}
+
+
+def test_a_late_null_takes_only_what_is_older() -> None:
+    """A removal that was stamped between two writers' contributions."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": 3}, "bert")
+    between = world.clock - SECOND // 2
+    removal = world.desire({"count": None}, "carl", time=between)
+    assert removal.changed
+    assert removal.change is not None
+    assert removal.change.forward == {"count": 3}
+    assert removal.change.backward == {"count": 8}
+    assert register_at(world, "count")[CHANGED_BY] == "carl"
+    assert world.desired == {"count": 3}
+    assert not world.desire({"count": None}, "carl", time=between).changed
+
+
+@pytest.mark.parametrize("above", [{"a": None}, {"a": 7}])
+def test_what_is_set_above_resets_an_aggregate(above: dict[str, Any]) -> None:
+    """And so does `full`; a later contribution begins anew."""
+    for full in (False, True):
+        world = World(policies={"desired.a.count": "sum"})
+        world.desire({"a": {"count": 5}}, "anna")
+        if full:
+            world.desire({"other": 1}, "bert", full=True)
+        else:
+            world.desire(above, "bert")
+        world.desire({"a": {"count": 2}}, "carl")
+        assert world.desired["a"] == {"count": 2}
+
+
+def test_an_older_removal_above_takes_only_the_older_contributions() -> None:
+    """What the removal had not met stays, and the sum shrinks."""
+    world = World(policies={"desired.a.*": "sum"})
+    world.desire({"a": {"count": 5}}, "anna")
+    world.desire({"a": {"count": 3}}, "bert")
+    removal = world.desire({"a": None}, "carl", time=world.clock - SECOND // 2)
+    assert world.desired == {"a": {"count": 3}}
+    assert removal.change is not None
+    assert removal.change.forward == {"count": 3} or removal.change.forward == {"a": {"count": 3}}
+    assert register_at(world, "a", "count")[CHANGED_BY] == "carl"
+
+
+def test_full_resets_the_aggregates_that_it_names_and_hides_the_others() -> None:
+    """A named one that comes to the same value keeps the version of its last change."""
+    world = World(policies={"desired.**": "sum"})
+    world.desire({"named": 4, "same": 3, "unnamed": 9}, "anna")
+    world.desire({"named": 2}, "bert")
+    outcome = world.desire({"named": 1, "same": 3}, "carl", full=True)
+    assert world.desired == {"named": 1, "same": 3}
+    assert outcome.change is not None
+    assert outcome.change.forward == {"named": 1, "unnamed": None}
+    assert outcome.change.backward == {"named": 6, "unnamed": 9}
+    assert register_at(world, "same")[4] == 1
+    assert register_at(world, "named")[4] == 3
+    assert world.desire({"unnamed": 1}, "anna").changed
+    assert world.desired == {"named": 1, "same": 3, "unnamed": 1}
+
+
+def test_a_late_full_leaves_the_newer_contributions() -> None:
+    """Of named and unnamed aggregates alike."""
+    world = World(policies={"desired.**": "sum"})
+    world.desire({"a": 1, "b": {"c": 1}}, "anna")
+    world.desire({"a": 10, "b": {"c": 10}}, "bert")
+    world.desire({"x": 1}, "carl", full=True, time=world.clock - SECOND // 2)
+    assert world.desired == {"a": 10, "b": {"c": 10}, "x": 1}
+
+
+def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:
+    """Then all that was contributed counts, because nothing has reset it."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": {"low": 1}}, "bert")
+    assert world.desired == {"count": {"low": 1}}
+    late = world.desire({"count": 2}, "carl", time=world.clock - 2 * SECOND)
+    assert (late.changed, late.superseded) == (False, False)
+    assert world.desired == {"count": {"low": 1}}
+    world.desire({"count": 4}, "dora")
+    assert world.desired == {"count": 11}
+
+
+def test_a_write_that_the_policy_hides_makes_no_version() -> None:
+    """It is superseded, and kept among the conflicts."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "eco"}, "lamp-1")
+    blind = world.desire({"mode": "party"}, "anna")
+    assert (blind.changed, blind.superseded) == (False, True)
+    assert [tuple(conflict) for conflict in blind.conflicts] == [
+        (("mode",), "device", "eco", "lamp-1", NOW + SECOND, "party", "anna", NOW + 2 * SECOND)
+    ]
+    knowing = world.desire({"mode": "party"}, "anna", seen=1)
+    assert (knowing.changed, knowing.conflicts) == (True, ())
+    assert world.desired == {"mode": "party"}
+
+
+def test_what_the_writer_could_not_have_seen_does_not_count_as_seen() -> None:
+    """A `seen` above the present version is the present one."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "party"}, "anna", seen=99)
+    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
+    assert world.desired == {"mode": "eco"}
+
+
+def test_a_late_write_of_the_preferred_class_takes_the_place() -> None:
+    """The device decided offline; the application's write is the loser that is kept."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "party"}, "anna")
+    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
+    assert late.change is not None
+    assert late.change.forward == {"mode": "eco"}
+    assert late.change.backward == {"mode": "party"}
+    [conflict] = late.conflicts
+    assert (conflict.kept, conflict.kept_by) == ("eco", "lamp-1")
+    assert (conflict.lost, conflict.lost_by, conflict.lost_stamp) == (
+        "party", "anna", NOW + SECOND,
+    )  # fmt: skip
+    assert register_at(world, "mode") == (NOW + SECOND, "anna", 0, NOW + SECOND, 2, "lamp-1")
+
+
+def test_a_late_write_that_shows_the_same_changes_nothing() -> None:
+    """And is settled at the version at which that was already visible."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "eco"}, "anna")
+    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
+    assert (late.changed, late.superseded, late.conflicts) == (False, False, ())
+    assert world.desire({"mode": "party"}, "bert", seen=1).changed
+
+
+def test_a_preferred_removal_comes_late_and_hides() -> None:
+    """The path becomes a tombstone, and a knowing write brings it back."""
+    world = World(policies={"desired.mode": "app"})
+    world.desire({"mode": "eco"}, "lamp-1")
+    late = world.desire({"mode": None}, "anna", time=world.clock - HOUR)
+    assert late.change is not None
+    assert late.change.forward == {"mode": None}
+    assert world.desired == {}
+    assert ("mode",) in world.twin.desired.tombstones
+    assert world.desire({"mode": "party"}, "lamp-1", seen=2).changed
+    assert ("mode",) not in world.twin.desired.tombstones
+
+
+def test_a_late_write_does_not_show_below_what_is_newer() -> None:
+    """A newer object in the place of the value keeps it."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "party"}, "anna")
+    world.desire({"mode": {"name": "x"}}, "anna")
+    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
+    assert world.desired == {"mode": {"name": "x"}}
+    world.desire({"mode": {"name": None}}, "anna")
+    world.desire({"mode": "night"}, "lamp-1", time=world.clock - HOUR)
+    assert world.desired == {}
+
+
+def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
+    """The device's older write goes, the application's newer one stays."""
+    for above in ({"a": None}, {"a": 3}):
+        world = World(policies={"desired.a.mode": "device"})
+        world.desire({"a": {"mode": None}}, "lamp-1")
+        world.desire({"a": {"mode": "party"}}, "anna")
+        assert world.desired == {}
+        removal = world.desire(above, "bert", time=world.clock - SECOND // 2)
+        assert world.desired == {"a": {"mode": "party"}}
+        assert removal.change is not None
+        assert removal.change.forward == {"a": {"mode": "party"}}
+
+
+def test_full_can_uncover_too() -> None:
+    """Where the aggregate or the class's write that it takes is older."""
+    world = World(policies={"desired.a.mode": "device"})
+    world.desire({"a": {"mode": None}}, "lamp-1")
+    world.desire({"a": {"mode": "party"}}, "anna")
+    outcome = world.desire({}, "bert", full=True, time=world.clock - SECOND // 2)
+    assert world.desired == {"a": {"mode": "party"}}
+    assert outcome.change is not None
+    assert outcome.change.forward == {"a": {"mode": "party"}}
+
+
+def test_a_policy_that_goes_leaves_what_it_showed() -> None:
+    """The next write is an ordinary one, and nothing of the cell stays."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": 3}, "bert")
+    world.twin.desired.rules = None
+    assert world.desired == {"count": 8}
+    world.desire({"count": 4}, "anna")
+    assert world.desired == {"count": 4}
+    assert isinstance(world.twin.desired.nodes["count"], tuple)
+
+
+def test_a_policy_that_comes_begins_with_what_is_there() -> None:
+    """A plain value is its writer's contribution."""
+    world = World(policies={"desired.count": "sum"})
+    rules, world.twin.desired.rules = world.twin.desired.rules, None
+    world.desire({"count": 5}, "anna")
+    world.twin.desired.rules = rules
+    world.desire({"count": 3}, "bert")
+    assert world.desired == {"count": 8}
+
+
+def test_a_tombstone_of_a_cell_takes_the_cell_with_it() -> None:
+    """After its time nothing of the removal is known any more."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": None}, "anna")
+    world.clock += world.limits.tombstone_ttl_us
+    world.desire({"other": 1}, "anna")
+    assert "count" not in world.twin.desired.nodes
+    assert world.twin.horizon == 2
+
+
+def test_first_keeps_what_the_writer_had_not_seen() -> None:
+    """The later stamp does not matter; knowing does."""
+    world = World(policies={"desired.owner": "first"})
+    world.desire({"owner": "anna"}, "anna")
+    stale = world.desire({"owner": "bert", "other": 1}, "bert", seen=0)
+    assert world.desired == {"owner": "anna", "other": 1}
+    assert [(c.path, c.policy, c.kept, c.lost) for c in stale.conflicts] == [
+        (("owner",), "first", "anna", "bert")
+    ]
+    world.desire({"owner": "bert"}, "bert", seen=2)
+    assert world.desired["owner"] == "bert"
+    world.desire({"owner": "carl"}, "carl")
+    assert world.desired["owner"] == "carl"
+
+
+def test_a_preview_copies_the_cells() -> None:
+    """What is tried on a limit must not be counted twice."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.twin.bytes_at_most = world.limits.twin_bytes
+    world.limits = type(world.limits)(twin_bytes=90, payload_bytes=1024)
+    refused = world.desire({"count": 3, "text": "x" * 90}, "bert")
+    assert refused.refusal is not None
+    assert refused.refusal.error == "twin_too_large"
+    world.limits = type(world.limits)()
+    world.desire({"count": 1}, "bert")
+    assert world.desired == {"count": 6}

@@ -1,0 +1,222 @@
+"""What a policy refuses, and what it keeps, before anything is merged."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX
+from bridge.core.reconcile import Outcome, delete
+from bridge.core.screen import SHOWN_CHARACTERS
+from tests.core.world import SECOND, World
+
+HOUR = 3600 * SECOND
+
+
+def error(outcome: Outcome) -> tuple[int, str] | None:
+    """Code and name of a refusal."""
+    refusal = outcome.refusal
+    return None if refusal is None else (refusal.code, refusal.error)
+
+
+@pytest.mark.parametrize(
+    ("policy", "value", "what"),
+    [
+        ("max", "hot", '"hot"'), ("min", True, "true"), ("sum", [1], "[1]"), ("union", 5, "5"),
+        ("union", "a", '"a"'),
+    ],
+)  # fmt: skip
+def test_a_value_that_the_policy_cannot_take_is_refused_whole(
+    policy: str, value: Any, what: str
+) -> None:
+    """The message names the path, the policy and the value, and nothing else changes."""
+    world = World(policies={"desired.a.*": policy})
+    outcome = world.desire({"x": 1, "a": {"b": value}}, "anna")
+    assert error(outcome) == (422, "policy_type")
+    assert outcome.refusal is not None
+    takes = "arrays" if policy == "union" else "numbers"
+    assert outcome.refusal.message == f"desired.a.b: its policy {policy} takes {takes}, not {what}"
+    assert world.desired == {}
+
+
+def test_a_type_is_refused_wherever_the_update_stands() -> None:
+    """Also where something newer above would have covered it."""
+    world = World(policies={"desired.a.b": "sum"})
+    world.desire({"a": 1}, "anna")
+    late = world.desire({"a": {"b": "x"}}, "bert", time=world.clock - HOUR)
+    assert error(late) == (422, "policy_type")
+    assert error(world.desire({"a": {"b": 1}}, "bert", time=world.clock - HOUR)) is None
+
+
+def test_null_and_objects_are_taken_by_every_policy() -> None:
+    """A removal has no type, and an object is descended into."""
+    for policy in ("sum", "union", "max", "device", "first", "refuse"):
+        world = World(policies={"desired.a": policy})
+        assert error(world.desire({"a": None}, "anna")) is None
+        assert error(world.desire({"a": {"b": "x"}}, "anna")) is None
+
+
+def test_an_aggregate_has_a_limit_of_contributions() -> None:
+    """Who has contributed may go on; who has not is refused, until it begins anew."""
+    world = World(policies={"desired.seen": "max"})
+    for number in range(CONTRIBUTIONS_PER_CELL):
+        assert error(world.desire({"seen": number}, f"w{number}")) is None
+    refused = world.desire({"seen": 9999}, "one-more")
+    assert error(refused) == (413, "too_many_contributions")
+    assert refused.refusal is not None
+    assert refused.refusal.message == (
+        "desired.seen: its policy max would keep 257 contributions, the limit is 256: "
+        "set it to null to begin anew"
+    )
+    assert error(world.desire({"seen": 9999}, "w5")) is None
+    world.desire({"seen": None}, "anna")
+    assert error(world.desire({"seen": 1}, "one-more")) is None
+
+
+def test_full_counts_only_what_it_leaves() -> None:
+    """It resets what it names."""
+    world = World(policies={"desired.tags": "union"})
+    world.desire({"tags": list(range(CONTRIBUTIONS_PER_CELL))}, "anna")
+    assert error(world.desire({"tags": [-1]}, "bert")) == (413, "too_many_contributions")
+    assert error(world.desire({"tags": [-1]}, "bert", full=True)) is None
+    assert world.desired == {"tags": [-1]}
+    too_many = list(range(CONTRIBUTIONS_PER_CELL + 1))
+    assert error(world.desire({"tags": too_many}, "bert", full=True)) == (
+        413,
+        "too_many_contributions",
+    )
+
+
+def test_a_sum_that_does_not_fit_is_refused() -> None:
+    """Integers within 64 bits, and finite floats."""
+    world = World(policies={"desired.*": "sum"})
+    world.desire({"n": INTEGER_MAX, "f": 1e308}, "anna")
+    refused = world.desire({"n": 1}, "bert")
+    assert error(refused) == (422, "policy_range")
+    assert refused.refusal is not None
+    assert refused.refusal.message == (
+        "desired.n: the sum would not fit into 64 bits signed: set it to null to begin anew"
+    )
+    assert error(world.desire({"f": 1e308}, "bert")) == (422, "policy_range")
+    assert error(world.desire({"n": -1}, "bert")) is None
+    assert world.desired["n"] == INTEGER_MAX - 1
+
+
+def test_refuse_answers_with_what_is_there() -> None:
+    """The writer had not seen it; one that had, or that comes later and says nothing, may."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    refused = world.desire({"mode": "party", "x": 1}, "bert", seen=0)
+    assert error(refused) == (409, "conflict")
+    assert refused.refusal is not None
+    assert refused.refusal.message == (
+        'desired.mode is "eco" since version 1, by anna, which this update had not seen: '
+        "get the twin, and decide again"
+    )
+    assert world.desired == {"mode": "eco"}
+    assert error(world.desire({"mode": "eco"}, "bert", seen=0)) is None
+    assert error(world.desire({"mode": "party"}, "bert", seen=1)) is None
+    assert error(world.desire({"mode": "night"}, "carl")) is None
+    assert error(world.desire({"mode": "day"}, "dora", time=world.clock - HOUR)) == (
+        409,
+        "conflict",
+    )
+    assert error(world.desire({"mode": "day"}, "carl", seen=0)) is None
+
+
+def test_refuse_sees_what_is_above_and_below() -> None:
+    """A concurrent removal above the path, and a concurrent field below it."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire({"a": {"mode": "eco"}}, "anna")
+    world.desire({"a": None}, "anna")
+    refused = world.desire({"a": {"mode": "party"}}, "bert", seen=1)
+    assert error(refused) == (409, "conflict")
+    assert refused.refusal is not None
+    assert refused.refusal.message.startswith("desired.a.mode was removed since version 2, by anna")
+    assert error(world.desire({"a": {"mode": "x"}}, "bert", time=world.clock - HOUR)) == (
+        409, "conflict",
+    )  # fmt: skip
+    world.desire({"a": {"mode": {"deep": 1}}}, "anna")
+    assert error(world.desire({"a": {"mode": 5}}, "bert", seen=2)) == (409, "conflict")
+    assert error(world.desire({"a": {"mode": 5}}, "bert", seen=3)) is None
+    world.desire({"a": {"mode": {}}}, "anna")
+    assert error(world.desire({"a": {"mode": 6}}, "bert", seen=4)) == (409, "conflict")
+
+
+def test_refuse_sees_a_deletion() -> None:
+    """Of the whole twin."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    delete(world.twin, "anna", world.clock + SECOND)
+    world.clock += SECOND
+    assert error(world.desire({"mode": "party"}, "bert", seen=1)) == (409, "conflict")
+    assert error(world.desire({"other": "party"}, "bert", seen=1)) is None
+
+
+def test_refuse_protects_what_a_write_above_would_take() -> None:
+    """A removal, a value, and `full`, unless they had seen it or are older."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire({"a": {"mode": "eco", "x": 1}}, "anna")
+    for patch in ({"a": None}, {"a": 5}):
+        assert error(world.desire(patch, "bert", seen=0)) == (409, "conflict")
+        assert error(world.desire(patch, "bert", time=world.clock - HOUR)) is None
+    for patch in ({}, {"a": {}}, {"a": {"x": 1}}, {"a": 5}, {"a": None}):
+        assert error(world.desire(patch, "bert", seen=0, full=True)) == (409, "conflict")
+    assert error(world.desire({"a": {"mode": "eco"}}, "bert", seen=0, full=True)) is None
+    assert error(world.desire({"a": {"mode": "party"}}, "carl", seen=0, full=True)) == (
+        409, "conflict",
+    )  # fmt: skip
+    assert error(world.desire({"a": None}, "bert", seen=world.twin.version)) is None
+
+
+def test_full_that_is_older_than_a_removal_of_everything_takes_nothing() -> None:
+    """And so nothing of it is refused."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"x": 1}, "anna", full=True)
+    world.desire({"mode": "eco"}, "anna")
+    assert error(world.desire({}, "bert", full=True, time=world.clock - HOUR)) is None
+    assert world.desired == {"x": 1, "mode": "eco"}
+
+
+def test_a_value_hidden_earlier_is_not_what_is_there() -> None:
+    """It has no writer any more who could be asked."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    world.desire({"mode": {"deep": 1}}, "bert")
+    world.desire({"mode": {"deep": None}}, "carl", seen=2)
+    assert error(world.desire({"mode": "x"}, "carl", seen=2)) is None
+
+
+def test_first_keeps_a_removal_that_the_writer_had_not_seen() -> None:
+    """What is there is nothing."""
+    world = World(policies={"desired.owner": "first"})
+    world.desire({"owner": "anna"}, "anna")
+    world.desire({"owner": None}, "anna")
+    outcome = world.desire({"owner": "bert"}, "bert", seen=1)
+    assert (error(outcome), outcome.superseded, world.desired) == (None, True, {})
+    assert [(c.kept, c.kept_by, c.lost) for c in outcome.conflicts] == [(None, "anna", "bert")]
+
+
+def test_a_refusal_quotes_no_more_than_its_limit() -> None:
+    """However long the value is, and however deep the path."""
+    world = World(policies={"desired.**": "refuse"})
+    first, second = "x" * 1000, "y"
+    deep: list[Any] = [first, second]
+    for _ in range(10):
+        deep = [{"k" * 100: value} for value in deep]
+    world.desire(deep[0], "anna")
+    refused = world.desire(deep[1], "bert", seen=0)
+    assert refused.refusal is not None
+    assert len(refused.refusal.message) < 2 * SHOWN_CHARACTERS + 200
+    assert refused.refusal.message.count("…") == 2
+
+
+def test_a_refusal_by_policy_is_remembered_for_a_repeat() -> None:
+    """The same bytes are refused alike, although the value has been removed meanwhile."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    refused = world.desire({"mode": "party"}, "bert", seen=0, seq=1)
+    world.desire({"mode": None}, "anna")
+    again = world.desire({"mode": "party"}, "bert", seen=0, seq=1)
+    assert (again.duplicate, again.refusal) == (True, refused.refusal)
