@@ -8,15 +8,15 @@ declarations are in `bridge.config_models`, what is known of each setting in
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
 from bridge.config_address import Address
+from bridge.config_broker import BrokerConfig
 from bridge.config_layers import CONFIG_VARIABLE, Value, from_environment, from_file, from_flags
 from bridge.config_models import (
-    BrokerConfig,
     Config,
     EmbeddedConfig,
     LimitsConfig,
@@ -24,13 +24,17 @@ from bridge.config_models import (
     PublishConfig,
     StoreConfig,
 )
-from bridge.config_settings import SETTINGS, Setting
+from bridge.config_policies import policy_error
+from bridge.config_settings import SETTINGS, TABLES, Setting
+from bridge.config_yaml import Table
+from bridge.core.policy import Policies, PolicyError
 from bridge.errors import ConfigError
 
 __all__ = [
     "CONFIG_VARIABLE",
     "DEFAULT_FILE",
     "SETTINGS",
+    "TABLES",
     "Address",
     "BrokerConfig",
     "Config",
@@ -62,11 +66,13 @@ class LoadedConfig:
         origins: For each dotted name where its value came from: `default`, `flag --log-level`,
             `environment SYNCBRIDGE_LOG_LEVEL` or `file bridge.yaml:3`.
         file: The file that was read, or None.
+        rule_origins: The same for each rule of the policies, by its device and path pattern.
     """
 
     config: Config
     origins: Mapping[str, str]
     file: Path | None = None
+    rule_origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def value(self, name: str) -> str | None:
         """Return a setting's value as text, None where it is not set; secrets are not shown."""
@@ -75,6 +81,8 @@ class LoadedConfig:
             value = getattr(value, level)
         if value is None:
             return None
+        if isinstance(value, Policies):
+            return _count(len(value.table))
         return _HIDDEN if isinstance(value, SecretStr) else str(value)
 
 
@@ -96,13 +104,13 @@ def load(
     values: dict[str, Value] = {} if path is None else from_file(path)
     values |= from_environment(environment)
     values |= from_flags(flags)
-    origins = dict.fromkeys(SETTINGS, _DEFAULT_ORIGIN)
+    origins = dict.fromkeys([*SETTINGS, *TABLES], _DEFAULT_ORIGIN)
     origins |= {name: value.origin for name, value in values.items()}
     try:
         config = Config.model_validate(_nested(values))
     except ValidationError as error:
         raise _explained(error, values) from None
-    return LoadedConfig(config, origins, path)
+    return LoadedConfig(config, origins, path, _rule_origins(config, values))
 
 
 def _file_to_read(file: Path | None, environment: Mapping[str, str]) -> Path | None:
@@ -112,13 +120,29 @@ def _file_to_read(file: Path | None, environment: Mapping[str, str]) -> Path | N
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
 
 
+def _count(rules: int) -> str | None:
+    if not rules:
+        return None
+    return "1 rule" if rules == 1 else f"{rules} rules"
+
+
+def _rule_origins(config: Config, values: Mapping[str, Value]) -> dict[tuple[str, str], str]:
+    table = values["policies"].raw if "policies" in values else None
+    if not isinstance(table, Table):
+        return {}
+    rules = [(rule.device, rule.path) for rule in config.policies.table]
+    return {rule: table.origin(*rule) for rule in rules}
+
+
 def _nested(values: Mapping[str, Value]) -> dict[str, object]:
     """Return the raw values in the shape of `Config`."""
     top: dict[str, object] = {}
     sections: dict[str, dict[str, object]] = {}
     for name, value in values.items():
         raw = value.raw
-        if SETTINGS[name].is_path and isinstance(raw, str | Path):
+        if isinstance(raw, Table):
+            raw = raw.entries
+        elif SETTINGS[name].is_path and isinstance(raw, str | Path):
             raw = _expanded(name, value, Path(raw))
         section, _, last = name.rpartition(".")
         if section:
@@ -145,6 +169,9 @@ def _explained(error: ValidationError, values: Mapping[str, Value]) -> ConfigErr
     """Say what is wrong with the first value that is not allowed."""
     first = error.errors(include_url=False)[0]
     name = ".".join(str(level) for level in first["loc"])
+    cause = first.get("ctx", {}).get("error")
+    if isinstance(cause, PolicyError) and isinstance(table := values[name].raw, Table):
+        return policy_error(cause, table, values[name].origin)
     # Our own rules explain themselves; of the library's, `Setting.allowed` says it better.
     reason = str(first["msg"]).removeprefix("Value error, ") if first["type"] == _OWN_RULE else ""
     setting = SETTINGS.get(name)

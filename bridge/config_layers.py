@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
 import yaml
 
-from bridge.config_settings import SECTIONS, SETTINGS, VARIABLE_PREFIX, Setting, nearest
+from bridge.config_settings import (
+    SECTIONS,
+    SETTINGS,
+    TABLES,
+    VARIABLE_PREFIX,
+    Setting,
+    nearest,
+)
+from bridge.config_yaml import Entry, entries, is_empty, parse_file, read_table
 from bridge.errors import ConfigError
 
 CONFIG_VARIABLE = "SYNCBRIDGE_CONFIG"
 """Names the configuration file, as --config does."""
-
-FILE_BYTES = 1024 * 1024
-"""Largest configuration file: a thousand times what a real one has."""
 
 # Ours, but not settings: where the file is, and what the test suite asks of the machine.
 _OTHER_VARIABLES = frozenset({CONFIG_VARIABLE, "SYNCBRIDGE_REQUIRE_SERVICES"})
@@ -27,7 +32,7 @@ _SERVICE_LINK = re.compile(
     r"SYNCBRIDGE_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT(_\d+_(TCP|UDP|SCTP)(_\w+)?)?)\Z"
 )
 
-_NULL_TAG = "tag:yaml.org,2002:null"
+_IN_THE_FILE_ONLY = "it is more than one value: write it into the configuration file"
 
 
 class Value(NamedTuple):
@@ -47,7 +52,7 @@ def from_flags(flags: Mapping[str, object]) -> dict[str, Value]:
     for name, raw in flags.items():
         setting = SETTINGS.get(name)
         if setting is None:
-            raise _unknown(name, "the command line")
+            raise _unknown(name, "the command line", [*SETTINGS, *SECTIONS])
         if raw is None:
             continue
         if setting.secret:
@@ -63,6 +68,7 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
         ConfigError: One of them is no setting.
     """
     by_variable = {setting.variable: setting for setting in SETTINGS.values()}
+    tables = {table.variable for table in TABLES.values()}
     layer = {}
     for variable, text in environment.items():
         if not variable.startswith(VARIABLE_PREFIX) or variable in _OTHER_VARIABLES:
@@ -71,12 +77,13 @@ def from_environment(environment: Mapping[str, str]) -> dict[str, Value]:
         if setting is None:
             if _SERVICE_LINK.match(variable):
                 continue
-            meant = nearest(variable, by_variable)
             raise ConfigError(
                 f"environment variable {variable} is not a setting",
                 field=variable,
                 source="the environment",
-                hint=_did_you_mean(meant),
+                hint=_IN_THE_FILE_ONLY
+                if variable in tables
+                else _did_you_mean(nearest(variable, by_variable)),
             )
         if text:
             layer[setting.name] = Value(text, f"environment {variable}")
@@ -89,92 +96,58 @@ def from_file(path: Path) -> dict[str, Value]:
     Raises:
         ConfigError: It cannot be read, is not YAML, names something unknown or something twice.
     """
-    root = _parse(path)
+    root = parse_file(path)
     if root is None:
         return {}
     layer = {}
-    for name, node in _leaves(root, path):
-        origin = f"file {path}:{node.start_mark.line + 1}"
-        setting = SETTINGS[name]
+    for entry in _named(root, path):
+        origin = f"file {path}:{entry.line}"
+        if entry.name in TABLES:
+            if not is_empty(entry.node):
+                hint = f"allowed is {TABLES[entry.name].allowed}"
+                layer[entry.name] = Value(read_table(entry, path, hint), origin)
+            continue
+        setting = SETTINGS[entry.name]
         if setting.secret:
             raise _misplaced_secret(setting, origin)
-        if not isinstance(node, yaml.ScalarNode):
-            raise ConfigError(
-                f"{name} in {origin} is not a single value",
-                field=name,
-                source=origin,
-                hint=f"allowed is {setting.allowed}",
-            )
-        # The text as written, not YAML's idea of it: `12:30` is no number, and `on` no truth value.
-        raw: object = None if node.tag == _NULL_TAG else node.value
-        if setting.is_path and isinstance(raw, str) and not raw.startswith("~"):
-            raw = path.parent / raw
-        layer[name] = Value(raw, origin)
+        layer[entry.name] = Value(_scalar(entry, setting, path, origin), origin)
     return layer
 
 
-def _parse(path: Path) -> yaml.Node | None:
-    try:
-        with path.open("rb") as file:
-            content = file.read(FILE_BYTES + 1)
-        if len(content) > FILE_BYTES:
-            raise ConfigError(f"{path} is larger than {FILE_BYTES} bytes", source=str(path))
-        return yaml.compose(content.decode(), Loader=yaml.SafeLoader)
-    except OSError as error:
+def _scalar(entry: Entry, setting: Setting, path: Path, origin: str) -> object:
+    if not isinstance(entry.node, yaml.ScalarNode):
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", source=str(path), hint="see --config"
-        ) from error
-    except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
-        raise ConfigError(f"{path} is not YAML: {_flat(error)}", source=str(path)) from error
-
-
-def _flat(error: Exception) -> str:
-    if isinstance(error, yaml.MarkedYAMLError) and error.problem_mark is not None:
-        mark = error.problem_mark
-        return f"line {mark.line + 1}, column {mark.column + 1}: {error.problem}"
-    return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)
-
-
-def _leaves(root: yaml.Node, path: Path) -> Iterator[tuple[str, yaml.Node]]:
-    """Yield every setting of the document with its dotted name."""
-    for name, node in _items(root, "", path):
-        if name in SECTIONS:
-            # A section of which every line is commented out.
-            if node.tag != _NULL_TAG:
-                yield from _items(node, f"{name}.", path)
-        else:
-            yield name, node
-
-
-def _items(node: yaml.Node, prefix: str, path: Path) -> Iterator[tuple[str, yaml.Node]]:
-    where = f"{path}:{node.start_mark.line + 1}"
-    if not isinstance(node, yaml.MappingNode):
-        name = prefix.rstrip(".") or "the file"
-        raise ConfigError(
-            f"{name} in {where} is not a mapping of settings",
-            field=prefix.rstrip("."),
-            source=where,
-            hint="write `name: value` lines" if not prefix else f"write {name}: and lines below it",
+            f"{entry.name} in {origin} is not a single value",
+            field=entry.name,
+            source=origin,
+            hint=f"allowed is {setting.allowed}",
         )
-    seen: dict[str, int] = {}
-    for key, value in node.value:
-        line = key.start_mark.line + 1
-        name = prefix + (key.value if isinstance(key, yaml.ScalarNode) else "?")
-        if name in seen:
-            raise ConfigError(
-                f"{name} is set twice in {path}: in lines {seen[name]} and {line}",
-                field=name,
-                source=f"{path}:{line}",
-                hint="remove one of them",
-            )
-        if name not in SETTINGS and (prefix or name not in SECTIONS):
-            raise _unknown(name, f"{path}:{line}")
-        seen[name] = line
-        yield name, value
+    if is_empty(entry.node):
+        return None
+    # The text as written, not YAML's idea of it: `12:30` is no number, and `on` no truth value.
+    text: str = entry.node.value
+    return path.parent / text if setting.is_path and not text.startswith("~") else text
 
 
-def _unknown(name: str, source: str) -> ConfigError:
-    meant = nearest(name, [*SETTINGS, *SECTIONS])
+def _named(root: yaml.Node, path: Path) -> Iterator[Entry]:
+    """Yield every setting and table of the document."""
+    names = [*SETTINGS, *SECTIONS, *TABLES]
+    for entry in entries(root, "", path, "write `name: value` lines"):
+        name = entry.name
+        if name not in names:
+            raise _unknown(name, f"{path}:{entry.line}", names)
+        if name not in SECTIONS:
+            yield entry
+        # A section of which every line may be commented out.
+        elif not is_empty(entry.node):
+            for inner in entries(entry.node, name, path, f"write {name}: and lines below it"):
+                if inner.name not in SETTINGS:
+                    raise _unknown(inner.name, f"{path}:{inner.line}", names)
+                yield inner
+
+
+def _unknown(name: str, source: str, known: Iterable[str]) -> ConfigError:
+    meant = nearest(name, known)
     return ConfigError(
         f"{name} in {source} is not a setting", field=name, source=source, hint=_did_you_mean(meant)
     )

@@ -1,20 +1,24 @@
 """Every setting: its name, type, default, bounds and meaning, declared once.
 
 The tables in `docs/configuration.md`, the error messages and `syncbridge config` are all made from
-these declarations. How values get here is `bridge.config`'s matter.
+these declarations; those of `broker` are in `bridge.config_broker`. How values get here is
+`bridge.config`'s matter.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, field_validator, model_validator
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_validator
 
-from bridge.config_address import MQTT_PORT, URL_RULE, Address, is_printable, parse_address
+from bridge.config_address import MQTT_PORT
+from bridge.config_broker import BrokerConfig
+from bridge.config_section import Section
 from bridge.core.limits import KIBIBYTE, Limits
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
-from bridge.errors import ConfigError
 from bridge.store.base import StoreLimits
 
 _MEBIBYTE = 1024 * KIBIBYTE
@@ -24,139 +28,7 @@ _SECONDS_PER_DAY = 86_400
 _CORE = Limits()
 _STORE = StoreLimits()
 
-PASSWORD_FILE_BYTES = 65_535
-"""The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
-
-
-class Section(BaseModel):
-    """A group of settings: frozen, and nothing in it that is not declared."""
-
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        validate_default=True,
-        allow_inf_nan=False,
-        hide_input_in_errors=True,
-    )
-
-
-class BrokerConfig(Section):
-    """The connection to the MQTT broker."""
-
-    url: str | None = Field(
-        default=None,
-        description="Address of the MQTT broker. Not set: the embedded broker is started.",
-        json_schema_extra={"allowed": URL_RULE},
-    )
-    username: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=256,
-        description="User to log in as. Not set: anonymous.",
-    )
-    password: SecretStr | None = Field(
-        default=None,
-        description="Password of the user; only from the environment, and stronger than "
-        "`broker.password_file`. Never printed.",
-    )
-    password_file: Path | None = Field(
-        default=None,
-        description="File that holds the password, for secrets that are mounted. One newline at "
-        "its end is not part of it.",
-    )
-    client_id: str | None = Field(
-        default=None,
-        min_length=1,
-        max_length=128,
-        description="MQTT client id, to which the broker ties the session. Not set: random, made "
-        "at the first start and kept in the store.",
-    )
-    keepalive_s: int = Field(
-        default=30,
-        ge=1,
-        le=65_535,
-        description="A connection on which nothing came for about this long is given up "
-        "(MQTT 5 section 3.1.2.10). 0 is not allowed: a dead connection would never be noticed.",
-    )
-    connect_timeout_s: float = Field(
-        default=10.0,
-        ge=0.1,
-        le=300.0,
-        description="How long one attempt to connect may take.",
-    )
-    session_expiry_s: int = Field(
-        default=7 * _SECONDS_PER_DAY,
-        ge=60,
-        le=2**32 - 2,
-        description="How long the broker keeps messages for a bridge that is away. Always finite: "
-        "a bridge that never returns would fill the broker.",
-    )
-    receive_maximum: int = Field(
-        default=1000,
-        ge=1,
-        le=65_535,
-        description="Messages that the broker may send before one is acknowledged "
-        "(MQTT 5 section 3.1.2.11.3). Throughput is at most this many per commit.",
-    )
-    publish_window: int = Field(
-        default=1000,
-        ge=1,
-        le=65_535,
-        description="Publishes that may wait for the broker's acknowledgement at the same time, or "
-        "the broker's receive maximum if that is less.",
-    )
-
-    @field_validator("url")
-    @classmethod
-    def _check_url(cls, url: str | None) -> str | None:
-        if url is not None:
-            parse_address(url)
-        return url
-
-    @field_validator("username", "client_id")
-    @classmethod
-    def _check_printable(cls, text: str | None) -> str | None:
-        if text is not None and not is_printable(text):
-            raise ValueError("control characters are not allowed")
-        return text
-
-    @model_validator(mode="after")
-    def _check_login(self) -> BrokerConfig:
-        if self.username is None and (self.password or self.password_file):
-            raise ValueError("a password is given but no user: set broker.username too")
-        return self
-
-    @property
-    def address(self) -> Address | None:
-        """Host and port of the broker; None for the embedded one."""
-        return None if self.url is None else parse_address(self.url)
-
-    def read_password(self) -> str | None:
-        """Return the password from the environment or from `password_file`, if there is one.
-
-        Raises:
-            ConfigError: The file cannot be read, is too long or is not UTF-8.
-        """
-        if self.password is not None:
-            return self.password.get_secret_value()
-        if self.password_file is None:
-            return None
-        try:
-            with self.password_file.open("rb") as file:
-                content = file.read(PASSWORD_FILE_BYTES + 3)
-            password = content.decode().removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"broker.password_file: {self.password_file} cannot be read: {error}",
-                field="broker.password_file",
-            ) from error
-        if not 0 < len(password.encode()) <= PASSWORD_FILE_BYTES:
-            raise ConfigError(
-                f"broker.password_file: {self.password_file} is empty or holds more than "
-                f"{PASSWORD_FILE_BYTES} bytes",
-                field="broker.password_file",
-            )
-        return password
+_TABLE = TypeAdapter(Mapping[str, Mapping[str, str]])
 
 
 class StoreConfig(Section):
@@ -190,6 +62,12 @@ class StoreConfig(Section):
         le=64 * 1024 * _MEBIBYTE,
         description="The same, as the sum of their payloads: anyone who may publish can fill it.",
     )
+    conflicts_kept: int = Field(
+        default=_STORE.conflicts,
+        ge=0,
+        le=100_000,
+        description="Entries of the conflict log kept per twin; the oldest go first.",
+    )
     cache_bytes: int = Field(
         default=256 * _MEBIBYTE,
         ge=_MEBIBYTE,
@@ -211,6 +89,7 @@ class StoreConfig(Section):
             history_age_us=self.history_days * _SECONDS_PER_DAY * _MICROSECONDS_PER_SECOND,
             quarantine_messages=self.quarantine_messages,
             quarantine_bytes=self.quarantine_bytes,
+            conflicts=self.conflicts_kept,
         )
 
 
@@ -341,6 +220,8 @@ class EmbeddedConfig(Section):
 class Config(Section):
     """All settings."""
 
+    model_config = ConfigDict(arbitrary_types_allowed=True)
+
     prefix: str = Field(
         default="sync",
         max_length=200,
@@ -353,9 +234,27 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
+    policies: Policies = Field(
+        default=NO_POLICIES,
+        description="Which policy settles concurrent writes where. "
+        "See [Conflict policies](#conflict-policies).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "`path pattern: policy` lines below device patterns; in the file only",
+        },
+    )
 
     @field_validator("prefix")
     @classmethod
     def _check_prefix(cls, prefix: str) -> str:
         TopicGrammar(prefix)
         return prefix
+
+    @field_validator("policies", mode="before")
+    @classmethod
+    def _parse_policies(cls, table: object, info: ValidationInfo) -> Policies:
+        if isinstance(table, Policies):
+            return table
+        # Where the limits are wrong themselves, that is the error that is shown.
+        limits: LimitsConfig = info.data.get("limits", LimitsConfig())
+        return Policies.parse(_TABLE.validate_python(table), limits.to_core())

@@ -13,7 +13,7 @@ from pathlib import Path
 from pydantic import BaseModel
 
 from bridge.config_models import Config
-from bridge.config_settings import SECTIONS, SETTINGS, Setting
+from bridge.config_settings import SECTIONS, SETTINGS, TABLES, Setting
 
 BEGIN = "<!-- generated from bridge/config_models.py: do not edit below -->\n"
 END = "<!-- end of what is generated -->\n"
@@ -23,7 +23,7 @@ _DAY_S = 86_400
 
 def markdown() -> str:
     """Return one table for each section, with a heading."""
-    general = [s for s in SETTINGS.values() if "." not in s.name]
+    general = [s for s in SETTINGS.values() if "." not in s.name] + list(TABLES.values())
     parts = [_table("general", "What concerns everything.", general)]
     for name, field in Config.model_fields.items():
         if name in SECTIONS:

@@ -56,8 +56,13 @@ def _settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
         annotation = field.annotation
         if isinstance(annotation, type) and issubclass(annotation, BaseModel):
             yield from _settings_of(annotation, f"{prefix}{name}.")
-        else:
+        elif not _is_table(field):
             yield _setting(prefix + name, field)
+
+
+def _is_table(field: FieldInfo) -> bool:
+    extra = field.json_schema_extra
+    return isinstance(extra, dict) and bool(extra.get("table"))
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
@@ -65,7 +70,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     return Setting(
         name=name,
         description=field.description or "",
-        default="" if field.default is None else str(field.default),
+        default="" if field.default is None or _is_table(field) else str(field.default),
         allowed=_allowed(field),
         secret=SecretStr in kinds,
         is_path=Path in kinds,
@@ -110,6 +115,12 @@ SETTINGS: Mapping[str, Setting] = MappingProxyType({s.name: s for s in _settings
 
 SECTIONS: frozenset[str] = frozenset(name.split(".")[0] for name in SETTINGS if "." in name)
 """The names that hold settings rather than being one."""
+
+
+TABLES: Mapping[str, Setting] = MappingProxyType(
+    {name: _setting(name, field) for name, field in Config.model_fields.items() if _is_table(field)}
+)
+"""What is no single value, by its name: it can stand in the configuration file only."""
 
 
 def nearest(unknown: str, known: Iterable[str]) -> str | None:

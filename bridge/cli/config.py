@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from bridge import config_reference
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import command, json_option
 from bridge.cli.text import compact_json, printable
-from bridge.config import SETTINGS, Config, LoadedConfig
+from bridge.config import SETTINGS, TABLES, Config, LoadedConfig
+from bridge.core.policy import Rule
 from bridge.core.section import JsonObject, JsonValue
 
 HIDDEN = "(not shown)"
@@ -40,12 +43,32 @@ def config(invocation: Invocation, as_json: bool, markdown: bool) -> None:
     if as_json:
         click.echo(compact_json(_document(loaded)))
         return
-    rows = [
-        (name, _shown(loaded.value(name)), printable(loaded.origins[name])) for name in SETTINGS
+    names = [*SETTINGS, *TABLES]
+    _print_aligned(
+        [(name, _shown(loaded.value(name)), printable(loaded.origins[name])) for name in names]
+    )
+    if loaded.config.policies.table:
+        click.echo("\npolicies:")
+        _print_aligned(
+            [
+                (f"  {printable(device)}", printable(path), policy, printable(origin))
+                for (device, path, policy), origin in _rules(loaded)
+            ]
+        )
+
+
+def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)]
+        click.echo("  ".join(cells).rstrip())
+
+
+def _rules(loaded: LoadedConfig) -> list[tuple[Rule, str]]:
+    """Return every rule of the policies with its origin."""
+    return [
+        (rule, loaded.rule_origins[rule.device, rule.path]) for rule in loaded.config.policies.table
     ]
-    widths = [max(len(row[column]) for row in rows) for column in range(2)]
-    for name, value, origin in rows:
-        click.echo(f"{name:<{widths[0]}}  {value:<{widths[1]}}  {origin}")
 
 
 def _shown(value: str | None) -> str:
@@ -59,6 +82,7 @@ def _document(loaded: LoadedConfig) -> JsonObject:
             name: {"value": _value(loaded.config, name), "origin": loaded.origins[name]}
             for name in SETTINGS
         },
+        "policies": [{**rule._asdict(), "origin": origin} for rule, origin in _rules(loaded)],
     }
 
 

@@ -157,7 +157,10 @@ def import_(invocation: Invocation, store_path: str | None, file: str, as_json: 
     if as_json:
         print_json({**asdict(report)}, compact=True)
     else:
-        click.echo(f"imported {report.twins} twins and {report.history} changes")
+        click.echo(
+            f"imported {report.twins} twins, {report.history} changes "
+            f"and {report.conflicts} conflicts"
+        )
     return ExitStatus.OK
 
 

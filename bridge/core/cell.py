@@ -221,6 +221,10 @@ class Cell:
             return within_range(self.total())
         return max((held[0] for held in self.entries.values()), key=self._rank)[VALUE]
 
+    def magnitude(self) -> int | float:
+        """Return what no sum of some of the contributions is larger than, or as far below 0."""
+        return sum(abs(number_of(held[0])) for held in self.entries.values())
+
     def total(self) -> int | float:
         """Return the sum of all contributions, exactly rounded; infinite where it is too large."""
         numbers = [number_of(held[0]) for held in self.entries.values()]

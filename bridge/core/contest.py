@@ -19,23 +19,25 @@ from bridge.core.section import (
     Register,
 )
 
-_EVERYTHING: Final = 2**63
+EVERYTHING: Final = 2**63
 """Above every version: a writer that does not say what it had seen is taken to have seen it."""
 
 
 class Contest:
-    """An update's key, what its writer had seen, and the conflicts found so far."""
+    """An update's key, what its writer had seen, and the conflicts found so far.
+
+    The attributes are set by `bridge.core.tree.Merge`, all at once: there is one for every message.
+    """
 
     __slots__ = ("_key", "_register", "_seen", "_seen_or_all", "_unchanged", "conflicts")
 
-    def __init__(self, key: Key, version: int, seen: int | None) -> None:
-        self._key = key
-        self._seen = seen
-        self._seen_or_all = _EVERYTHING if seen is None else seen
-        # What a register becomes where something visible changes, and where nothing does.
-        self._register: Register = (*key, version + 1, key[1])
-        self._unchanged: Register = (*key, version, key[1])
-        self.conflicts: list[Conflict] = []
+    _key: Key
+    _seen: int | None
+    _seen_or_all: int
+    # What a register becomes where something visible changes, and where nothing does.
+    _register: Register
+    _unchanged: Register
+    conflicts: list[Conflict]
 
     def _shadowed(
         self,

@@ -13,7 +13,6 @@ from bridge.core.section import (
     Children,
     JsonObject,
     JsonValue,
-    Key,
     Node,
     Path,
     Register,
@@ -31,12 +30,8 @@ class Hiding(Contest):
 
     __slots__ = ("_arrival", "_section")
 
-    def __init__(
-        self, section: Section, key: Key, version: int, arrival: int, seen: int | None
-    ) -> None:
-        super().__init__(key, version, seen)
-        self._section = section
-        self._arrival = arrival
+    _section: Section
+    _arrival: int
 
     def _show(
         self,

@@ -5,9 +5,9 @@ from __future__ import annotations
 from bridge.core.section import (
     STAMP,
     VERSION,
-    Child,
     Children,
     JsonObject,
+    JsonValue,
     Node,
     Register,
     Section,
@@ -35,21 +35,19 @@ def _newest_met(nodes: Children, patch: JsonObject, seen: int) -> int:
     newest = 0
     for name, new in patch.items():
         child = nodes.get(name)
-        if child is None:
-            continue
-        newest = max(newest, _newest(_registers_at(child), seen))
-        if isinstance(child, Node):
-            if isinstance(new, dict):
-                newest = max(newest, _newest_met(child.children, new, seen))
-            else:
-                newest = max(newest, _newest(list(registers_below(child.children)), seen))
+        if isinstance(child, tuple):
+            if child[VERSION] <= seen and child[STAMP] > newest:
+                newest = child[STAMP]
+        elif child is not None:
+            newest = max(newest, _newest_at(child, new, seen))
     return newest
 
 
-def _registers_at(child: Child) -> list[Register]:
-    if isinstance(child, tuple):
-        return [child]
-    return [register for register in (child.register, child.marker) if register is not None]
+def _newest_at(node: Node, new: JsonValue, seen: int) -> int:
+    own = [register for register in (node.register, node.marker) if register is not None]
+    if isinstance(new, dict):
+        return max(_newest(own, seen), _newest_met(node.children, new, seen))
+    return _newest([*own, *registers_below(node.children)], seen)
 
 
 def _newest(registers: list[Register], seen: int) -> int:

@@ -153,8 +153,12 @@ def _reconcile_new(
             twin.now = now
         return Outcome(twin.version, store=place is not None, refusal=merged)
     twin.now = now
-    expire_tombstones(twin, now, limits)
-    return _conclude(twin, section, update, merged, now, stamp)
+    if twin.reported.tombstones or twin.desired.tombstones:
+        expire_tombstones(twin, now, limits)
+    outcome = _conclude(twin, section, update, merged, now, stamp)
+    if place is not None and update.section == "reported" and twin.open_gaps() is not None:
+        return outcome._replace(open_gap=True)
+    return outcome
 
 
 def _merged(
@@ -188,6 +192,8 @@ def _merged(
 def _stamp(twin: Twin, section: Section, update: Update, now: int, place: Place | None) -> int:
     metadata = update.metadata
     seen = metadata.seen
+    if seen is None and metadata.time is None and (place is None or place.ceiling is None):
+        return now  # It is above every stamp that has been given, and so above the floor.
     newest_met = 0
     if seen is not None and seen < twin.version:
         newest_met = newest_stamp_met(section, update.patch, seen, full=metadata.full)
@@ -266,7 +272,6 @@ def _conclude(
         superseded=not (edited or merge.took_effect),
         change=change,
         conflicts=tuple(merge.conflicts),
-        open_gap=update.section == "reported" and twin.open_gaps() is not None,
     )
 
 

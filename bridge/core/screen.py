@@ -12,9 +12,9 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from bridge.core.cell import AGGREGATES, fits, is_in_range, seeded
+from bridge.core.cell import AGGREGATES, Cell, fits, is_in_range, seeded
 from bridge.core.conflict import differs
-from bridge.core.limits import CONTRIBUTIONS_PER_CELL
+from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX
 from bridge.core.paths import path_text
 from bridge.core.policy import PolicyName, Rules
 from bridge.core.refusal import Refusal
@@ -182,17 +182,11 @@ class Screening:
         """Refuse what the aggregate cannot take, or would grow too large by."""
         if new is None:
             return
-        where = self._where(path)
         if not fits(policy, new):
-            raise _Refused(
-                Refusal(
-                    422,
-                    "policy_type",
-                    f"{where}: its policy {policy} takes {_TAKES[policy]}, not {_shown(new)}",
-                )
-            )
+            takes = f"its policy {policy} takes {_TAKES[policy]}, not {_shown(new)}"
+            raise _Refused(Refusal(422, "policy_type", f"{self._where(path)}: {takes}"))
         node = child if isinstance(child, Node) else Node(child, is_value=child is not None)
-        if self._is_shadowed:
+        if self._is_shadowed or _is_far_from_limits(node.cell, policy, current, new):
             return
         trial = seeded(node, current, policy, self._device).copy()
         if self._full:
@@ -200,23 +194,14 @@ class Screening:
         size = trial.size
         trial.write(self._key, new, 0, "", None)
         if trial.size > max(size, CONTRIBUTIONS_PER_CELL):
-            raise _Refused(
-                Refusal(
-                    413,
-                    "too_many_contributions",
-                    f"{where}: its policy {policy} would keep {trial.size} contributions, the "
-                    f"limit is {CONTRIBUTIONS_PER_CELL}: set it to null to begin anew",
-                )
+            many = (
+                f"its policy {policy} would keep {trial.size} contributions, the limit is "
+                f"{CONTRIBUTIONS_PER_CELL}: set it to null to begin anew"
             )
+            raise _Refused(Refusal(413, "too_many_contributions", f"{self._where(path)}: {many}"))
         if policy == "sum" and not is_in_range(trial.total()):
-            raise _Refused(
-                Refusal(
-                    422,
-                    "policy_range",
-                    f"{where}: the sum would not fit into 64 bits signed: set it to null to begin "
-                    "anew",
-                )
-            )
+            large = "the sum would not fit into 64 bits signed: set it to null to begin anew"
+            raise _Refused(Refusal(422, "policy_range", f"{self._where(path)}: {large}"))
 
     def _conflict(self, path: Path, current: JsonValue, register: Register) -> _Refused:
         what = "was removed" if current is None else f"is {_shown(current)}"
@@ -232,6 +217,19 @@ class Screening:
 
     def _where(self, path: Path) -> str:
         return _clipped(path_text((self._name, *path)))
+
+
+def _is_far_from_limits(
+    cell: Cell | None, policy: PolicyName, current: JsonValue, new: JsonValue
+) -> bool:
+    """Tell without trying whether no limit of an aggregate can be met."""
+    added = len(new) if isinstance(new, list) else 1
+    if (1 if cell is None else cell.size) + added > CONTRIBUTIONS_PER_CELL:
+        return False
+    if policy != "sum" or not isinstance(new, int | float):
+        return True
+    held = current if cell is None else cell.magnitude()
+    return isinstance(held, int | float) and abs(held) + abs(new) <= INTEGER_MAX
 
 
 def _newest(one: Register | None, other: Register | None) -> Register | None:

@@ -183,6 +183,22 @@ def newest_of(children: Children, marker: Register | None) -> Register | None:
     return newest if newest is None or marker is None else max(newest, marker)
 
 
+def copy_nodes(nodes: Children) -> Children:
+    """Return children that can be changed without these."""
+    return {
+        name: Node(
+            child.register,
+            child.is_value,
+            child.marker,
+            copy_nodes(child.children),
+            None if child.cell is None else child.cell.copy(),
+        )
+        if isinstance(child, Node)
+        else child
+        for name, child in nodes.items()
+    }
+
+
 def same(one: JsonValue, other: JsonValue) -> bool:
     """Tell whether two JSON values are the same: `true` is not 1, and 1 is not 1.0."""
     if type(one) is not type(other):

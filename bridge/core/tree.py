@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import Final
 
 from bridge.core.cell import CELL_POLICIES, CLASS_POLICIES, class_of, seeded
+from bridge.core.contest import EVERYTHING
 from bridge.core.difference import copy_object, difference
 from bridge.core.hiding import Hiding, Step
 from bridge.core.policy import PolicyName, Rules
@@ -35,6 +36,7 @@ from bridge.core.section import (
     Path,
     Register,
     Section,
+    copy_nodes,
     newest_of,
     same,
 )
@@ -62,15 +64,7 @@ class Merge(Hiding):
         conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
-    __slots__ = (
-        "_device",
-        "_full",
-        "_kept",
-        "_unnamed",
-        "backward",
-        "forward",
-        "took_effect",
-    )
+    __slots__ = ("_device", "_full", "_kept", "_unnamed", "backward", "forward", "took_effect")
 
     def __init__(
         self,
@@ -83,13 +77,20 @@ class Merge(Hiding):
         device: str = "",
         kept: Mapping[Path, Register] = NOTHING_KEPT,
     ) -> None:
-        super().__init__(section, key, version, arrival, seen)
+        self._section = section
+        self._key = key
+        self._register = (*key, version + 1, key[1])
+        self._unchanged = (*key, version, key[1])
+        self._arrival = arrival
+        self._seen = seen
+        self._seen_or_all = EVERYTHING if seen is None else seen
         self._device = device
         self._kept = kept
         self._full = self._unnamed = False
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
+        self.conflicts = []
 
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
@@ -128,7 +129,7 @@ class Merge(Hiding):
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
-        section.nodes = _copy_nodes(self._section.nodes)
+        section.nodes = copy_nodes(self._section.nodes)
         merge = Merge(
             section,
             self._key,
@@ -214,8 +215,9 @@ class Merge(Hiding):
         node.cell = None
         step = self._set(node, value, name, new, path, policy)
         self.took_effect = self.took_effect or _reaches(node, step)
-        bare = node.is_value and not node.children and node.register is not None
-        nodes[name] = node.register if bare and node.register is not None else node
+        register = node.register
+        is_plain = node.is_value and not node.children
+        nodes[name] = register if is_plain and register is not None else node
         return step
 
     def _set(
@@ -390,18 +392,3 @@ def _reaches(node: Node, step: Step | None) -> bool:
         return True
     newest_below = newest_of(node.children, node.marker)
     return newest_below is None or newest_below < node.register
-
-
-def _copy_nodes(nodes: Children) -> Children:
-    return {
-        name: Node(
-            child.register,
-            child.is_value,
-            child.marker,
-            _copy_nodes(child.children),
-            None if child.cell is None else child.cell.copy(),
-        )
-        if isinstance(child, Node)
-        else child
-        for name, child in nodes.items()
-    }

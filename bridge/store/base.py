@@ -57,6 +57,38 @@ class HistoryRow(NamedTuple):
     previous: bytes
 
 
+class ConflictRow(NamedTuple):
+    """A concurrent write that was lost, and what stands in its place.
+
+    Attributes:
+        key: The twin.
+        version: The twin's version after the message that brought the two together.
+        at: When that was, in µs since the epoch.
+        section: reported or desired.
+        path: JSON array of the keys that lead to the contested value.
+        policy: The policy that decided.
+        kept: JSON of what stands there now; null is a removal.
+        kept_by: Its writer.
+        kept_stamp: Its stamp, in µs.
+        lost: JSON of what does not stand there; null is a removal.
+        lost_by: Its writer.
+        lost_stamp: Its stamp, in µs.
+    """
+
+    key: TwinKey
+    version: int
+    at: int
+    section: str
+    path: bytes
+    policy: str
+    kept: bytes
+    kept_by: str
+    kept_stamp: int
+    lost: bytes
+    lost_by: str
+    lost_stamp: int
+
+
 class QuarantinedMessage(NamedTuple):
     """A message that was refused where no reply could be sent, kept for the operator."""
 
@@ -79,12 +111,14 @@ class CommitBatch:
         history: Their changes, one at most for each version.
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
+        conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
     """
 
     twins: Sequence[StoredTwin] = ()
     history: Sequence[HistoryRow] = ()
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
+    conflicts: Sequence[ConflictRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +131,15 @@ class StoreLimits:
         history_age_us: Changes older than this go as well.
         quarantine_messages: Quarantined messages kept; the oldest go first.
         quarantine_bytes: Sum of their payloads.
+        conflicts: Entries of the conflict log kept per twin; the oldest go first. Enough to see
+            who writes against whom; more of them say the same again.
     """
 
     history_changes: int = 1000
     history_age_us: int = 30 * 86_400 * 1_000_000
     quarantine_messages: int = 10_000
     quarantine_bytes: int = 64 * 1024 * 1024
+    conflicts: int = 100
 
 
 class Store(Protocol):
@@ -147,6 +184,17 @@ class Store(Protocol):
     def history(self, key: TwinKey, below_version: int | None, limit: int) -> list[HistoryRow]:
         """Return changes of a twin, the newest first."""
 
+    def conflicts(
+        self, key: TwinKey | None, before: int | None, limit: int
+    ) -> list[tuple[int, ConflictRow]]:
+        """Return entries of the conflict log, the newest first, each with its id.
+
+        Args:
+            key: The twin; None for those of all twins.
+            before: Only entries with a lower id than this: the last one of the page before.
+            limit: At most so many.
+        """
+
     def quarantine(self, limit: int) -> list[QuarantinedMessage]:
         """Return quarantined messages, the newest first."""
 
@@ -173,7 +221,7 @@ class Store(Protocol):
         """
 
     def export(self) -> Iterator[bytes]:
-        """Yield the store as JSON lines: a header, twins, history, and an end."""
+        """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
 
     def close(self) -> None:
         """Release the store. Idempotent."""

@@ -55,6 +55,14 @@ def _logical(connection: sqlite3.Connection) -> Iterator[str]:
             ),
             "its history reaches version {}, the twin itself only {}",
         ),
+        _rows(
+            connection.execute(
+                "SELECT device, name, max(conflict.version), twin.version FROM twin "
+                "JOIN conflict ON conflict.twin_id = twin.id GROUP BY twin.id "
+                "HAVING max(conflict.version) > twin.version"
+            ),
+            "its conflict log reaches version {}, the twin itself only {}",
+        ),
         _documents(connection),
     )
 

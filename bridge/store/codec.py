@@ -1,99 +1,143 @@
 """A twin's memory as bytes: registers, writers, tombstones, in msgpack.
 
-The visible values are not in it: they stand in the state's JSON beside it, once. Bare registers
-are packed as they are; a `Node` becomes an ext, so that the flat tree of an ordinary device is
-packed without a line of Python per field.
+The visible values are not in it: they stand in the state's JSON beside it, once, and so do the
+names of the fields. What one message has written is kept once, whatever number of fields it wrote
+(`bridge.store.section_codec`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Final
 
 import msgpack
 import orjson
 
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.refusal import Refusal
-from bridge.core.section import JsonObject, Node, Section
-from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
+from bridge.core.update import Boot
 from bridge.core.writers import BootRecord, Gap, Writer
 from bridge.errors import StoreCorrupt
+from bridge.store import codec_1
 from bridge.store.base import StoredTwin
+from bridge.store.key_codec import KeyDecoder, KeyEncoder, Packed
+from bridge.store.section_codec import SectionDecoder, SectionEncoder
 
-FORMAT: Final = 1
-_NODE_EXT: Final = 1
+FORMAT: Final = 2
 _HORIZON_INDEX: Final = 2
-_SECTION_INDEXES: Final = (6, 7)
+_LENGTHS: Final = {codec_1.FORMAT: codec_1.LENGTH, FORMAT: 15}
+_SECTION_INDEXES: Final = {codec_1.FORMAT: codec_1.SECTION_INDEXES, FORMAT: (9, 10)}
 
 
 def encode_internals(twin: Twin) -> bytes:
     """Encode all of a twin that its published state does not show."""
+    keys = KeyEncoder(twin.now, twin.version)
+    sections = SectionEncoder(keys)
+    reported = sections.section(twin.reported)
+    desired = sections.section(twin.desired)
+    registers = sections.registers()
+    writers = [
+        (
+            section == "reported",
+            keys.names[writer],
+            [_boot_row(boot, twin.now) for boot in known.boots],
+        )
+        for (section, writer), known in twin.writers.items()
+    ]
     packed: bytes = msgpack.packb(
         (
             FORMAT,
             twin.now,
             twin.horizon,
+            twin.version,
             twin.online,
-            twin.last_seen,
+            twin.now - twin.last_seen,
             twin.boots,
-            _section_row(twin.reported),
-            _section_row(twin.desired),
-            [(key, [_boot_row(boot) for boot in w.boots]) for key, w in twin.writers.items()],
+            list(keys.names),
+            registers,
+            reported,
+            desired,
+            writers,
             list(twin.refusals.items()),
             list(twin.retained.items()),
             twin.deliveries,
-        ),
-        default=_encode_node,
+        )
     )
     return packed
 
 
-def decode_twin(stored: StoredTwin) -> Twin:
+def decode_twin(stored: StoredTwin, policies: Policies = NO_POLICIES) -> Twin:
     """Build the twin again.
 
+    Args:
+        stored: Its row.
+        policies: Which conflict policy holds where.
+
     Raises:
-        StoreCorrupt: The bytes are not what `encode_internals` makes.
+        StoreCorrupt: The bytes are not what `encode_internals` makes, or once made.
     """
     try:
-        return _decode_twin(stored)
-    except (ValueError, TypeError, KeyError, IndexError, msgpack.UnpackException) as error:
+        twin = Twin(stored.key, policies)
+        twin.version, twin.exists, twin.at = stored.version, stored.exists, stored.at
+        twin.bytes_at_most = len(stored.state)
+        twin.keys_at_most = stored.state.count(b":")
+        state = orjson.loads(stored.state) if stored.exists else {}
+        row = _unpack(stored.internals)
+        if row[0] == FORMAT:
+            _fill(twin, row, state)
+        else:
+            codec_1.fill(twin, stored.internals, state)
+    except (
+        ValueError,
+        TypeError,
+        KeyError,
+        IndexError,
+        AttributeError,
+        StopIteration,
+        msgpack.UnpackException,
+    ) as error:
         raise StoreCorrupt(
             f"twin {str(stored.key)!r} cannot be read from the store: {error}",
             hint="run `syncbridge store check`, and restore a backup",
         ) from error
+    return twin
 
 
-def _decode_twin(stored: StoredTwin) -> Twin:
+def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
     (
-        found_format,
-        now,
-        horizon,
-        online,
-        last_seen,
-        boots,
+        _,
+        twin.now,
+        twin.horizon,
+        version,
+        twin.online,
+        last_seen_age,
+        twin.boots,
+        names,
+        registers,
         reported,
         desired,
         writers,
         refusals,
         retained,
-        deliveries,
-    ) = _unpack(stored.internals)
-    if found_format != FORMAT:
-        raise ValueError(f"format {found_format} is unknown")
-    twin = Twin(TwinKey(*stored.key))
-    twin.version, twin.exists, twin.at = stored.version, stored.exists, stored.at
-    twin.now, twin.horizon, twin.online = now, horizon, online
-    twin.last_seen, twin.boots = last_seen, list(boots)
-    state = orjson.loads(stored.state) if stored.exists else {}
-    _load_section(twin.reported, reported, state.get("reported", {}))
-    _load_section(twin.desired, desired, state.get("desired", {}))
-    twin.writers = {tuple(key): _writer(rows) for key, rows in writers}
-    twin.refusals = {tuple(key): Refusal(*refusal) for key, refusal in refusals}
-    twin.retained = {tuple(key): digest for key, digest in retained}
-    twin.deliveries = list(deliveries)
-    twin.bytes_at_most = len(stored.state)
-    twin.keys_at_most = stored.state.count(b":")
-    return twin
+        twin.deliveries,
+    ) = row
+    twin.last_seen = twin.now - last_seen_age
+    keys = KeyDecoder(twin.now, version, names)
+    sections = SectionDecoder(keys, registers)
+    sections.fill(twin.reported, reported, state.get("reported", {}))
+    sections.fill(twin.desired, desired, state.get("desired", {}))
+    known = {boot: boot for boot in twin.boots}  # so that both are one object
+    twin.writers = {
+        ("reported" if reports else "desired", keys.names[writer]): Writer(
+            [_boot(packed, keys.now, known) for packed in boots]
+        )
+        for reports, writer, boots in writers
+    }
+    if refusals:
+        twin.refusals = {tuple(key): Refusal(*refusal) for key, refusal in refusals}
+    if retained:
+        twin.retained = {tuple(key): digest for key, digest in retained}
 
 
 def raise_horizon(internals: bytes, version: int) -> bytes:
@@ -101,62 +145,50 @@ def raise_horizon(internals: bytes, version: int) -> bytes:
 
     The horizon and both sections' versions are raised to the given one, because a reader's version
     may be one that was made after the backup, and mean something else.
+
+    Raises:
+        ValueError: They cannot be read.
     """
-    row = list(_unpack(internals))
+    row = _unpack(internals)
     row[_HORIZON_INDEX] = max(row[_HORIZON_INDEX], version)
-    for index in _SECTION_INDEXES:
-        row[index] = (max(row[index][0], version), *row[index][1:])
-    packed: bytes = msgpack.packb(row, default=_encode_node)
+    for index in _SECTION_INDEXES[row[0]]:
+        row[index][0] = max(row[index][0], version)
+    packed: bytes = msgpack.packb(row)
     return packed
 
 
-def _section_row(section: Section) -> tuple[Any, ...]:
-    return (section.version, section.root, section.nodes, list(section.tombstones.items()))
+def _unpack(internals: bytes) -> Packed:
+    try:
+        row: Packed = msgpack.unpackb(internals, strict_map_key=True)
+    except (ValueError, msgpack.UnpackException) as error:
+        raise ValueError(f"its memory is not msgpack: {error!r}") from error
+    # Damaged bytes may be anything that msgpack knows.
+    found_format = row[0] if isinstance(row, list) and row else None
+    if not isinstance(found_format, int) or _LENGTHS.get(found_format) != len(row):
+        raise ValueError(f"its memory has the unknown format {found_format!r:.20}")
+    return row
 
 
-def _load_section(section: Section, row: tuple[Any, ...], value: JsonObject) -> None:
-    section.version, section.root, section.nodes, tombstones = row
-    section.value = value
-    section.tombstones = {tuple(path): arrival for path, arrival in tombstones}
-
-
-def _boot_row(boot: BootRecord) -> tuple[Any, ...]:
+def _boot_row(boot: BootRecord, now: int) -> tuple[Any, ...]:
     return (
         boot.boot,
         boot.order,
         boot.highest,
-        boot.highest_stamp,
-        boot.lowest_stamp,
+        now - boot.highest_stamp,
+        now - boot.lowest_stamp,
         boot.first_digest,
         boot.gaps,
     )
 
 
-def _writer(rows: tuple[Any, ...]) -> Writer:
-    boots = []
-    for boot, order, highest, highest_stamp, lowest_stamp, first_digest, gaps in rows:
-        open_gaps = [Gap(*gap) for gap in gaps]
-        boots.append(
-            BootRecord(boot, order, highest, highest_stamp, lowest_stamp, first_digest, open_gaps)
-        )
-    return Writer(boots)
-
-
-def _encode_node(value: object) -> msgpack.ExtType:
-    if not isinstance(value, Node):
-        raise TypeError(f"{type(value).__name__} has no place in a twin")
-    row = (value.register, value.is_value, value.marker, value.children)
-    return msgpack.ExtType(_NODE_EXT, msgpack.packb(row, default=_encode_node))
-
-
-def _decode_node(code: int, data: bytes) -> Node:
-    if code != _NODE_EXT:
-        raise ValueError(f"ext type {code} is unknown")
-    return Node(*_unpack(data))
-
-
-def _unpack(data: bytes) -> tuple[Any, ...]:
-    row: tuple[Any, ...] = msgpack.unpackb(
-        data, use_list=False, ext_hook=_decode_node, strict_map_key=True
+def _boot(packed: Packed, now: int, known: Mapping[Boot, Boot]) -> BootRecord:
+    boot, order, highest, highest_age, lowest_age, first_digest, gaps = packed
+    return BootRecord(
+        known.get(boot, boot),
+        order,
+        highest,
+        now - highest_age,
+        now - lowest_age,
+        first_digest,
+        [Gap(*gap) for gap in gaps],
     )
-    return row

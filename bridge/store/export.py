@@ -1,7 +1,7 @@
 """A store as JSON lines, for every other program and every other kind of store.
 
-One object a line, of the `kind` `header`, `twin`, `history` or `end`, in that order. Documents are
-JSON values; a twin's `internals` are base64. The quarantine is left out.
+One object a line, of the `kind` `header`, `twin`, `history`, `conflict` or `end`, in that order.
+Documents are JSON values; a twin's `internals` are base64. The quarantine is left out.
 """
 
 from __future__ import annotations
@@ -16,12 +16,15 @@ import orjson
 from bridge import __version__
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt
+from bridge.store.base import ConflictRow
+from bridge.store.conflicts import CONFLICT_COLUMNS, ConflictColumns
 from bridge.store.reads import HISTORY_COLUMNS, TWIN_COLUMNS, HistoryColumns, TwinRow
 from bridge.store.schema import read_facts
 
 FORMAT: Final = "syncbridge-export"
-FORMAT_VERSION: Final = 1
-"""Raised with every change that an older reader would take wrongly."""
+FORMAT_VERSION: Final = 2
+"""Raised with every change that an older reader would take wrongly. Version 1 had no conflicts,
+and internals of the codec's format 1."""
 
 
 def export_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
@@ -48,7 +51,11 @@ def export_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
     for line in _history_lines(connection):
         changes += 1
         yield line
-    yield _line({"kind": "end", "twins": twins, "history": changes})
+    conflicts = 0
+    for line in _conflict_lines(connection):
+        conflicts += 1
+        yield line
+    yield _line({"kind": "end", "twins": twins, "history": changes, "conflicts": conflicts})
 
 
 def _twin_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
@@ -94,6 +101,33 @@ def _history_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
                 "section": section,
                 "patch": _value(key, patch),
                 "previous": _value(key, previous),
+            }
+        )
+
+
+def _conflict_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
+    rows: Iterable[tuple[str, str, *ConflictColumns]] = connection.execute(
+        f"SELECT twin.device, twin.name, {CONFLICT_COLUMNS} FROM conflict "  # noqa: S608
+        "CROSS JOIN twin ON twin.id = conflict.twin_id ORDER BY conflict.id"
+    )
+    for columns in rows:
+        row = ConflictRow(TwinKey(*columns[:2]), *columns[2:])
+        yield _line(
+            {
+                "kind": "conflict",
+                "device": row.key.device,
+                "name": row.key.name,
+                "version": row.version,
+                "at": row.at,
+                "section": row.section,
+                "path": _value(row.key, row.path),
+                "policy": row.policy,
+                "kept": _value(row.key, row.kept),
+                "kept_by": row.kept_by,
+                "kept_stamp": row.kept_stamp,
+                "lost": _value(row.key, row.lost),
+                "lost_by": row.lost_by,
+                "lost_stamp": row.lost_stamp,
             }
         )
 

@@ -15,8 +15,9 @@ import orjson
 
 from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.errors import StoreError
-from bridge.store.base import HistoryRow, StoredTwin, StoreLimits
+from bridge.store.base import ConflictRow, HistoryRow, StoredTwin, StoreLimits
 from bridge.store.check import find_problems
+from bridge.store.conflicts import write_conflicts
 from bridge.store.connection import make_fast, open_owner, transaction, translated
 from bridge.store.export import FORMAT, FORMAT_VERSION
 from bridge.store.files import make_private, remove_database, sidecar
@@ -37,7 +38,7 @@ LINE_BYTES_MAX = 64 * 1024 * 1024
 """Longest line: many times what a twin at all its limits takes, and still fits into memory."""
 
 _OWN_FACTS = frozenset({INSTANCE, CREATED_AT, WRITTEN_BY})
-_UNPRUNED = StoreLimits(history_changes=2**62, history_age_us=2**62)
+_UNPRUNED = StoreLimits(history_changes=2**62, history_age_us=2**62, conflicts=2**62)
 
 Field = TypeVar("Field")
 Record = Mapping[str, object]
@@ -54,10 +55,12 @@ class ImportReport:
     Attributes:
         twins: Rows of twins, deleted twins that are remembered too.
         history: Changes.
+        conflicts: Entries of the conflict log.
     """
 
     twins: int
     history: int
+    conflicts: int
 
 
 def import_lines(path: Path, lines: Iterable[bytes]) -> ImportReport:
@@ -148,11 +151,17 @@ class _Importer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
-        self._take = {"twin": self._take_twin, "history": self._take_history, "end": self._take_end}
+        self._take = {
+            "twin": self._take_twin,
+            "history": self._take_history,
+            "conflict": self._take_conflict,
+            "end": self._take_end,
+        }
         self._begun = False
         self._ended = False
         self._twins = 0
         self._changes = 0
+        self._conflicts = 0
 
     def take(self, record: Record) -> None:
         """Write one record.
@@ -181,7 +190,7 @@ class _Importer:
                 "the import is cut short: its last line is not the one of kind `end`",
                 hint="export again, and copy the whole file",
             )
-        return ImportReport(self._twins, self._changes)
+        return ImportReport(self._twins, self._changes, self._conflicts)
 
     def _take_header(self, kind: str, record: Record) -> None:
         if kind != "header" or record.get("format") != FORMAT:
@@ -198,8 +207,8 @@ class _Importer:
         self._begun = True
 
     def _take_twin(self, record: Record) -> None:
-        if self._changes:
-            raise _LineError("a twin stands behind the history")
+        if self._changes or self._conflicts:
+            raise _LineError("a twin stands behind the history or the conflicts")
         twin = _twin(record)
         # Written as new, and given its revision afterwards.
         try:
@@ -222,12 +231,23 @@ class _Importer:
             raise _LineError(f"the twin {row.key} is not among the twins above") from error
         self._changes += 1
 
+    def _take_conflict(self, record: Record) -> None:
+        row = _conflict_row(record)
+        try:
+            write_conflicts(self._connection, [row], _UNPRUNED)
+        except StoreError as error:
+            raise _LineError(f"the twin {row.key} is not among the twins above") from error
+        self._conflicts += 1
+
     def _take_end(self, record: Record) -> None:
-        expected = (_field(record, "twins", int), _field(record, "history", int))
-        if expected != (self._twins, self._changes):
+        # An export of version 1 has none, and does not count them.
+        conflicts = _field(record, "conflicts", int) if "conflicts" in record else 0
+        expected = (_field(record, "twins", int), _field(record, "history", int), conflicts)
+        found = (self._twins, self._changes, self._conflicts)
+        if expected != found:
             raise _LineError(
-                f"the export had {expected[0]} twins and {expected[1]} changes, "
-                f"here were {self._twins} and {self._changes}"
+                "the export had {} twins, {} changes and {} conflicts, ".format(*expected)
+                + "here were {}, {} and {}".format(*found)
             )
         self._ended = True
 
@@ -259,6 +279,23 @@ def _history_row(record: Record) -> HistoryRow:
         _field(record, "section", str),
         orjson.dumps(record.get("patch")),
         orjson.dumps(record.get("previous")),
+    )
+
+
+def _conflict_row(record: Record) -> ConflictRow:
+    return ConflictRow(
+        _key(record),
+        _count(record, "version"),
+        _count(record, "at"),
+        _field(record, "section", str),
+        orjson.dumps(_field(record, "path", list)),
+        _field(record, "policy", str),
+        orjson.dumps(record.get("kept")),
+        _field(record, "kept_by", str),
+        _count(record, "kept_stamp"),
+        orjson.dumps(record.get("lost")),
+        _field(record, "lost_by", str),
+        _count(record, "lost_stamp"),
     )
 
 

@@ -89,7 +89,30 @@ _VERSION_1 = (
     """,
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_VERSION_1,)
+_VERSION_2 = (
+    # Ids tell the order of arrival: only the oldest of a twin are ever deleted, never the newest.
+    """
+    CREATE TABLE conflict (
+        id INTEGER PRIMARY KEY,
+        twin_id INTEGER NOT NULL REFERENCES twin,
+        version INTEGER NOT NULL,
+        at INTEGER NOT NULL,
+        section TEXT NOT NULL,
+        path BLOB NOT NULL,
+        policy TEXT NOT NULL,
+        kept BLOB NOT NULL,
+        kept_by TEXT NOT NULL,
+        kept_stamp INTEGER NOT NULL,
+        lost BLOB NOT NULL,
+        lost_by TEXT NOT NULL,
+        lost_stamp INTEGER NOT NULL
+    ) STRICT
+    """,
+    # An index of SQLite ends in the row's id, so that this one gives a twin's entries in order.
+    "CREATE INDEX conflict_of_twin ON conflict (twin_id)",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_VERSION_1, _VERSION_2)
 """Statements that lead from the schema of that index to the next."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -10,10 +10,11 @@ from pathlib import Path
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
-from bridge.store import reads, writes
+from bridge.store import conflicts, reads, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
     CommitBatch,
+    ConflictRow,
     HistoryRow,
     QuarantinedMessage,
     StoredTwin,
@@ -108,6 +109,7 @@ class SqliteStore:
                 with transaction(self._connection):
                     writes.write_twins(self._connection, batch.twins)
                     writes.write_history(self._connection, batch.history, self._limits)
+                    conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published)
                     self._quarantine.add(batch.quarantined)
             except writes.StaleTwins:
@@ -136,6 +138,13 @@ class SqliteStore:
         """Return changes of a twin, the newest first."""
         with self._translated("reading"):
             return reads.history(self._connection, key, below_version, limit)
+
+    def conflicts(
+        self, key: TwinKey | None, before: int | None, limit: int
+    ) -> list[tuple[int, ConflictRow]]:
+        """Return entries of the conflict log, the newest first; see `Store.conflicts`."""
+        with self._translated("reading"):
+            return conflicts.read_conflicts(self._connection, key, before, limit)
 
     def quarantine(self, limit: int) -> list[QuarantinedMessage]:
         """Return quarantined messages, the newest first."""
@@ -176,7 +185,7 @@ class SqliteStore:
             write_backup(snapshot, target, self._readers.refuse_when_ending)
 
     def export(self) -> Iterator[bytes]:
-        """Yield the store as JSON lines: a header, twins, history, and an end."""
+        """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
         with self._translated("exporting"), self._readers.snapshot() as snapshot:
             yield from export_lines(snapshot)
 

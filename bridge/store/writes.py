@@ -155,4 +155,6 @@ def mark_published(connection: sqlite3.Connection, marks: Sequence[tuple[TwinKey
 
 def is_empty(batch: CommitBatch) -> bool:
     """Tell whether there is nothing to write."""
-    return not (batch.twins or batch.history or batch.quarantined or batch.published)
+    return not (
+        batch.twins or batch.history or batch.quarantined or batch.published or batch.conflicts
+    )

@@ -134,7 +134,7 @@ def test_export_and_import(run: Run, store_option: str, path: Path) -> None:
     assert run("store", "export", "twins.jsonl", store_option) == (0, "", "")
     copy = path.with_name("copy.db")
     result = run("store", "import", "twins.jsonl", "--store", str(copy))
-    assert result == (0, "imported 1 twins and 1 changes\n", "")
+    assert result == (0, "imported 1 twins, 1 changes and 0 conflicts\n", "")
     with closing(SqliteStore.open(copy, limits=LIMITS)) as store:
         assert load_one(store).state == twin().state
     result = run("store", "import", "twins.jsonl", "--store", str(copy))
@@ -153,7 +153,7 @@ def test_export_through_a_pipe(
         monkeypatch.setattr(sys, "stdin", standard_input)
         copy = path.with_name("copy.db")
         result = run("store", "import", "-", "--store", str(copy), "--json")
-    assert json.loads(result.out) == {"twins": 1, "history": 1}
+    assert json.loads(result.out) == {"twins": 1, "history": 1, "conflicts": 0}
 
 
 def test_export_overwrites_nothing(run: Run, path: Path) -> None:

@@ -7,7 +7,14 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from bridge.core.topics import TwinKey
-from bridge.store.base import CommitBatch, HistoryRow, QuarantinedMessage, Store, StoredTwin
+from bridge.store.base import (
+    CommitBatch,
+    ConflictRow,
+    HistoryRow,
+    QuarantinedMessage,
+    Store,
+    StoredTwin,
+)
 
 NOON = 1_795_000_000_000_000
 """A time, in µs."""
@@ -50,6 +57,24 @@ def change(version: int, device: str = "lamp-1", *, name: str = "", at: int = NO
     )
 
 
+def conflict(version: int, device: str = "lamp-1", *, name: str = "") -> ConflictRow:
+    """Return one entry of the conflict log: a removal that lost."""
+    return ConflictRow(
+        TwinKey(device, name),
+        version,
+        NOON + version,
+        "desired",
+        b'["color","r"]',
+        "device",
+        b'{"g":1.0}',
+        device,
+        NOON - 1,
+        b"null",
+        "app-1",
+        NOON - 2,
+    )
+
+
 def refused(number: int, payload: bytes = b"[1]") -> QuarantinedMessage:
     """Return a refused message."""
     return QuarantinedMessage(
@@ -58,10 +83,14 @@ def refused(number: int, payload: bytes = b"[1]") -> QuarantinedMessage:
 
 
 def commit(
-    store: Store, twins: Iterable[StoredTwin] = (), history: Sequence[HistoryRow] = ()
+    store: Store,
+    twins: Iterable[StoredTwin] = (),
+    history: Sequence[HistoryRow] = (),
+    conflicts: Sequence[ConflictRow] = (),
 ) -> None:
     """Commit, where nothing may be stale."""
-    assert store.commit(CommitBatch(twins=[*twins], history=history)) == frozenset()
+    batch = CommitBatch(twins=[*twins], history=history, conflicts=conflicts)
+    assert store.commit(batch) == frozenset()
 
 
 def load_one(store: Store, device: str = "lamp-1", name: str = "") -> StoredTwin:

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.store.check import PROBLEMS_MAX, document_version
 from bridge.store.sqlite import SqliteStore
-from tests.store.samples import change, commit, twin
+from tests.store.samples import change, commit, conflict, twin
 
 
 @pytest.mark.parametrize(
@@ -23,6 +23,10 @@ from tests.store.samples import change, commit, twin
         (
             "UPDATE history SET version = 9",
             "twin a: its history reaches version 9, the twin itself only 1",
+        ),
+        (
+            "UPDATE conflict SET version = 9",
+            "twin a: its conflict log reaches version 9, the twin itself only 1",
         ),
         (
             "UPDATE twin SET state = CAST('{\"version\":7}' AS BLOB) WHERE id = 2",
@@ -48,7 +52,12 @@ def test_check_names_what_contradicts_itself(
 ) -> None:
     """Each contradiction is one line that names the twin."""
     store = open_sqlite()
-    commit(store, [twin("a", wanted=True), twin("a", name="config")], [change(1, "a")])
+    commit(
+        store,
+        [twin("a", wanted=True), twin("a", name="config")],
+        [change(1, "a")],
+        [conflict(1, "a")],
+    )
     assert store.check() == []
     store._connection.execute(statement)
     assert problem in store.check()

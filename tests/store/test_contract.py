@@ -12,7 +12,7 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreError
 from bridge.store.base import CommitBatch, Store, StoreLimits
 from tests.store.conftest import OpenStore
-from tests.store.samples import NOON, all_pages, change, commit, load_one, refused, twin
+from tests.store.samples import NOON, all_pages, change, commit, conflict, load_one, refused, twin
 
 
 def test_load_returns_what_was_committed(store: Store) -> None:
@@ -71,6 +71,7 @@ def test_stale_commit_writes_nothing_and_names_the_stale(store: Store) -> None:
                 twin("fresh", revision=1),
             ],
             history=[change(2, "kept")],
+            conflicts=[conflict(2, "kept")],
             quarantined=[refused(1)],
             published=[(TwinKey("kept"), 1)],
         )
@@ -78,6 +79,7 @@ def test_stale_commit_writes_nothing_and_names_the_stale(store: Store) -> None:
     assert stale == {TwinKey("moved"), TwinKey("other"), TwinKey("unknown")}
     assert list(store.export()) == before
     assert store.quarantine(10) == []
+    assert store.conflicts(None, None, 10) == []
 
 
 def test_commit_goes_on_after_a_stale_one(store: Store) -> None:
@@ -317,7 +319,7 @@ def test_count_twins_counts_those_that_exist(store: Store) -> None:
 def test_everything_survives_a_restart(open_store: OpenStore) -> None:
     """A store that is closed and opened again holds the same."""
     store = open_store()
-    commit(store, [twin("a"), twin("b", wanted=True)], [change(1, "a")])
+    commit(store, [twin("a"), twin("b", wanted=True)], [change(1, "a")], [conflict(1, "b")])
     store.mark_published([(TwinKey("b"), 1)])
     before = list(store.export())
     store.close()
@@ -355,11 +357,12 @@ def test_backup_into_a_missing_directory_is_refused(store: Store, tmp_path: Path
 
 
 def test_export_holds_everything_but_the_quarantine(store: Store) -> None:
-    """A header, the twins, their history, and an end that counts them."""
-    commit(store, [twin("a", wanted=True), twin("b", name="n", exists=False)], [change(1, "a")])
+    """A header, the twins, their history, the conflicts, and an end that counts them."""
+    twins = [twin("a", wanted=True), twin("b", name="n", exists=False)]
+    commit(store, twins, [change(1, "a")], [conflict(1, "a")])
     store.commit(CommitBatch(quarantined=[refused(1)]))
-    header, first, second, row, end = map(orjson.loads, store.export())
-    assert (header["kind"], header["version"]) == ("header", 1)
+    header, first, second, row, lost, end = map(orjson.loads, store.export())
+    assert (header["kind"], header["version"]) == ("header", 2)
     assert header["metadata"]["instance"] == store.metadata()["instance"]
     assert (first["kind"], first["state"]["reported"]) == ("twin", {"level": 0.0})
     assert first["delta"]["state"] == {"on": True}
@@ -369,7 +372,13 @@ def test_export_holds_everything_but_the_quarantine(store: Store) -> None:
         {"level": 1},
         {"level": None},
     )
-    assert end == {"kind": "end", "twins": 2, "history": 1}
+    assert (lost["kind"], lost["path"], lost["kept"], lost["lost"]) == (
+        "conflict",
+        ["color", "r"],
+        {"g": 1.0},
+        None,
+    )
+    assert end == {"kind": "end", "twins": 2, "history": 1, "conflicts": 1}
 
 
 def test_export_is_of_one_moment(store: Store) -> None:

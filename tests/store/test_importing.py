@@ -14,22 +14,26 @@ from bridge.errors import StoreError, StoreLocked, StoreSchemaError
 from bridge.store.base import CommitBatch, StoreLimits
 from bridge.store.importing import LINE_BYTES_MAX, ImportReport, import_lines
 from bridge.store.sqlite import SqliteStore
-from tests.store.samples import change, commit, load_one, refused, twin
+from tests.store.samples import change, commit, conflict, load_one, refused, twin
 
 OpenSqlite = Callable[..., SqliteStore]
 
 
 @pytest.fixture
 def lines(open_sqlite: OpenSqlite) -> list[bytes]:
-    """The export of a store: line 1 the header, 2 and 3 twins, 4 and 5 changes, 6 the end."""
+    """The export of a store.
+
+    Line 1 is the header, 2 and 3 are twins, 4 and 5 changes, 6 is a conflict, and 7 the end.
+    """
     store = open_sqlite("origin")
     commit(store, [twin("a", wanted=True), twin("a", name="gone", exists=False)])
-    commit(store, [twin("a", revision=2, wanted=True)], [change(1, "a"), change(2, "a")])
+    changes = [change(1, "a"), change(2, "a")]
+    commit(store, [twin("a", revision=2, wanted=True)], changes, [conflict(2, "a")])
     store.mark_published([(TwinKey("a"), 1)])
     store.set_metadata("version_raise", "1048576")
     exported = list(store.export())
     store.close()
-    assert len(exported) == 6
+    assert len(exported) == 7
     return exported
 
 
@@ -54,11 +58,12 @@ def test_import_makes_the_same_store(
     open_sqlite: OpenSqlite, lines: list[bytes], path: Path
 ) -> None:
     """Everything comes back, with an identity of its own."""
-    assert import_lines(path, lines) == ImportReport(twins=2, history=2)
+    assert import_lines(path, lines) == ImportReport(twins=2, history=2, conflicts=1)
     origin = open_sqlite("origin")
     with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
         assert list(store.export())[1:] == list(origin.export())[1:]
         assert load_one(store, "a") == load_one(origin, "a")
+        assert [row for _, row in store.conflicts(None, None, 10)] == [conflict(2, "a")]
         assert store.check() == []
         facts, before = store.metadata(), origin.metadata()
         assert facts["version_raise"] == before["version_raise"]
@@ -122,7 +127,7 @@ def changed(number: int, **fields: object) -> Callable[[list[bytes]], list[bytes
     [
         (lambda lines: lines[1:], "line 1 .*header is missing"),
         (changed(1, format="other"), "line 1 .*header is missing"),
-        (changed(1, version=2), "line 1 .*newer than this program"),
+        (changed(1, version=3), "line 1 .*newer than this program"),
         (changed(1, metadata=...), "line 1 .*'metadata' must be of type dict"),
         (changed(2, kind="other"), "line 2 .*'other' is unknown"),
         (changed(2, kind=...), "line 2 .*'kind' must be of type str, and is None"),
@@ -137,11 +142,17 @@ def changed(number: int, **fields: object) -> Callable[[list[bytes]], list[bytes
         (changed(2, state={"version": 7}), "contradicts itself: twin a: its state"),
         (lambda lines: [*lines[:3], lines[1]], "line 4 .*second time"),
         (lambda lines: [*lines[:4], lines[1]], "line 5 .*twin stands behind the history"),
+        (lambda lines: [*lines[:3], lines[5], lines[1]], "line 5 .*or the conflicts"),
         (changed(4, device="nobody"), "line 4 .*not among the twins"),
         (lambda lines: [*lines[:4], lines[3]], "line 5 .*this version already"),
         (lambda lines: lines[:-1], "cut short"),
-        (lambda lines: [*lines[:3], *lines[4:]], "line 5 .*had 2 twins and 2 changes, here were 2"),
-        (lambda lines: [*lines, lines[1]], "line 7 .*something follows the end"),
+        (lambda lines: [*lines[:3], *lines[4:]], "line 6 .*here were 2, 1 and 1"),
+        (lambda lines: [*lines[:5], *lines[6:]], "line 6 .*and 1 conflicts, here were 2, 2 and 0"),
+        (changed(6, device="nobody"), "line 6 .*not among the twins"),
+        (changed(6, path="color"), "line 6 .*'path' must be of type list"),
+        (changed(6, lost_by=...), "line 6 .*'lost_by' must be of type str"),
+        (changed(6, version=99), "contradicts itself: twin a: its conflict log"),
+        (lambda lines: [*lines, lines[1]], "line 8 .*something follows the end"),
         (lambda lines: [*lines[:2], b"{", *lines[2:]], "line 3 .*not JSON"),
         (lambda lines: [*lines[:2], b"", *lines[2:]], "line 3 .*not JSON"),
         (lambda lines: [*lines[:2], b"[]", *lines[2:]], "line 3 .*not a JSON object"),
@@ -159,6 +170,12 @@ def test_import_is_all_or_nothing(
     with pytest.raises(StoreError, match=message):
         import_lines(path, change_lines(lines))
     assert files(path) == set()
+
+
+def test_import_takes_an_export_of_version_1(lines: list[bytes], path: Path) -> None:
+    """It has no conflicts, and its end does not count them."""
+    lines = changed(7, conflicts=...)(changed(1, version=1)(lines))
+    assert import_lines(path, [*lines[:5], lines[6]]) == ImportReport(2, 2, 0)
 
 
 def test_import_that_fails_leaves_an_empty_store(lines: list[bytes], path: Path) -> None:

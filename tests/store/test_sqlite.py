@@ -22,9 +22,10 @@ from bridge.errors import (
     StoreUnavailable,
 )
 from bridge.store.base import CommitBatch, StoreLimits
+from bridge.store.restore import VERSION_STEP, restore
 from bridge.store.sqlite import SqliteStore
 from tests.store.processes import COMMIT, HOLD, Child
-from tests.store.samples import change, commit, load_one, refused, twin
+from tests.store.samples import change, commit, conflict, load_one, refused, twin
 
 LIMITS = StoreLimits()
 OpenSqlite = Callable[..., SqliteStore]
@@ -358,3 +359,35 @@ def test_store_of_schema_1_opens(path: Path) -> None:
         assert store.history(TwinKey("lamp-1"), None, 10) == [change(3), change(2), change(1)]
         assert store.quarantine(10) == [refused(1)]
         assert [t.key for t in store.unpublished(None, 10)] == [TwinKey("lamp-1")]
+        assert store.conflicts(None, None, 10) == []
+        commit(store, [twin(revision=4)], [change(4)], [conflict(4)])
+        assert [row for _, row in store.conflicts(None, None, 10)] == [conflict(4)]
+        assert store.check() == []
+    with closing(SqliteStore.open(path, limits=LIMITS)) as store:
+        assert load_one(store).version == 4
+
+
+def test_backup_of_schema_1_can_be_restored(path: Path, tmp_path: Path) -> None:
+    """One made before the upgrade: the backup itself stays as it is."""
+    dump = Path(__file__).parent / "data" / "schema-1.sql"
+    backup = tmp_path / "old"
+    edit(backup, dump.read_text())
+    before = backup.read_bytes()
+    restore(backup, path, raise_internals=lambda internals, _: internals)
+    assert backup.read_bytes() == before
+    with closing(SqliteStore.open(path, limits=LIMITS)) as store:
+        assert load_one(store).version == 3 + VERSION_STEP
+        assert store.conflicts(None, None, 10) == []
+        assert store.check() == []
+
+
+def test_commit_without_conflicts_does_not_touch_their_log(open_sqlite: OpenSqlite) -> None:
+    """Not one statement is spent on it."""
+    store = open_sqlite()
+    statements: list[str] = []
+    store._connection.set_trace_callback(statements.append)
+    commit(store, [twin()], [change(1)])
+    assert statements
+    assert not [statement for statement in statements if "conflict" in statement]
+    commit(store, [twin(revision=2)], [change(2)], [conflict(2)])
+    assert [statement for statement in statements if "conflict" in statement]

@@ -1,0 +1,135 @@
+"""The settings of the connection to the MQTT broker."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from bridge.config_address import URL_RULE, Address, is_printable, parse_address
+from bridge.config_section import Section
+from bridge.errors import ConfigError
+
+_SECONDS_PER_DAY = 86_400
+
+PASSWORD_FILE_BYTES = 65_535
+"""The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
+
+
+class BrokerConfig(Section):
+    """The connection to the MQTT broker."""
+
+    url: str | None = Field(
+        default=None,
+        description="Address of the MQTT broker. Not set: the embedded broker is started.",
+        json_schema_extra={"allowed": URL_RULE},
+    )
+    username: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=256,
+        description="User to log in as. Not set: anonymous.",
+    )
+    password: SecretStr | None = Field(
+        default=None,
+        description="Password of the user; only from the environment, and stronger than "
+        "`broker.password_file`. Never printed.",
+    )
+    password_file: Path | None = Field(
+        default=None,
+        description="File that holds the password, for secrets that are mounted. One newline at "
+        "its end is not part of it.",
+    )
+    client_id: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=128,
+        description="MQTT client id, to which the broker ties the session. Not set: random, made "
+        "at the first start and kept in the store.",
+    )
+    keepalive_s: int = Field(
+        default=30,
+        ge=1,
+        le=65_535,
+        description="A connection on which nothing came for about this long is given up "
+        "(MQTT 5 section 3.1.2.10). 0 is not allowed: a dead connection would never be noticed.",
+    )
+    connect_timeout_s: float = Field(
+        default=10.0,
+        ge=0.1,
+        le=300.0,
+        description="How long one attempt to connect may take.",
+    )
+    session_expiry_s: int = Field(
+        default=7 * _SECONDS_PER_DAY,
+        ge=60,
+        le=2**32 - 2,
+        description="How long the broker keeps messages for a bridge that is away. Always finite: "
+        "a bridge that never returns would fill the broker.",
+    )
+    receive_maximum: int = Field(
+        default=1000,
+        ge=1,
+        le=65_535,
+        description="Messages that the broker may send before one is acknowledged "
+        "(MQTT 5 section 3.1.2.11.3). Throughput is at most this many per commit.",
+    )
+    publish_window: int = Field(
+        default=1000,
+        ge=1,
+        le=65_535,
+        description="Publishes that may wait for the broker's acknowledgement at the same time, or "
+        "the broker's receive maximum if that is less.",
+    )
+
+    @field_validator("url")
+    @classmethod
+    def _check_url(cls, url: str | None) -> str | None:
+        if url is not None:
+            parse_address(url)
+        return url
+
+    @field_validator("username", "client_id")
+    @classmethod
+    def _check_printable(cls, text: str | None) -> str | None:
+        if text is not None and not is_printable(text):
+            raise ValueError("control characters are not allowed")
+        return text
+
+    @model_validator(mode="after")
+    def _check_login(self) -> BrokerConfig:
+        if self.username is None and (self.password or self.password_file):
+            raise ValueError("a password is given but no user: set broker.username too")
+        return self
+
+    @property
+    def address(self) -> Address | None:
+        """Host and port of the broker; None for the embedded one."""
+        return None if self.url is None else parse_address(self.url)
+
+    def read_password(self) -> str | None:
+        """Return the password from the environment or from `password_file`, if there is one.
+
+        Raises:
+            ConfigError: The file cannot be read, is too long or is not UTF-8.
+        """
+        if self.password is not None:
+            return self.password.get_secret_value()
+        if self.password_file is None:
+            return None
+        try:
+            with self.password_file.open("rb") as file:
+                content = file.read(PASSWORD_FILE_BYTES + 3)
+            password = content.decode().removesuffix("\n").removesuffix("\r")
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(
+                f"broker.password_file: {self.password_file} cannot be read: {error}",
+                field="broker.password_file",
+            ) from error
+        if not 0 < len(password.encode()) <= PASSWORD_FILE_BYTES:
+            raise ConfigError(
+                f"broker.password_file: {self.password_file} is empty or holds more than "
+                f"{PASSWORD_FILE_BYTES} bytes",
+                field="broker.password_file",
+            )
+        return password
