@@ -103,7 +103,7 @@ class Log:
                 continue
             after = value_at(self.section.visible, here)
             if own is not None and not isinstance(current, dict):
-                if isinstance(after, dict) or current is not None:
+                if isinstance(after, dict) or not same(after, current):
                     yield from self._wins(here, policy, after, current)
             yield from self._members(new, here, kept)
 

@@ -11,6 +11,7 @@ from bridge.core import reconcile as core
 from bridge.core.limits import Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.section import Node, Register, Section
+from bridge.core.since import changes_since
 from bridge.core.twin import Twin
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin, encode_internals
@@ -40,6 +41,8 @@ class Pair:
         self.twin = Twin(TWIN_KEY, self._policies)
         self.model = ModelTwin(DEVICE, table=table)
         self._stores = stores
+        # What was to be seen at each version since the twin was last deleted.
+        self._seen_at: dict[int, tuple[dict[str, Any], dict[str, Any]]] = {}
         self._saved = self._store()
 
     def step(self, step: Step) -> None:
@@ -73,8 +76,36 @@ class Pair:
         else:
             self._compare_all()
         self._compare_twin()
+        self._remember()
         if outcome.store and self._stores:
             self._saved = self._store()
+
+    def _remember(self) -> None:
+        model = self.model
+        if not model.exists:
+            self._seen_at.clear()
+        else:
+            sections = model.sections
+            self._seen_at[model.version] = sections["reported"].visible, sections["desired"].visible
+
+    def check_since(self) -> None:
+        """Check that what changed since each version leads from it to now.
+
+        Raises:
+            Divergence: It does not.
+        """
+        for version, then in self._seen_at.items():
+            changes = changes_since(self.twin, version)
+            if changes is None:
+                if version >= self.twin.horizon:
+                    raise Divergence(f"since {version}: not known")
+                continue
+            for name, old, patch in zip(("reported", "desired"), then, changes, strict=True):
+                now = self.model.sections[name].visible
+                if not same(merge_patch(old, patch), now):
+                    raise Divergence(
+                        f"since {version} of {name}: {patch!r} onto {old!r}, expected {now!r}"
+                    )
 
     def _store(self) -> StoredTwin:
         twin = self.twin
@@ -190,6 +221,7 @@ def check_history(table: dict[str, str], steps: list[Step]) -> None:
             pair.step(step)
         except Divergence as divergence:
             raise Divergence(f"step {number}: {step}: {divergence}") from None
+    pair.check_since()
 
 
 __all__ = ["Appear", "Delete", "Divergence", "History", "Pair", "Reload", "Send", "check_history"]

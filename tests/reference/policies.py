@@ -31,9 +31,10 @@ class Write:
         seen: The version that its writer had seen, or None.
         version: What a reader must have seen to have seen it.
         unnamed: It is of a `full` that does not name the path.
+        spared: Paths that a `full` names, and that keep what they have because of `first`.
     """
 
-    __slots__ = ("key", "seen", "turn", "unnamed", "value", "version")
+    __slots__ = ("key", "seen", "spared", "turn", "unnamed", "value", "version")
 
     def __init__(
         self, key: Key, value: Any, turn: int, seen: int | None, *, unnamed: bool = False
@@ -44,6 +45,7 @@ class Write:
         self.seen = seen
         self.version = 0
         self.unnamed = unnamed
+        self.spared: tuple[Path, ...] = ()
 
 
 def policy_finder(table: Table, section: str) -> Callable[[Path], str]:

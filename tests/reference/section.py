@@ -11,7 +11,7 @@ Nothing is ever forgotten, but by a deletion of the twin; tombstones do not expi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tests.reference.conflicts import NOBODY, Before, Entry, Log
@@ -100,7 +100,7 @@ class ModelSection:
         newest = None
         for depth in range(len(path)):
             write = self.top.get(path[:depth])
-            if write is not None and (newest is None or newest.key < write.key):
+            if write is not None and (newest is None or newest.key <= write.key):
                 newest = write
         return newest
 
@@ -109,20 +109,18 @@ class ModelSection:
         above = self.newest_above(path)
         return above is not None and above.key > key
 
-    def standing_marks(self) -> dict[Path, Write]:
-        """Return the marks that no newer value or removal at their own paths has replaced."""
+    def is_spared(self, path: Path) -> bool:
+        """Tell whether the last removal of the section left a path alone, for `first` kept it."""
+        root = self.top.get(())
+        return root is not None and any(path[: len(kept)] == kept for kept in root.spared)
+
+    def live_marks(self) -> dict[Path, Write]:
+        """Return the marks that nothing newer, at their paths or above, has removed."""
         return {
             path: mark
             for path, mark in self.marks.items()
-            if path not in self.top or self.top[path].key < mark.key
-        }
-
-    def live_marks(self) -> dict[Path, Write]:
-        """Return those of them that nothing newer above hides."""
-        return {
-            path: mark
-            for path, mark in self.standing_marks().items()
-            if not self.is_shadowed(path, mark.key)
+            if (path not in self.top or self.top[path].key < mark.key)
+            and not self.is_shadowed(path, mark.key)
         }
 
     def newest_stamp_met(self, message: Message, seen: int) -> int:
@@ -130,7 +128,7 @@ class ModelSection:
         stamps = [0]
         registers = [(path, self.top[path], self.changed[path]) for path in self.top]
         marks = [
-            (path, mark, self.marks_changed[path]) for path, mark in self.standing_marks().items()
+            (path, mark, self.marks_changed[path]) for path, mark in self.live_marks().items()
         ]
         for path, write, (version, _) in (*registers, *marks):
             if version <= seen and (message.full or _meets(path, message.patch)):
@@ -147,8 +145,7 @@ class ModelSection:
         """
         kept: dict[Path, Write] = {}
         if message.full and not self.is_shadowed(("",), message.key):
-            named = {path for path, _ in leaves(message.patch)}
-            self._protect(message, (), named)
+            self._protect(message, (), dict(leaves(message.patch)))
         for path, value in leaves(message.patch):
             if value == {} and isinstance(value, dict):
                 continue
@@ -165,7 +162,7 @@ class ModelSection:
             if isinstance(value_at(self.visible, path), dict) and not self.is_shadowed(
                 path, message.key
             ):
-                self._protect(message, path, set())
+                self._protect(message, path, {})
         return kept
 
     def _screen_contribution(self, message: Message, path: Path, value: Any, policy: str) -> None:
@@ -192,7 +189,7 @@ class ModelSection:
         ]
         met += [
             (mark, self.marks_changed[at])
-            for at, mark in self.standing_marks().items()
+            for at, mark in self.live_marks().items()
             if at[: len(path)] == path
         ]
         above = self.newest_above(path)
@@ -208,17 +205,19 @@ class ModelSection:
         return self.changed[at]
 
     def _is_concurrent(self, message: Message, write: Write, changed: tuple[int, str]) -> bool:
+        version, writer = changed
+        if writer == NOBODY:
+            return False
         if message.seen is None:
             return write.key > message.key and write.key[1] != message.key[1]
-        version, writer = changed
-        return version > message.seen and writer not in (NOBODY, message.key[1])
+        return version > message.seen and writer != message.key[1]
 
-    def _protect(self, message: Message, path: Path, named: set[Path]) -> None:
+    def _protect(self, message: Message, path: Path, named: dict[Path, Any]) -> None:
         """Refuse what would hide a value whose policy is `refuse`, and which it had not seen."""
         for at in self.shown:
             if len(at) <= len(path) or at[: len(path)] != path or self.policy_of(at) != "refuse":
                 continue
-            if any(at[: len(name)] == name or name[: len(at)] == at for name in named):
+            if any(_answers_for(name, value, at) for name, value in named.items()):
                 continue
             register = self.top[at]
             if register.key < message.key and self._is_concurrent(
@@ -234,17 +233,17 @@ class ModelSection:
         """Take a message in; tells whether any of it took effect, and what was contested."""
         key = message.key
         before = Before(
-            self.visible, self.shown, dict(self.top), dict(self.changed), self.standing_marks()
+            self.visible, self.shown, dict(self.top), dict(self.changed), self.live_marks()
         )
         if self.is_shadowed(("",), key):
             return False, Log(self, before, message, kept, []).entries
-        live_before = self.live_marks().keys()
         written: dict[Path, Write] = {}
         unnamed = list(_unnamed(self.visible, message.patch)) if message.full else []
         if message.full:
             for path in ((), *unnamed):
                 if not self.is_shadowed(path, key):
                     written[path] = Write(key, None, message.turn, message.seen, unnamed=True)
+            written[()].spared = tuple(kept)
         for path, value in leaves(message.patch):
             if path in kept or self.is_shadowed(path, key):
                 continue
@@ -258,9 +257,19 @@ class ModelSection:
             # Taken for a change, until it is known.
             write.version = message.version + 1
             self._take(path, write)
+        for path, mark in before.marks.items():
+            # What hides a mark hides all that a removal in its place would: it is one from now on.
+            if mark.key < key and any(path[:depth] in written for depth in range(1, len(path))):
+                self._take(path, Write(mark.key, None, message.turn, None, unnamed=True))
+                self.changed[path] = self.marks_changed[path]
         self.look()
+        if message.full:
+            for path in _objects_named(message.patch):
+                if value_at(before.visible, path) == {} and value_at(self.visible, path) is None:
+                    written[path] = Write(key, None, message.turn, None, unnamed=True)
+                    self._take(path, written[path])
         self._settle(message, written, before)
-        self._settle_marks(message, before, live_before)
+        self._settle_marks(message, before)
         named = {path: write for path, write in written.items() if not write.unnamed}
         took = any(self._took_effect(path, write) for path, write in named.items())
         set_marks = any(self.marks[path].key == key for path in self.live_marks())
@@ -286,19 +295,24 @@ class ModelSection:
                 self.changed[path] = version + 1, NOBODY
             elif not same(before.shown.get(path), self.shown[path]):
                 self.changed[path] = version + 1, writer
+        for path in self.top.keys() - written.keys():
+            # An object that went with what is above it.
+            if (
+                isinstance(value_at(before.visible, path), dict)
+                and not isinstance(value_at(self.visible, path), dict)
+                and any(path[:depth] in written for depth in range(1, len(path)))
+            ):
+                self.changed[path] = version + 1, NOBODY
 
-    def _settle_marks(self, message: Message, before: Before, live_before: Iterable[Path]) -> None:
+    def _settle_marks(self, message: Message, before: Before) -> None:
         version, writer = message.version, message.key[1]
         for path, mark in self.marks.items():
             if mark.key != message.key:
                 continue
             if not same(value_at(before.visible, path), value_at(self.visible, path)):
                 self.marks_changed[path] = version + 1, writer
-            elif path not in live_before:
+            elif path not in before.marks:
                 self.marks_changed[path] = version, writer
-        for path in set(live_before) - self.live_marks().keys():
-            if not isinstance(value_at(self.visible, path), dict):
-                self.marks_changed[path] = version + 1, NOBODY
 
     def _took_effect(self, path: Path, write: Write) -> bool:
         policy = self.policy_of(path)
@@ -328,9 +342,10 @@ class ModelSection:
             own = top[path].key if path in top else OLDEST
             newest = max(own, marks[path].key) if path in marks else own
             shadow = OLDEST
+            spared = self.is_spared(path)
             for depth in range(len(path)):
                 prefix = path[:depth]
-                if prefix in top and top[prefix].key > shadow:
+                if prefix in top and top[prefix].key > shadow and (prefix or not spared):
                     shadow = top[prefix].key
                 if newest > newest_below.get(prefix, OLDEST):
                     newest_below[prefix] = newest
@@ -377,6 +392,21 @@ def _meets(path: Path, patch: Any) -> bool:
             return False
         patch = patch[name]
     return True
+
+
+def _objects_named(patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
+    """Yield the paths of the objects in a patch."""
+    for name, member in patch.items():
+        if isinstance(member, dict):
+            yield (*path, name)
+            yield from _objects_named(member, (*path, name))
+
+
+def _answers_for(name: Path, value: Any, at: Path) -> bool:
+    """Tell whether a leaf of a patch decides by itself what becomes of a path."""
+    if name[: len(at)] == at:
+        return True
+    return at[: len(name)] == name and not isinstance(value, dict)
 
 
 def _unnamed(visible: dict[str, Any], patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
