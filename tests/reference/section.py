@@ -205,12 +205,10 @@ class ModelSection:
         return self.changed[at]
 
     def _is_concurrent(self, message: Message, write: Write, changed: tuple[int, str]) -> bool:
-        version, writer = changed
-        if writer == NOBODY:
-            return False
         if message.seen is None:
             return write.key > message.key and write.key[1] != message.key[1]
-        return version > message.seen and writer != message.key[1]
+        version, writer = changed
+        return version > message.seen and writer not in (NOBODY, message.key[1])
 
     def _protect(self, message: Message, path: Path, named: dict[Path, Any]) -> None:
         """Refuse what would hide a value whose policy is `refuse`, and which it had not seen."""
