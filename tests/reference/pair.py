@@ -52,9 +52,7 @@ class Pair:
             Divergence: They differ.
         """
         if isinstance(step, Reload):
-            self.twin = decode_twin(self._saved)
-            for section in ("reported", "desired"):
-                self.twin.section(section).rules = self._policies.rules(TWIN_KEY, section)
+            self.twin = decode_twin(self._saved, self._policies)
             self._compare_all()
             return
         twin, model = self.twin, self.model
