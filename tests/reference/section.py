@@ -307,7 +307,7 @@ class ModelSection:
         for path, mark in self.marks.items():
             if mark.key != message.key:
                 continue
-            if not same(value_at(before.visible, path), value_at(self.visible, path)):
+            if not isinstance(value_at(before.visible, path), dict):
                 self.marks_changed[path] = version + 1, writer
             elif path not in before.marks:
                 self.marks_changed[path] = version, writer
