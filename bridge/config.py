@@ -26,6 +26,7 @@ from bridge.config_models import (
 )
 from bridge.config_policies import policy_error
 from bridge.config_settings import SETTINGS, TABLES, Setting
+from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.config_yaml import Table
 from bridge.core.policy import Policies, PolicyError
 from bridge.errors import ConfigError
@@ -42,7 +43,9 @@ __all__ = [
     "LimitsConfig",
     "LoadedConfig",
     "LogConfig",
+    "PresenceConfig",
     "PublishConfig",
+    "ResyncConfig",
     "Setting",
     "StoreConfig",
     "load",

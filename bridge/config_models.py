@@ -16,6 +16,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
 from bridge.config_section import Section
+from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
@@ -107,6 +108,11 @@ class PublishConfig(Section):
         le=1_000_000,
         description="Pace at which retained topics are rebuilt after the broker lost them, so "
         "that live updates are still served.",
+    )
+    events: bool = Field(
+        default=False,
+        description="Publish a message on `event` for each version, with what was there before "
+        "and what a conflict has lost.",
     )
 
 
@@ -231,6 +237,8 @@ class Config(Section):
     broker: BrokerConfig = BrokerConfig()
     store: StoreConfig = StoreConfig()
     publish: PublishConfig = PublishConfig()
+    resync: ResyncConfig = ResyncConfig()
+    presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()

@@ -74,8 +74,10 @@ def _readable(setting: Setting) -> str:
         for unit, factor in (("MiB", 1024 * 1024), ("KiB", 1024)):
             if size % factor == 0:
                 return f" ({size // factor} {unit})"
-    if setting.name.endswith("_s") and float(setting.default) % _DAY_S == 0:
-        return f" ({int(setting.default) // _DAY_S} days)"
+    if setting.name.endswith("_s"):
+        days, rest_s = divmod(float(setting.default), _DAY_S)
+        if days and not rest_s:
+            return f" ({int(days)} days)"
     return ""
 
 

@@ -70,11 +70,18 @@ def _setting(name: str, field: FieldInfo) -> Setting:
     return Setting(
         name=name,
         description=field.description or "",
-        default="" if field.default is None or _is_table(field) else str(field.default),
+        default="" if _is_table(field) else _default(field.default),
         allowed=_allowed(field),
         secret=SecretStr in kinds,
         is_path=Path in kinds,
     )
+
+
+def _default(value: object) -> str:
+    if value is None:
+        return ""
+    # As one writes it in the file.
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def _kinds(annotation: object) -> tuple[object, ...]:
@@ -96,6 +103,8 @@ def _allowed(field: FieldInfo) -> str:
         return f"an integer from {low} to {high}"
     if kind is float:
         return f"a number from {low} to {high}"
+    if kind is bool:
+        return "true or false"
     if kind is Path:
         return "a path"
     return f"text of at most {high} characters" if high else "text"

@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from bridge import config_reference
-from bridge.config import SETTINGS, BrokerConfig, Config, Setting, load
+from bridge.config import SETTINGS, TABLES, BrokerConfig, Config, Setting, load
 from bridge.config_settings import nearest
 from bridge.core.limits import Limits
 from bridge.errors import ConfigError
@@ -37,7 +37,7 @@ def test_nothing_has_to_be_configured() -> None:
     loaded = load({}, {})
     assert loaded.config == Config()
     assert set(loaded.origins.values()) == {"default"}
-    assert list(loaded.origins) == list(SETTINGS)
+    assert list(loaded.origins) == [*SETTINGS, *TABLES]
 
 
 def test_each_layer_beats_the_one_below(tmp_path: Path) -> None:
@@ -347,7 +347,9 @@ def test_limits_are_handed_on_in_their_units() -> None:
     assert config.store.to_limits().history_age_us == 172_800_000_000
 
 
-@pytest.mark.parametrize("setting", SETTINGS.values(), ids=list(SETTINGS))
+@pytest.mark.parametrize(
+    "setting", [*SETTINGS.values(), *TABLES.values()], ids=[*SETTINGS, *TABLES]
+)
 def test_every_setting_is_described_and_its_default_allowed(setting: Setting) -> None:
     """In a whole sentence, and with what is allowed in words."""
     assert setting.description.endswith(".")
@@ -365,7 +367,7 @@ def test_the_tables_in_the_documentation_are_up_to_date() -> None:
     """Else run `python -m bridge.config_reference docs/configuration.md`."""
     document = _DOCUMENT.read_text(encoding="utf-8")
     assert config_reference.updated(document) == document
-    for name in SETTINGS:
+    for name in (*SETTINGS, *TABLES):
         assert f"| `{name}` |" in document
 
 

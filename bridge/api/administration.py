@@ -6,6 +6,9 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol, TypeVar
 
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
+from bridge.core.topics import TwinKey
 from bridge.store.base import Store
 
 Result = TypeVar("Result")
@@ -18,6 +21,16 @@ class Administration(Protocol):
         """Run a function of the store in the store's thread and return its result.
 
         Commits wait for it, so that it has to be short.
+        """
+
+    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin, as a message would, in between the messages.
+
+        Returns:
+            What came of it, perhaps a refusal; it is on the disk.
+
+        Raises:
+            StoreError: Nothing took effect.
         """
 
 

@@ -1,4 +1,4 @@
-"""A client of a running bridge's administration."""
+"""A client of administration: of a running bridge, or of a store in this process."""
 
 from __future__ import annotations
 
@@ -11,9 +11,12 @@ from typing import Self
 import httpx
 import orjson
 
+from bridge.api.points import time_text
 from bridge.api.socket_file import probe, socket_path
+from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
-from bridge.errors import AdminError, AdminRefused
+from bridge.core.update import SectionName
+from bridge.errors import AdminError, AdminRefused, Refused
 
 ANSWER_TIMEOUT_S = 60.0
 """Longest wait for an ordinary answer, or for the next piece of a long one."""
@@ -23,24 +26,29 @@ PROBLEM_BYTES_MAX = 64 * 1024
 
 
 class AdminClient:
-    """Asks the bridge that holds a store; a context manager.
+    """Asks whoever holds a store; a context manager.
 
-    Every method raises `AdminRefused` where the bridge answers with a problem, and another
-    `AdminError` where it does not answer.
+    Every method raises `AdminRefused` where the answer is a problem, `Refused` where a change of a
+    twin was refused, and another `AdminError` where there is no answer.
 
     Args:
-        store_path: The store.
+        store_path: The store; the bridge that holds it is asked.
+        transport: Leads to somebody else instead.
 
     Raises:
         AdminUnreachable: No bridge answers.
         AdminError: The socket's path is too long.
     """
 
-    def __init__(self, store_path: Path) -> None:
-        self._path = socket_path(store_path)
-        probe(self._path)
+    def __init__(self, store_path: Path, transport: httpx.BaseTransport | None = None) -> None:
+        self._holder = f"the holder of {store_path}"
+        if transport is None:
+            path = socket_path(store_path)
+            probe(path)
+            self._holder = f"the bridge on {path}"
+            transport = httpx.HTTPTransport(uds=str(path))
         self._client = httpx.Client(
-            transport=httpx.HTTPTransport(uds=str(self._path)),
+            transport=transport,
             base_url="http://syncbridge",
             timeout=ANSWER_TIMEOUT_S,
             trust_env=False,  # no proxy leads to a socket
@@ -95,8 +103,46 @@ class AdminClient:
         self, key: TwinKey, *, below_version: int | None = None, limit: int | None = None
     ) -> Mapping[str, object]:
         """Return a page of the changes of a twin, the newest first."""
-        path = f"/v1/twins/{'/'.join(filter(None, key))}/history"
-        return self._ask("GET", path, query={"below_version": below_version, "limit": limit})
+        return self._ask(
+            "GET", _path(key, "history"), query={"below_version": below_version, "limit": limit}
+        )
+
+    def state(self, key: TwinKey, at: Point) -> Mapping[str, object]:
+        """Return a twin as it was."""
+        return self._ask("GET", _path(key, "state"), query={"at": _written(at)}, timeout_s=None)
+
+    def diff(self, key: TwinKey, one: Point, other: Point) -> Mapping[str, object]:
+        """Return how a twin differs at two points: merge patches from the one to the other."""
+        return self._ask(
+            "GET",
+            _path(key, "diff"),
+            query={"from": _written(one), "to": _written(other)},
+            timeout_s=None,
+        )
+
+    def rollback(
+        self, key: TwinKey, to: Point, section: SectionName, writer: str
+    ) -> Mapping[str, object]:
+        """Bring a section back to what it was; returns what came of it."""
+        body = {"to": _written(to), "section": section, "writer": writer}
+        return self._ask("POST", _path(key, "rollback"), body, timeout_s=None)
+
+    def conflicts(
+        self, key: TwinKey | None, *, before: int | None = None, limit: int | None = None
+    ) -> Mapping[str, object]:
+        """Return a page of what a twin, or all of them, have lost, the newest first."""
+        path = "/v1/conflicts" if key is None else _path(key, "conflicts")
+        return self._ask("GET", path, query={"before": before, "limit": limit})
+
+    def writers(self, key: TwinKey) -> Mapping[str, object]:
+        """Return the writers of a twin that are remembered."""
+        return self._ask("GET", _path(key, "writers"))
+
+    def forget_writer(
+        self, key: TwinKey, writer: str, section: SectionName | None = None
+    ) -> Mapping[str, object]:
+        """Forget what is remembered of a writer, in one section or in both."""
+        return self._ask("DELETE", _path(key, f"writers/{writer}"), query={"section": section})
 
     def quarantine(self, *, limit: int | None = None) -> Mapping[str, object]:
         """Return quarantined messages, the newest first."""
@@ -108,7 +154,7 @@ class AdminClient:
         path: str,
         body: Mapping[str, object] | None = None,
         *,
-        query: Mapping[str, int | None] | None = None,
+        query: Mapping[str, int | str | None] | None = None,
         timeout_s: float | None = ANSWER_TIMEOUT_S,
     ) -> Mapping[str, object]:
         given = {name: value for name, value in (query or {}).items() if value is not None}
@@ -130,7 +176,7 @@ class AdminClient:
             yield
         except httpx.HTTPError as error:
             raise AdminError(
-                f"the bridge on {self._path} did not answer to the end: {error}",
+                f"{self._holder} did not answer to the end: {error}",
                 hint="see the bridge's log",
             ) from error
 
@@ -144,9 +190,20 @@ def _read_start(response: httpx.Response) -> bytes:
     return body
 
 
-def _refusal(response: httpx.Response, body: bytes) -> AdminRefused:
+def _written(point: Point) -> str:
+    """Return a point so that it is not taken for the other kind."""
+    return str(point.number) if point.kind == "version" else time_text(point.number)
+
+
+def _path(key: TwinKey, verb: str) -> str:
+    return f"/v1/twins/{'/'.join(filter(None, key))}/{verb}"
+
+
+def _refusal(response: httpx.Response, body: bytes) -> AdminRefused | Refused:
     problem = _object(body)
     detail = str(problem.get("detail") or response.reason_phrase)
+    if problem.get("error"):
+        return Refused(response.status_code, str(problem["error"]), detail)
     return AdminRefused(response.status_code, detail, hint=str(problem.get("hint", "")))
 
 

@@ -9,6 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.core.refusal import Refusal
 from bridge.errors import (
     StoreCorrupt,
     StoreError,
@@ -36,29 +37,50 @@ class RequestProblem(Exception):
     Attributes:
         status: HTTP's status code.
         detail: What is wrong with it, for people.
+        hint: What to do about it; empty where nothing can be said.
     """
 
-    def __init__(self, status: HTTPStatus, detail: str) -> None:
+    def __init__(self, status: HTTPStatus, detail: str, *, hint: str = "") -> None:
         super().__init__(detail)
         self.status = status
         self.detail = detail
+        self.hint = hint
 
 
-def problem(status: HTTPStatus, detail: str, hint: str = "") -> Response:
+class RequestRefused(Exception):
+    """A change of a twin that was refused, as one that came by MQTT would have been.
+
+    Attributes:
+        refusal: The refusal.
+    """
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(refusal.message)
+        self.refusal = refusal
+
+
+def problem(status: HTTPStatus, detail: str, hint: str = "", error: str = "") -> Response:
     """Return a response that describes a problem.
 
-    The `type` is about:blank, so that `title` is HTTP's own phrase; `hint` says what to do.
+    The `type` is about:blank, so that `title` is HTTP's own phrase; `hint` says what to do, and
+    `error` is the short name of a refusal.
     """
     body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
-    if hint:
-        body["hint"] = hint
+    body |= {name: text for name, text in (("hint", hint), ("error", error)) if text}
     return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE)
 
 
 async def on_request_problem(_request: Request, error: Exception) -> Response:
     """Answer a `RequestProblem`."""
     assert isinstance(error, RequestProblem)  # noqa: S101 - Starlette passes what is registered
-    return problem(error.status, error.detail)
+    return problem(error.status, error.detail, error.hint)
+
+
+async def on_request_refused(_request: Request, error: Exception) -> Response:
+    """Answer a `RequestRefused`."""
+    assert isinstance(error, RequestRefused)  # noqa: S101
+    code, name, message = error.refusal
+    return problem(HTTPStatus(code), message, error=name)
 
 
 async def on_syncbridge_error(_request: Request, error: Exception) -> Response:

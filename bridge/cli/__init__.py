@@ -9,7 +9,8 @@ import click
 from bridge.cli.group import syncbridge
 from bridge.cli.status import ExitStatus, status_of
 from bridge.cli.terminal import print_error
-from bridge.errors import SyncbridgeError
+from bridge.cli.text import printable
+from bridge.errors import AdminRefused, Refused, SyncbridgeError
 
 __all__ = ["ExitStatus", "main"]
 
@@ -22,6 +23,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         result = syncbridge.main(argv, prog_name="syncbridge", standalone_mode=False)
+    except (AdminRefused, Refused) as error:
+        # What was refused may be quoted in it: keys and values that anybody has sent.
+        print_error(printable(error.message), printable(error.hint))
+        return status_of(error)
     except SyncbridgeError as error:
         print_error(error.message, error.hint)
         return status_of(error)

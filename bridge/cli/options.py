@@ -15,6 +15,9 @@ from bridge.cli.text import DURATION
 REPLY_TIMEOUT_S = 10.0
 """How long to wait for a reply: a bridge answers in milliseconds, but it may just be starting."""
 
+ROWS_DEFAULT = 50
+"""Rows that a listing shows where nobody says how many: a screen or two."""
+
 
 class CommonSetting(NamedTuple):
     """A setting that every command takes as a flag.
@@ -133,4 +136,11 @@ timeout_option = click.option(
     default=REPLY_TIMEOUT_S,
     metavar="DURATION",
     help="How long to wait for the reply. Default: 10s.",
+)
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(min=1),
+    default=ROWS_DEFAULT,
+    metavar="N",
+    help="At most N of them. Default: 50.",
 )

@@ -30,14 +30,23 @@ class Answer(NamedTuple):
     reply: Reply
     document: JsonObject
 
+    @property
+    def since(self) -> int | None:
+        """The version since which the sections hold what has changed; None: they are whole."""
+        head = self.document.get(METADATA_KEY)
+        since = head.get("since") if isinstance(head, dict) else None
+        return since if isinstance(since, int) else None
+
     def twin(self) -> Twin:
-        """Read the twin out of the reply to a `get`.
+        """Read the twin out of the reply to a `get`, or what has changed of it.
 
         Raises:
             DeviceError: It is not in there.
         """
+        # Without sections where nothing has changed since the version that was asked for.
+        nothing: JsonObject = {} if self.since is None else {"reported": {}, "desired": {}}
         try:
-            return read_twin(self.document, self.reply.version)
+            return read_twin({**nothing, **self.document}, self.reply.version)
         except UnreadableError as error:
             raise DeviceError(
                 f"the bridge's reply cannot be understood: {error}",

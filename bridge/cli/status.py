@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import enum
 
-from bridge.errors import ConfigError, LinkError, NotAnswered, Refused, SyncbridgeError
+from bridge.errors import (
+    AdminRefused,
+    ConfigError,
+    LinkError,
+    NotAnswered,
+    Refused,
+    SyncbridgeError,
+)
 
 
 class ExitStatus(enum.IntEnum):
@@ -21,7 +28,7 @@ class ExitStatus(enum.IntEnum):
     REFUSED = 4
     """The bridge answered with a refusal (a code from 400 to 499, but 404)."""
     NOT_FOUND = 5
-    """There is no such twin, or no such field in it."""
+    """There is no such twin, no such field in it, or nothing is known any more of what it was."""
     INTERRUPTED = 130
     """Ended with Ctrl-C, as shells count it: 128 + SIGINT."""
 
@@ -35,12 +42,19 @@ _OF_CLASS: tuple[tuple[type[SyncbridgeError], ExitStatus], ...] = (
 )
 """The first that fits counts, so the more special classes stand above."""
 
-_OF_CODE = {404: ExitStatus.NOT_FOUND, 503: ExitStatus.UNAVAILABLE}
+_OF_CODE = {
+    404: ExitStatus.NOT_FOUND,
+    410: ExitStatus.NOT_FOUND,
+    503: ExitStatus.UNAVAILABLE,
+}
 """Refusals that mean something else to a script than "your request is wrong"."""
 
 
 def status_of(error: SyncbridgeError) -> ExitStatus:
     """Return the status with which the program ends after this error."""
-    if isinstance(error, Refused) and error.code in _OF_CODE:
-        return _OF_CODE[error.code]
+    code = error.code if isinstance(error, Refused) else None
+    if isinstance(error, AdminRefused):
+        code = error.status
+    if code in _OF_CODE:
+        return _OF_CODE[code]
     return next(status for kind, status in _OF_CLASS if isinstance(error, kind))

@@ -8,27 +8,19 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import BinaryIO
 
 import click
 
+from bridge.cli.access import load_config, open_store, store_option
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import Command, json_option
 from bridge.cli.status import ExitStatus
 from bridge.cli.terminal import print_error, print_json
 from bridge.cli.text import printable
-from bridge.errors import AdminUnreachable, StoreError, StoreLocked
-
-if TYPE_CHECKING:
-    from bridge.api import AdminClient
-    from bridge.config import StoreConfig
-    from bridge.store.sqlite import SqliteStore
+from bridge.errors import StoreError, StoreLocked
 
 STANDARD_STREAM = "-"
-
-store_option = click.option(
-    "--store", "store_path", metavar="FILE", help="The store. Default: syncbridge-data/store.db."
-)
 
 
 @click.group("store")
@@ -55,7 +47,7 @@ def check(invocation: Invocation, store_path: str | None, as_json: bool) -> Exit
 
     Ends with status 1 if something is wrong, and prints each problem.
     """
-    with _access(_settings(invocation, store_path)) as access:
+    with open_store(load_config(invocation, store_path).store) as access:
         problems = access.check()
     if as_json:
         print_json({"ok": not problems, "problems": [*problems]}, compact=True)
@@ -80,7 +72,7 @@ def backup(
     The copy is one file, complete and on the disk when the command ends.
     """
     target = target.absolute()
-    with _access(_settings(invocation, store_path)) as access:
+    with open_store(load_config(invocation, store_path).store) as access:
         access.backup(target)
     size_bytes = target.stat().st_size
     if as_json:
@@ -106,7 +98,7 @@ def restore(
     from bridge.store.codec import raise_horizon
     from bridge.store.restore import restore as restore_store
 
-    path = _settings(invocation, store_path).path
+    path = load_config(invocation, store_path).store.path
     with _bridge_must_be_stopped():
         report = restore_store(source, path, raise_internals=raise_horizon)
     replaced = None if report.replaced is None else str(report.replaced)
@@ -132,7 +124,7 @@ def export(invocation: Invocation, store_path: str | None, file: str) -> ExitSta
     They go to the new FILE, or to the standard output. Lines are objects with a `kind`: header,
     twin, history, end.
     """
-    with _access(_settings(invocation, store_path)) as access, _output(file) as output:
+    with open_store(load_config(invocation, store_path).store) as access, _output(file) as output:
         for line in access.export():
             output.write(line)
     return ExitStatus.OK
@@ -151,7 +143,7 @@ def import_(invocation: Invocation, store_path: str | None, file: str, as_json: 
     """
     from bridge.store.importing import import_lines
 
-    path = _settings(invocation, store_path).path
+    path = load_config(invocation, store_path).store.path
     with _bridge_must_be_stopped(), _input(file) as lines:
         report = import_lines(path, lines)
     if as_json:
@@ -162,33 +154,6 @@ def import_(invocation: Invocation, store_path: str | None, file: str, as_json: 
             f"and {report.conflicts} conflicts"
         )
     return ExitStatus.OK
-
-
-def _settings(invocation: Invocation, store_path: str | None) -> StoreConfig:
-    given = {} if store_path is None else {"store.path": store_path}
-    return invocation.load(given).config.store
-
-
-@contextlib.contextmanager
-def _access(settings: StoreConfig) -> Iterator[SqliteStore | AdminClient]:
-    """Open the store, or, where a bridge holds it, connect to that bridge."""
-    from bridge.api import AdminClient
-    from bridge.store.sqlite import SqliteStore
-
-    try:
-        opened: SqliteStore | AdminClient = SqliteStore.open(
-            settings.path, limits=settings.to_limits(), create=False
-        )
-    except StoreLocked as held:
-        try:
-            opened = AdminClient(settings.path)
-        except AdminUnreachable as error:
-            raise StoreLocked(
-                f"{held.message}, and {error.message}",
-                hint="if that is a bridge, run this as its user; if a command, wait for its end",
-            ) from error
-    with contextlib.closing(opened):
-        yield opened
 
 
 @contextlib.contextmanager

@@ -57,6 +57,13 @@ def terminal_printer(separator: str = " ") -> Callable[[Sequence[tuple[str, str]
     return print_line
 
 
+def line_printer() -> Callable[[Sequence[tuple[str, str]]], None]:
+    """Return a function that prints (text, style) pieces as one line, here or into a pipe."""
+    if is_terminal():
+        return terminal_printer()
+    return lambda spans: click.echo(" ".join(text for text, _ in spans))
+
+
 def print_table(header: Sequence[str], rows: Sequence[Sequence[tuple[str, str]]]) -> None:
     """Print rows of (text, style) cells in columns, coloured on a terminal only."""
     lines = [[(title, "bold") for title in header], *rows]

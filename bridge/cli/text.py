@@ -56,6 +56,12 @@ def clock_time(at_us: int) -> str:
     return datetime.fromtimestamp(at_us / _MICROSECONDS_PER_SECOND).astimezone().strftime("%X")
 
 
+def local_time(at_us: int) -> str:
+    """Return a time, in µs since the epoch, as the local date and time with milliseconds."""
+    moment = datetime.fromtimestamp(at_us / _MICROSECONDS_PER_SECOND).astimezone()
+    return moment.replace(tzinfo=None).isoformat(sep=" ", timespec="milliseconds")
+
+
 def age_text(seconds: float) -> str:
     """Return an age as people say it, in its largest whole unit: `3 min`."""
     for unit, length_s in (("d", 86400), ("h", 3600), ("min", 60)):

@@ -13,7 +13,7 @@ from bridge.cli.names import check_name, twin_key
 from bridge.cli.observed import Change, RetainedTopics, Watcher
 from bridge.cli.options import command, json_option, name_option
 from bridge.cli.published import read_published
-from bridge.cli.terminal import is_terminal, print_note, terminal_printer
+from bridge.cli.terminal import is_terminal, line_printer, print_note
 from bridge.cli.text import DURATION, compact_json
 from bridge.cli.watch_format import change_object, change_spans
 
@@ -93,9 +93,6 @@ def _changes(
 def _printer(*, as_json: bool) -> Callable[[Change], None]:
     if as_json:
         return lambda change: click.echo(compact_json(change_object(change)))
-    if is_terminal():
-        print_spans = terminal_printer()
-        return lambda change: print_spans(change_spans(change, for_terminal=True))
-    return lambda change: click.echo(
-        " ".join(span.text for span in change_spans(change, for_terminal=False))
-    )
+    print_line = line_printer()
+    for_terminal = is_terminal()
+    return lambda change: print_line(change_spans(change, for_terminal=for_terminal))

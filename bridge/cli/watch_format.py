@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from bridge.cli.observed import Change
 from bridge.cli.paths import Path, path_text
+from bridge.cli.spans import SECTION_STYLES, Span, leaves
 from bridge.cli.text import clock_time, compact_json, iso_time, printable
 from bridge.core.difference import difference
 from bridge.core.section import JsonObject, JsonValue
 from bridge.device.events import Twin
 
 _NOTHING: JsonObject = {}
-_SECTION_STYLES = {"reported": "green", "desired": "yellow"}
-
-
-class Span(NamedTuple):
-    """A piece of a line with its style, as rich names it."""
-
-    text: str
-    style: str = ""
 
 
 def change_object(change: Change) -> JsonObject:
@@ -68,7 +60,7 @@ def _what(change: Change, *, for_terminal: bool) -> Iterator[Span]:
             yield Span("delta cleared", "blue")
             return
         yield Span("delta", "bold blue")
-        for path, value in _leaves(observed.delta):
+        for path, value in leaves(observed.delta):
             yield Span(_assignment(path, value), "blue")
     elif observed.twin is None:
         yield Span("deleted", "bold red")
@@ -79,12 +71,12 @@ def _what(change: Change, *, for_terminal: bool) -> Iterator[Span]:
 def _state_spans(before: Twin | None, after: Twin, *, for_terminal: bool) -> Iterator[Span]:
     if after.online is not None and (before is None or before.online != after.online):
         yield Span("online", "bold green") if after.online else Span("offline", "bold red")
-    for section, style in _SECTION_STYLES.items():
+    for section, style in SECTION_STYLES.items():
         old: JsonObject = getattr(before, section, _NOTHING)
         new: JsonObject = getattr(after, section)
         forward, backward = difference(old, new)
-        former = dict(_leaves(backward)) if for_terminal else {}
-        for path, value in _leaves(forward):
+        former = dict(leaves(backward)) if for_terminal else {}
+        for path, value in leaves(forward):
             yield Span(_assignment((section, *path), value), "red" if value is None else style)
             if former.get(path) is not None:
                 yield Span(f"(was {compact_json(former[path])})", "dim")
@@ -92,18 +84,9 @@ def _state_spans(before: Twin | None, after: Twin, *, for_terminal: bool) -> Ite
 
 def assignments(document: JsonObject) -> str:
     """Return all values of a document in one line, as `color.r=255 on=true`."""
-    return " ".join(_assignment(path, value) for path, value in _leaves(document))
+    return " ".join(_assignment(path, value) for path, value in leaves(document))
 
 
 def _assignment(path: Path, value: JsonValue) -> str:
     """Return what `syncbridge set` would be told, all in one word where the values allow it."""
     return f"{printable(path_text(path))}={compact_json(value)}"
-
-
-def _leaves(document: JsonObject, above: Path = ()) -> Iterator[tuple[Path, JsonValue]]:
-    for key, value in document.items():
-        path = (*above, key)
-        if isinstance(value, dict) and value:
-            yield from _leaves(value, path)
-        else:
-            yield path, value

@@ -128,7 +128,7 @@ class Cell:
         if any(old > new and old[_SEEN] >= new[_SEEN] for old in steps):
             return
         kept = [old for old in steps if old > new or old[_SEEN] > new[_SEEN]]
-        self.seen[writer_class] = sorted((*kept, new))[-SEEN_STEPS:]
+        self.seen[writer_class] = sorted((*kept, new))[:SEEN_STEPS]
 
     def _write_element(self, key: Key, element: JsonValue, version: int) -> bool:
         text = canonical(element)

@@ -14,7 +14,6 @@ from typing import Final
 from bridge.core.limits import Limits
 from bridge.core.paths import path_text
 from bridge.core.pattern import (
-    DEEP,
     DevicePattern,
     PatternError,
     common_text,
@@ -185,10 +184,11 @@ def _compile(
 
 
 def _refuse_ties(rules: Sequence[CompiledRule]) -> None:
-    # Only rules that are equally specific, and agree in every level without a wildcard, can tie.
+    # Only rules that are equally specific can tie; and to compare fewer of them, only those that
+    # have the same text wherever they have no wildcard.
     alike: dict[tuple[object, ...], list[CompiledRule]] = {}
     for rule in rules:
-        levels = (rule.device.device, rule.device.name or DEEP, *rule.path.levels)
+        levels = (rule.device.device, *rule.path.levels)
         literals = tuple(level if is_literal(level) else None for level in levels)
         alike.setdefault((rule.path.section, rule.rank, literals), []).append(rule)
     for group in alike.values():

@@ -237,7 +237,7 @@ def _remember(
         seq,
         stamp,
         lambda: _digest(update.payload),
-        full=update.metadata.full and refusal is None,
+        full=update.metadata.full and refusal is None and update.section == "reported",
     )
     if place.record is None and update.section == "reported" and not twin.key.name:
         _note_boot(twin, boot)
@@ -251,7 +251,7 @@ def _conclude(
     came_online = twin.online is False and _is_live_report(twin, update)
     if came_online:
         twin.online = True
-    if update.section == "reported":
+    if update.section == "reported" and update.writer == twin.key.device:
         twin.last_seen = now
     twin.exists = twin.exists or created
     edited = created or bool(merge.forward)
@@ -276,8 +276,10 @@ def _conclude(
 
 
 def _is_live_report(twin: Twin, update: Update) -> bool:
-    """A report makes a device that uses presence online, unless it is an old one."""
+    """A report of the device itself makes one that uses presence online, unless it is old."""
     if update.section != "reported" or update.delivery.retained or twin.key.name:
+        return False
+    if update.writer != twin.key.device:
         return False
     boot = update.metadata.boot
     return boot is None or boot not in twin.boots or twin.boots[-1] == boot

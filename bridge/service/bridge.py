@@ -15,7 +15,9 @@ from bridge import __version__, metrics
 from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config, StoreConfig
-from bridge.core.topics import TopicGrammar
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
+from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import (
     AdminError,
     LinkError,
@@ -23,19 +25,24 @@ from bridge.errors import (
     StoreUnavailable,
     SyncbridgeError,
 )
-from bridge.link.base import Link, LinkSettings, Session, Subscription
+from bridge.link.base import Link, Session
 from bridge.link.paho_link import PahoLink
 from bridge.logs import RateLimited, get_logger
 from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
+from bridge.service.changes import Changes
 from bridge.service.clock import now_us
+from bridge.service.events import Events
+from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.store_thread import Result, StoreThread
+from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.store.sqlite import SqliteStore
+from bridge.wire.inbound import Encoding
 
 CLIENT_ID: Final = "client_id"
 """Name of the store's fact that holds the client id: the session at the broker belongs to it."""
@@ -135,6 +142,17 @@ class Bridge:
         """
         return await self._store.run(function)
 
+    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin, as a message would, in between the messages.
+
+        Returns:
+            What came of it; it is on the disk, and is being published.
+
+        Raises:
+            StoreError: Nothing took effect.
+        """
+        return await self._pipeline.submit(key, order)
+
     async def _start(self) -> None:
         config = self.config
         self._store = StoreThread(lambda: _open_store(config.store))
@@ -142,7 +160,17 @@ class Bridge:
         self._stack.push_async_callback(self._store.close)
         await self._read_metadata()
         username = await self._start_broker()
-        self._link: Link = PahoLink(self._link_settings(username))
+        self._link: Link = PahoLink(
+            make_link_settings(
+                config.broker,
+                self.host,
+                self.port,
+                username=username,
+                client_id=self._client_id,
+                grammar=self._grammar,
+                will=lambda: self._announcer.will(),
+            )
+        )
         self._publisher = Publisher(
             self._link,
             self._grammar,
@@ -163,7 +191,10 @@ class Bridge:
             config.publish.rebuild_per_s,
             lambda: self._pipeline.batch_began_at,
         )
-        self._pipeline = self._make_pipeline()
+        encoding: Encoding = "msgpack" if config.publish.encoding == "msgpack" else "json"
+        log = RateLimited(_log, time.monotonic)
+        self._watch = Watch(config, encoding, self._store, self._publisher, self.counters, log)
+        self._pipeline = self._make_pipeline(encoding)
         await self._serve_administration()
         await self._begin()
         _log.info(
@@ -174,49 +205,24 @@ class Bridge:
             prefix=config.prefix,
         )
 
-    def _make_pipeline(self) -> Pipeline:
-        limits = self.config.limits.to_core()
-        cache = TwinCache(
-            self.config.store.cache_bytes, int(self._metadata.get(VERSION_RAISE, "0"))
-        )
+    def _make_pipeline(self, encoding: Encoding) -> Pipeline:
+        config = self.config
+        limits = config.limits.to_core()
+        raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
+        cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+        events = Events(self._grammar, encoding) if config.publish.events else None
+        changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
-            self.config,
+            config,
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, self._clock),
+            Reconciler(self._grammar, limits, cache, changes, self._clock),
             self._publisher,
             self.counters,
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
-        )
-
-    def _link_settings(self, username: str | None) -> LinkSettings:
-        broker = self.config.broker
-        grammar = self._grammar
-        filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
-        # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
-        # connection, because whatever changed while the bridge was away is to be known.
-        filters += [
-            Subscription(f, qos=0, retain_handling=0)
-            for f in (grammar.presence_filter(), grammar.status)
-        ]
-        return LinkSettings(
-            host=self.host,
-            port=self.port,
-            client_id=self._client_id,
-            subscriptions=tuple(filters),
-            username=username,
-            password=broker.read_password(),
-            will=lambda: self._announcer.will(),
-            # amqtt does not answer in MQTT 5 at all, and would cost the whole timeout.
-            protocol="auto" if broker.address else "3.1.1",
-            keepalive_s=broker.keepalive_s,
-            connect_timeout_s=broker.connect_timeout_s,
-            session_expiry_s=broker.session_expiry_s,
-            receive_maximum=broker.receive_maximum,
-            publish_window=broker.publish_window,
         )
 
     @property
@@ -257,6 +263,7 @@ class Bridge:
         self._stack.push_async_callback(self._say_goodbye)
         self._spawn(self._run_pipeline(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
+        self._spawn(self._watch.run(self._pipeline, self._metadata), "watch")
 
     async def _run_pipeline(self) -> None:
         # Before anything newer is published, lest it be followed by what was left over.
@@ -301,12 +308,14 @@ class Bridge:
         announcing = self._announcer.announce(session, self._announcer.greet())
         self._announcing = asyncio.create_task(announcing, name="announcer")
         self._announcing.add_done_callback(_log_failure)
+        self._watch.connected()
         self._publisher.pump()
         self._connected.set()
 
     def disconnected(self, error: LinkError) -> None:
         """Called by the link: the connection ended, or an attempt failed."""
         self._connected.clear()
+        self._watch.disconnected()
         self._end_announcing()
         if not error.recoverable and not self._failure.done():
             self._failure.set_exception(error)
@@ -324,6 +333,7 @@ class Bridge:
         place = f"{self.config.broker.url} {self._client_id}"
         if not session.session_present and self._metadata.get(SESSION) == place:
             self.counters.add(metrics.SESSIONS_LOST)
+            self._watch.session_lost()
             _log.warning(
                 "the broker has lost the bridge's session: messages that it had accepted for the "
                 "bridge may be lost",

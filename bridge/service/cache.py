@@ -1,4 +1,8 @@
-"""Twins in memory, the most recently used of them, with the store behind."""
+"""Twins in memory, the most recently used of them, with the store behind.
+
+Those that are written often stay decoded, within a budget of their own; the others are kept as the
+bytes that the store has, which take a fourth of the memory, and are decoded when they are used.
+"""
 
 from __future__ import annotations
 
@@ -6,85 +10,54 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
-import orjson
-
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
+from bridge.service.cached_twin import MEMORY_PER_IDLE_TWIN, CachedTwin, pack, unpack
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin
 
-MEMORY_PER_STORED_BYTE: Final = 8
-"""Bytes of memory that a decoded twin takes for each byte that it has in the store, rounded up."""
-
-MEMORY_PER_TWIN: Final = 4096
-"""Bytes of memory that a twin takes however small it is."""
-
-
-class CachedTwin:
-    """A twin with what the store has of it.
-
-    Attributes:
-        twin: The decoded twin, with every reconciled update.
-        revision: Revision of its row in the store; 0 where there is none.
-        published_version: The newest version that the broker has acknowledged.
-        state: JSON on `state`, of the last commit; empty where the twin does not exist.
-        delta: JSON on `delta`, of the last commit, or None.
-        delta_state: The delta's `state` alone as JSON, to tell whether it has changed.
-        internals_bytes: Size of its memory in the store.
-    """
-
-    __slots__ = (
-        "delta",
-        "delta_state",
-        "internals_bytes",
-        "published_version",
-        "revision",
-        "state",
-        "twin",
-    )
-
-    def __init__(self, key: TwinKey, stored: StoredTwin | None, first_version: int = 0) -> None:
-        if stored is None:
-            self.twin = Twin(key)
-            self.twin.version = first_version
-        else:
-            self.twin = decode_twin(stored)
-        self.revision = 0 if stored is None else stored.revision
-        self.published_version = 0 if stored is None else stored.published_version
-        self.state = b"" if stored is None else stored.state
-        self.delta = None if stored is None else stored.delta
-        self.internals_bytes = 0 if stored is None else len(stored.internals)
-        self.delta_state = b"{}"
-        if self.delta is not None:
-            self.delta_state = orjson.dumps(orjson.loads(self.delta)["state"])
-
-    @property
-    def memory_bytes(self) -> int:
-        """Estimate of the memory that it takes."""
-        return MEMORY_PER_TWIN + MEMORY_PER_STORED_BYTE * (len(self.state) + self.internals_bytes)
+DECODED_SHARE: Final = 0.5
+"""Part of the memory that decoded twins may take. They spare the decoding of each update, which is
+a small part of its cost; the rest spares a read from the store, for four times as many twins."""
 
 
 class TwinCache:
     """Least recently used first out, bounded by an estimate of memory.
 
-    Twins of the batch in work are always there: `shrink` is called between batches.
+    Twins of the batch in work are always there, decoded: `shrink` is called between batches. Then
+    each of them stays decoded if there is room, or if it had been used more recently than the
+    decoded one that has not been used for longest, which goes in its place. So a fleet that is
+    too large for the budget does not push itself out of it, device by device.
 
     Args:
         limit_bytes: What the twins may take, as estimated.
         first_version: Version above which a twin begins that the store does not know. Not 0 after
             a restore: its key may have had versions that were made after the backup.
+        policies: Which conflict policy holds where.
     """
 
-    def __init__(self, limit_bytes: int, first_version: int = 0) -> None:
+    def __init__(
+        self, limit_bytes: int, first_version: int = 0, policies: Policies = NO_POLICIES
+    ) -> None:
         self._limit_bytes = limit_bytes
+        self._decoded_limit_bytes = int(limit_bytes * DECODED_SHARE)
         self._first_version = first_version
-        self._twins: OrderedDict[TwinKey, CachedTwin] = OrderedDict()
-        self._sizes: dict[TwinKey, int] = {}
-        self._total_bytes = 0
+        self._policies = policies
+        self._at_work: dict[TwinKey, CachedTwin] = {}
+        self._decoded: OrderedDict[TwinKey, CachedTwin] = OrderedDict()
+        self._idle: OrderedDict[TwinKey, bytes] = OrderedDict()
+        self._decoded_bytes = 0
+        self._idle_bytes = 0
+        self._batch = 1
 
     def missing(self, keys: Iterable[TwinKey]) -> list[TwinKey]:
         """Return those keys that are not in memory."""
-        return [key for key in keys if key not in self._twins]
+        return [key for key in keys if key not in self]
+
+    def __contains__(self, key: TwinKey) -> bool:
+        """Tell whether a twin is in memory."""
+        return key in self._decoded or key in self._at_work or key in self._idle
 
     def put(self, key: TwinKey, stored: StoredTwin | None) -> CachedTwin:
         """Take a twin in, as the store has it (None: the store has nothing of it).
@@ -92,32 +65,85 @@ class TwinCache:
         Raises:
             StoreCorrupt: The stored twin cannot be decoded.
         """
-        cached = CachedTwin(key, stored, self._first_version)
-        self._twins[key] = cached
+        if stored is None:
+            cached = CachedTwin(Twin(key, self._policies))
+            cached.twin.version = self._first_version
+        else:
+            # With the key that the table holds anyway.
+            stored = stored._replace(key=key)
+            cached = CachedTwin(decode_twin(stored, self._policies), stored)
+        self._at_work[key] = cached
         return cached
-
-    def get(self, key: TwinKey) -> CachedTwin | None:
-        """Return a twin if it is in memory."""
-        return self._twins.get(key)
 
     def use(self, key: TwinKey) -> CachedTwin:
         """Return a twin that is in memory, as the most recently used."""
-        self._twins.move_to_end(key)
-        return self._twins[key]
+        cached = self._decoded.get(key)
+        if cached is not None:
+            self._decoded.move_to_end(key)
+            cached.used_in = self._batch
+            return cached
+        cached = self._at_work.get(key)
+        if cached is None:
+            packed = self._idle.pop(key)
+            self._idle_bytes -= _idle_bytes(packed)
+            cached = self._at_work[key] = unpack(key, packed, self._policies)
+        return cached
 
     def measure(self, key: TwinKey) -> None:
-        """Note the present size of a twin."""
-        size_bytes = self._twins[key].memory_bytes
-        self._total_bytes += size_bytes - self._sizes.get(key, 0)
-        self._sizes[key] = size_bytes
+        """Note the present size of a twin, which has been committed."""
+        cached = self._decoded.get(key)
+        if cached is not None:
+            self._decoded_bytes += cached.count()
+            cached.let_go()
 
     def drop(self, keys: Iterable[TwinKey]) -> None:
         """Forget twins whose changes could not be committed."""
         for key in keys:
-            self._twins.pop(key, None)
-            self._total_bytes -= self._sizes.pop(key, 0)
+            self._at_work.pop(key, None)
+            cached = self._decoded.pop(key, None)
+            if cached is not None:
+                self._decoded_bytes -= cached.counted_bytes
+            packed = self._idle.pop(key, None)
+            if packed is not None:
+                self._idle_bytes -= _idle_bytes(packed)
 
     def shrink(self) -> None:
-        """Forget the least recently used twins until the rest fits."""
-        while self._total_bytes > self._limit_bytes:
-            self.drop([next(iter(self._twins))])
+        """Put the twins of the batch away, and forget the least recently used until all fits."""
+        at_work, self._at_work = self._at_work, {}
+        for key, cached in at_work.items():
+            if cached.revision:  # else the store knows nothing of it, and there is nothing to keep
+                self._put_away(key, cached)
+        while self._decoded_bytes > self._decoded_limit_bytes:
+            self._pack_oldest()
+        while self._idle and self._decoded_bytes + self._idle_bytes > self._limit_bytes:
+            _, packed = self._idle.popitem(last=False)
+            self._idle_bytes -= _idle_bytes(packed)
+        self._batch += 1
+
+    def _put_away(self, key: TwinKey, cached: CachedTwin) -> None:
+        used_before, cached.used_in = cached.used_in, self._batch
+        room = self._decoded_limit_bytes - self._decoded_bytes
+        if cached.memory_bytes <= room or used_before > self._oldest_use():
+            self._decoded[key] = cached
+            self._decoded_bytes += cached.count()
+            cached.let_go()
+        else:
+            self._pack(key, cached)
+
+    def _oldest_use(self) -> int:
+        """Return the batch that last used the decoded twin that was unused for longest."""
+        return next(iter(self._decoded.values())).used_in if self._decoded else self._batch
+
+    def _pack_oldest(self) -> None:
+        key, cached = self._decoded.popitem(last=False)
+        self._decoded_bytes -= cached.counted_bytes
+        self._pack(key, cached)
+
+    def _pack(self, key: TwinKey, cached: CachedTwin) -> None:
+        packed = pack(cached)
+        self._idle[key] = packed
+        self._idle_bytes += _idle_bytes(packed)
+
+
+def _idle_bytes(packed: bytes) -> int:
+    return MEMORY_PER_IDLE_TWIN + len(packed)

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 import orjson
 
+from bridge.core.conflict import Conflict
 from bridge.core.reconcile import Change
 from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
+from bridge.core.update import SectionName
 from bridge.link.base import Message, Publication
-from bridge.service.cache import CachedTwin
-from bridge.store.base import CommitBatch, HistoryRow, QuarantinedMessage, StoredTwin
+from bridge.service.cached_twin import CachedTwin
+from bridge.store.base import (
+    CommitBatch,
+    ConflictRow,
+    HistoryRow,
+    QuarantinedMessage,
+    StoredTwin,
+)
 from bridge.store.codec import encode_internals
 from bridge.wire import outbound
 
@@ -49,8 +58,10 @@ class Effects:
     def __init__(self) -> None:
         self.twins: dict[TwinKey, TwinChange] = {}
         self.replies: list[Publication] = []
+        self.events: list[Publication] = []
         self.counts: Counter[tuple[str, str]] = Counter()
         self._history: list[HistoryRow] = []
+        self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
@@ -76,6 +87,42 @@ class Effects:
             )
         )
 
+    def remember_conflicts(
+        self,
+        key: TwinKey,
+        section: SectionName,
+        conflicts: Iterable[Conflict],
+        *,
+        version: int,
+        at: int,
+    ) -> None:
+        """Add what a message has lost, or made others lose, to the conflict log.
+
+        Args:
+            key: The twin.
+            section: The section that the message is for.
+            conflicts: What the core has found.
+            version: The twin's version after the message.
+            at: The bridge's time of the message, in µs.
+        """
+        self.conflicts += [
+            ConflictRow(
+                key,
+                version,
+                at,
+                section,
+                orjson.dumps(conflict.path),
+                conflict.policy,
+                orjson.dumps(conflict.kept),
+                conflict.kept_by,
+                conflict.kept_stamp,
+                orjson.dumps(conflict.lost),
+                conflict.lost_by,
+                conflict.lost_stamp,
+            )
+            for conflict in conflicts
+        ]
+
     def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
         """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
         topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
@@ -89,24 +136,27 @@ class Effects:
             published: (key, version): what the broker has acknowledged meanwhile.
         """
         rows = [_stored(change) for change in self.twins.values()]
-        return CommitBatch(rows, self._history, self.quarantined, published)
+        return CommitBatch(rows, self._history, self.quarantined, published, self.conflicts)
 
 
 def _stored(change: TwinChange) -> StoredTwin:
     cached = change.cached
     twin = cached.twin
+    # Also without a new version: the memory is encoded against this very state.
+    cached.let_go()
     if change.publish:
         _encode_documents(change)
+    state = cached.state
     internals = encode_internals(twin)
-    cached.internals_bytes = len(internals)
+    cached.keep(state, internals)
     return StoredTwin(
         twin.key,
         cached.revision + 1,
         twin.version,
-        cached.published_version,
+        0,  # of a new twin; of others it is the store's
         twin.exists,
         twin.at,
-        cached.state,
+        state,
         cached.delta,
         internals,
     )
@@ -115,18 +165,12 @@ def _stored(change: TwinChange) -> StoredTwin:
 def _encode_documents(change: TwinChange) -> None:
     cached = change.cached
     twin = cached.twin
-    if not twin.exists:
-        cached.state = b""
-        change.publish_delta = change.publish_delta or cached.delta is not None
-        cached.delta, cached.delta_state = None, b"{}"
-        return
-    cached.state = outbound.state_json(twin)
-    twin.bytes_at_most = len(cached.state)
-    delta = twin.delta()
+    delta: JsonObject = {}
+    if twin.exists:
+        twin.bytes_at_most = len(cached.state)
+        delta = twin.delta()
     if not delta and cached.delta is None:
         return
-    delta_state = orjson.dumps(delta)
-    if delta_state != cached.delta_state:
+    if not cached.has_delta(orjson.dumps(delta)):
         change.publish_delta = True
-        cached.delta_state = delta_state
         cached.delta = outbound.delta_json(twin, delta) if delta else None

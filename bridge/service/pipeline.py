@@ -8,11 +8,14 @@ link: under light load a batch is one message, under heavy load it grows.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from typing import Final
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final
 
 from bridge import metrics
 from bridge.config import Config
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.core.update import Presence, Update
@@ -21,22 +24,23 @@ from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
-from bridge.service.newcomers import Newcomers
-from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
-from bridge.service.requests import Request
 from bridge.service.store_thread import StoreThread
-from bridge.store.base import CommitBatch
+from bridge.service.transaction import Refused, StaleTwins, Transactions
 
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
 """Between these the wait grows while the store cannot be written."""
 
+SUBMITTED_AT_ONCE: Final = 256
+"""Orders from elsewhere than the broker that may be at work or wait, each in a task of its own:
+more than administration sends at the same time."""
+
+MAKES_A_ROW: Final = (Update, Presence)
+"""Orders that make a row in the store; presence does too, before there is a twin."""
+
 _log = get_logger("bridge.pipeline")
-
-
-class StaleTwins(Exception):
-    """Another writer has changed twins of the batch in the store meanwhile."""
 
 
 class BatchGivenUp(Exception):
@@ -66,7 +70,6 @@ class Pipeline:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
-        self._store = store
         self._cache = cache
         self._reconciler = reconciler
         self._publisher = publisher
@@ -75,8 +78,12 @@ class Pipeline:
         self._refusals = refusals
         self._on_status = on_status
         self._status_topic = TopicGrammar(config.prefix).status
-        self._newcomers = Newcomers(config.limits)
+        self._transactions = Transactions(
+            config.limits, store, cache, publisher, counters, clock, refusals
+        )
+        self._at_work = asyncio.Lock()
         self._batch: asyncio.Task[None] | None = None
+        self._submitted: set[asyncio.Task[list[Outcome]]] = set()
         self.batch_began_at: int | None = None
 
     async def run(self) -> None:
@@ -93,12 +100,19 @@ class Pipeline:
             await self._publisher.wait_for_room()
 
     async def finish(self) -> None:
-        """Wait for the batch at work, after `run` was cancelled; cancelled, it stops the batch."""
+        """Wait for the batch at work, after `run` was cancelled, and for orders.
+
+        Cancelled, it stops them.
+        """
+        at_work: set[asyncio.Task[Any]] = {*self._submitted}
         if self._batch is not None:
+            at_work.add(self._batch)
+        if at_work:
             try:
-                await asyncio.wait({self._batch})
+                await asyncio.wait(at_work)
             finally:
-                self._batch.cancel()
+                for task in at_work:
+                    task.cancel()
 
     async def process(self, messages: Sequence[Message]) -> None:
         """Process one batch, whatever it takes, and acknowledge it.
@@ -108,19 +122,16 @@ class Pipeline:
         the connection is dropped, and the broker delivers the batch again.
         """
         self._counters.add(metrics.MESSAGES, count=len(messages))
-        self.batch_began_at = self._clock()
         updates = self._without_status(messages)
         try:
             if updates:
-                await self._process_or_halve(updates)
+                async with self._turn():
+                    await self._process_or_halve(updates)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
-        finally:
-            self.batch_began_at = None
         self._publisher.pump()
         self._link.acknowledge(messages)
-        self._cache.shrink()
 
     def _without_status(self, messages: Sequence[Message]) -> list[Message]:
         """Hand over what came on the bridge's own status topic, and return the rest."""
@@ -182,92 +193,14 @@ class Pipeline:
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
         requests = self._reconciler.decode(messages, effects)
-        keys = {request.topic.key for request in requests}
-        acknowledged: list[tuple[TwinKey, int]] = []
-        committed = False
-        try:
-            refused = await self._load(requests, keys)
-            self._reconciler.apply(requests, effects, refused)
-            acknowledged = self._take_acknowledged()
-            await self._commit(effects.encode(acknowledged))
-            committed = True
-        finally:
-            if not committed:
-                # What is in memory is ahead of the store now.
-                self._cache.drop(keys)
-                self._publisher.give_back(acknowledged)
-        self._conclude(effects, keys)
-
-    async def _load(
-        self, requests: Sequence[Request], keys: set[TwinKey]
-    ) -> dict[TwinKey, Refusal]:
-        """Bring the twins into memory; returns which new ones may not be made now, and why."""
-        missing = self._cache.missing(keys)
-        if missing:
-            stored = await self._store.run(lambda store: store.load(missing))
-            for key in missing:
-                self._cache.put(key, stored.get(key))
-        # What makes a row in the store; presence does too, before there is a twin.
-        making = {r.topic.key for r in requests if isinstance(r.order, Update | Presence)}
-        new = [key for key in making if self._cache.use(key).revision == 0]
-        if not new:
-            return {}
-        named = {key.device for key in new if key.name}
-        names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
-        return self._newcomers.refuse(new, names, self._clock())
-
-    def _take_acknowledged(self) -> list[tuple[TwinKey, int]]:
-        acknowledged = self._publisher.take_acknowledged()
-        for key, version in acknowledged:
-            cached = self._cache.get(key)
-            if cached is not None:
-                cached.published_version = version
-        return acknowledged
-
-    async def _commit(self, batch: CommitBatch) -> None:
-        if not (batch.twins or batch.quarantined or batch.published):
-            return
-        stale = await self._store.run(lambda store: store.commit(batch))
-        if stale:
-            raise StaleTwins
-        self._counters.add(metrics.BATCHES)
-
-    def _conclude(self, effects: Effects, keys: set[TwinKey]) -> None:
-        """Hand over to the publisher what has been committed."""
-        for change in effects.twins.values():
-            cached = change.cached
-            cached.revision += 1
-            if change.publish:
-                self._publisher.offer(
-                    TwinPublication(
-                        cached.twin.key,
-                        cached.twin.version,
-                        cached.state,
-                        cached.delta,
-                        change.publish_delta,
-                        change.cleared,
-                        cached.twin.at,
-                    )
-                )
-        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins.values()))
-        for key in keys:
-            self._cache.measure(key)
-        for reply in effects.replies:
-            self._publisher.reply(reply)
-        for (name, label), count in effects.counts.items():
-            self._counters.add(name, label, count)
-        self._report(effects)
-
-    def _report(self, effects: Effects) -> None:
-        for row in effects.quarantined:
-            self._counters.add(metrics.QUARANTINED)
-            self._refusals.warning(
-                "refused, and kept in the quarantine",
-                row.topic,
-                code=row.code,
-                error=row.error,
-                reason=row.message,
-            )
+        keys = {key for request in requests for key in request.twins()}
+        making = {r.topic.key for r in requests if isinstance(r.order, MAKES_A_ROW)}
+        await self._transactions.run(
+            keys,
+            making,
+            effects,
+            lambda refused: self._reconciler.apply(requests, effects, refused),
+        )
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""
@@ -284,15 +217,90 @@ class Pipeline:
             self._reconciler.answer_failure(message, refusal, effects)
         except Exception as again:  # noqa: BLE001 # decoding it may be what cannot be done
             self._refusals.warning("nor can it be answered", type(again).__name__, exc_info=again)
-        await self._retry_while_unavailable(lambda: self._commit(effects.encode(())))
-        self._conclude(effects, set())
+        await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
+
+    async def submit(self, key: TwinKey, order: Order) -> Outcome:
+        """Do what an order says that did not come from the broker; see `submit_all`.
+
+        Raises:
+            StoreError: Nothing took effect.
+        """
+        return (await self.submit_all([(key, order)]))[0]
+
+    async def submit_all(
+        self,
+        orders: Sequence[tuple[TwinKey, Order]],
+        *,
+        wanted: Callable[[TwinKey], bool] = lambda _key: True,
+    ) -> list[Outcome]:
+        """Carry out orders in one transaction of their own, between two batches.
+
+        Once begun, it goes on even where the caller is cancelled: what is committed is published.
+
+        Args:
+            orders: What to do, in this order.
+            wanted: Asked when it is their turn; an order that is not wanted any more is passed
+                over.
+
+        Returns:
+            The outcome of each order that was wanted. It is on the disk.
+
+        Raises:
+            StoreError: Nothing took effect.
+        """
+        if len(self._submitted) >= SUBMITTED_AT_ONCE:
+            raise StoreUnavailable(
+                f"{SUBMITTED_AT_ONCE} orders wait for their turn already",
+                hint="try again when the store is less busy",
+            )
+        work = asyncio.create_task(self._carry_out(orders, wanted), name="orders")
+        self._submitted.add(work)
+        work.add_done_callback(self._submitted.discard)
+        return await asyncio.shield(work)
+
+    async def _carry_out(
+        self, orders: Sequence[tuple[TwinKey, Order]], wanted: Callable[[TwinKey], bool]
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+        async with self._turn():
+            due = [(key, order) for key, order in orders if wanted(key)]
+            while due:
+                effects = Effects()
+                try:
+                    outcomes = await self._carry_out_once(due, effects)
+                except StaleTwins:
+                    continue
+                break
+        self._publisher.pump()
+        return outcomes
+
+    async def _carry_out_once(
+        self, orders: Sequence[tuple[TwinKey, Order]], effects: Effects
+    ) -> list[Outcome]:
+        outcomes: list[Outcome] = []
+
+        def change(refused: Refused) -> None:
+            outcomes.extend(
+                self._reconciler.apply_order(key, order, effects, refused.get(key))
+                for key, order in orders
+            )
+
+        keys = {key for key, _ in orders}
+        making = {key for key, order in orders if isinstance(order, MAKES_A_ROW)}
+        await self._transactions.run(keys, making, effects, change)
+        return outcomes
+
+    @contextlib.asynccontextmanager
+    async def _turn(self) -> AsyncIterator[None]:
+        """Have the twins to oneself. Whoever waits longest is next."""
+        async with self._at_work:
+            self.batch_began_at = self._clock()
+            try:
+                yield
+            finally:
+                self.batch_began_at = None
+                self._cache.shrink()
 
     async def store_acknowledged(self) -> None:
         """Write down what the broker has acknowledged, between batches or at the end."""
-        acknowledged = self._take_acknowledged()
-        if not acknowledged:
-            return
-        try:
-            await self._store.run(lambda store: store.mark_published(acknowledged))
-        except StoreUnavailable:
-            self._publisher.give_back(acknowledged)
+        await self._transactions.mark_published()

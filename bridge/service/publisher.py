@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum, auto
 from itertools import islice
@@ -19,19 +20,24 @@ from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import LinkError, PublishRefused
 from bridge.link.base import Link, Publication
 from bridge.logs import RateLimited
+from bridge.service.waiting import WaitingMessages
 from bridge.wire import outbound
 
 WAITING_TWINS: Final = 20_000
 """Twins that may wait for the broker before the pipeline waits too."""
 
 WAITING_BYTES: Final = 64 * 1024 * 1024
-"""The same, as the sum of their states and deltas; and bound of the waiting replies."""
+"""The same, as the sum of their states and deltas; and bound of the waiting replies, and of the
+waiting events."""
 
 REFUSED_TWINS: Final = 10_000
 """Twins remembered whose publish the broker refused; further ones wait for the next start."""
 
 WAITING_REPLIES: Final = 10_000
 """Replies that may wait; beyond that the oldest are dropped, and their askers ask again."""
+
+WAITING_EVENTS: Final = 10_000
+"""Events that may wait; beyond that the oldest are dropped: the history has what they told."""
 
 
 class _Result(Enum):
@@ -103,14 +109,14 @@ class Publisher:
         self._encoding = encoding
         self._counters = counters
         self._log = log
-        self._replies: deque[Publication] = deque()
+        self._replies = WaitingMessages(WAITING_REPLIES, WAITING_BYTES)
+        self._events = WaitingMessages(WAITING_EVENTS, WAITING_BYTES)
         self._due: dict[TwinKey, TwinPublication] = {}
         self._rebuild: dict[TwinKey, TwinPublication] = {}
         self._in_flight: dict[TwinKey, TwinPublication] = {}
         self._refused: dict[TwinKey, TwinPublication] = {}
         self._begun: deque[_Transfer] = deque()
         self._waiting_bytes = 0
-        self._reply_bytes = 0
         self._rebuilding: set[TwinKey] = set()
         self._rebuilt = asyncio.Event()
         self._rebuilt.set()
@@ -148,34 +154,33 @@ class Publisher:
         self._update_events()
 
     def reply(self, publication: Publication) -> None:
-        """Send an answer."""
-        self._replies.append(publication)
-        self._reply_bytes += len(publication.payload)
-        while len(self._replies) > WAITING_REPLIES or self._reply_bytes > WAITING_BYTES:
-            self._take_reply()
-            self._counters.add(metrics.REPLIES_DROPPED)
+        """Send an answer, or a question to a device."""
+        if dropped := self._replies.add(publication):
+            self._counters.add(metrics.REPLIES_DROPPED, count=dropped)
         self._update_events()
 
-    def _take_reply(self) -> Publication:
-        publication = self._replies.popleft()
-        self._reply_bytes -= len(publication.payload)
-        return publication
+    def tell(self, publication: Publication) -> None:
+        """Send an event."""
+        if dropped := self._events.add(publication):
+            self._counters.add(metrics.EVENTS_DROPPED, count=dropped)
+        self._update_events()
 
     def pump(self) -> None:
         """Send what is due, as far as the window goes.
 
-        What was begun comes first; then replies, which may take half of what is free while twins
-        wait; then twins, and what is to be rebuilt.
+        What was begun comes first; then replies and events, which may take half of what is free
+        while twins wait; then twins, and what is to be rebuilt.
         """
         while self._begun and self._link.publish_slots > 0:
             if not self._send_next_part(self._begun[0]):
                 break
         free = self._link.publish_slots
-        for_replies = (free + 1) // 2 if self._due else free
-        while self._replies and for_replies > 0 and self._link.publish_slots > 0:
-            for_replies -= 1
-            if not self._send_reply(self._take_reply()):
-                break
+        for_messages = (free + 1) // 2 if self._due else free
+        for queue, send_later in ((self._replies, self.reply), (self._events, self.tell)):
+            while queue and for_messages > 0 and self._link.publish_slots > 0:
+                for_messages -= 1
+                if not self._send_message(queue.take(), send_later):
+                    break
         for waiting in (self._due, self._rebuild):
             self._send_twins(waiting)
         self._update_events()
@@ -253,19 +258,21 @@ class Publisher:
         self.acknowledgements.set()
         self._pump_soon()
 
-    def _send_reply(self, publication: Publication) -> bool:
-        """Send an answer; False if the connection is gone."""
+    def _send_message(
+        self, publication: Publication, send_later: Callable[[Publication], None]
+    ) -> bool:
+        """Send an answer or an event; False if the connection is gone."""
 
         def done(future: asyncio.Future[None]) -> None:
             if self._result(future, publication.topic) is _Result.LOST:
-                self.reply(publication)
+                send_later(publication)
             else:
                 self._pump_soon()
 
         try:
             future = self._link.publish(publication)
         except LinkError:
-            self.reply(publication)
+            send_later(publication)
             return False
         future.add_done_callback(done)
         return True
@@ -342,7 +349,7 @@ class Publisher:
         waiting = len(self._due) + len(self._rebuild)
         _set_to(self._room, waiting < WAITING_TWINS and self._waiting_bytes < WAITING_BYTES)
         _set_to(self._rebuilt, not self._rebuilding)
-        _set_to(self._idle, not (waiting or self._in_flight or self._replies))
+        _set_to(self._idle, not (waiting or self._in_flight or self._replies or self._events))
 
 
 def _set_to(event: asyncio.Event, state: bool) -> None:

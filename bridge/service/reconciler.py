@@ -6,15 +6,17 @@ from collections.abc import Callable, Iterable
 
 from bridge import metrics
 from bridge.core.limits import Limits
-from bridge.core.reconcile import Outcome, delete, no_such_twin, reconcile, reconcile_presence
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.core.update import Presence, Update
 from bridge.link.base import Message, Publication
-from bridge.service.cache import CachedTwin, TwinCache
+from bridge.service.cache import TwinCache
+from bridge.service.cached_twin import CachedTwin
+from bridge.service.changes import Changes
 from bridge.service.effects import Effects
-from bridge.service.requests import Decoder, Deletion, Request
+from bridge.service.requests import Decoder, Request
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -24,8 +26,9 @@ class Reconciler:
 
     Args:
         grammar: The topics.
-        limits: Bounds on updates and twins.
+        limits: Bounds on what is sent.
         cache: The twins.
+        changes: Changes them.
         clock: The bridge's clock, in µs since the epoch.
     """
 
@@ -34,11 +37,12 @@ class Reconciler:
         grammar: TopicGrammar,
         limits: Limits,
         cache: TwinCache,
+        changes: Changes,
         clock: Callable[[], int],
     ) -> None:
         self._grammar = grammar
-        self._limits = limits
         self._cache = cache
+        self._changes = changes
         self._clock = clock
         self._decoder = Decoder(grammar, limits)
 
@@ -82,30 +86,32 @@ class Reconciler:
                 answer = outbound.refusal_answer(refusal, decoded.request_id)
                 self._reply(decoded, answer, effects)
 
+    def apply_order(
+        self, key: TwinKey, order: Order, effects: Effects, refusal: Refusal | None
+    ) -> Outcome:
+        """Apply an order that came from elsewhere than the broker; nobody is answered.
+
+        Args:
+            key: The twin, which is in the cache.
+            order: What to do; see `Changes.by_order`.
+            effects: Where everything that follows is gathered.
+            refusal: Why the twin may not be made now, or None.
+        """
+        if refusal is not None:
+            return Outcome(self._cache.use(key).twin.version, refusal=refusal)
+        return self._changes.by_order(key, order, effects)
+
     def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
         order = request.order
-        twin = cached.twin
-        if isinstance(order, Update):
-            outcome = reconcile(twin, order, self._clock(), self._limits)
-        elif isinstance(order, GetRequest):
+        if isinstance(order, GetRequest):
             self._answer_get(request, order, cached, effects)
             return
-        elif isinstance(order, Deletion):
-            writer = request.topic.sender
-            outcome = delete(twin, writer, self._clock(), order.payload, order.delivery)
-        elif isinstance(order, Presence):
-            outcome = reconcile_presence(twin, order, self._clock())
-        else:
+        if order is None:
             return
-        if outcome.store:
-            effects.changed(cached, version=outcome.changed, clear=outcome.clear)
-        if outcome.change is not None:
-            effects.remember(twin.key, outcome.change)
+        outcome = self._changes.by_message(cached, order, effects)
         if outcome.refusal is not None:
             self._refuse(request, outcome.refusal, outcome, effects)
-            return
-        _count(outcome, effects)
-        if self._wants_reply(request, effects):
+        elif self._wants_reply(request, effects):
             answer = outbound.answer(outcome, request.request_id, self._clock())
             self._reply(request, answer, effects)
 
@@ -116,7 +122,12 @@ class Reconciler:
         if not twin.exists:
             self._refuse(request, no_such_twin(twin), Outcome(twin.version), effects)
         else:
-            answer = outbound.twin_answer(twin, order, request.request_id, twin.last_seen)
+            last_seen = twin.last_seen
+            if twin.key.name:
+                # What its other twins report counts for the device.
+                device = self._cache.use(TwinKey(twin.key.device)).twin
+                last_seen = max(last_seen, device.last_seen)
+            answer = outbound.twin_answer(twin, order, request.request_id, last_seen)
             self._reply(request, answer, effects)
 
     def _refuse(
@@ -156,12 +167,3 @@ class Reconciler:
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)
-
-
-def _count(outcome: Outcome, effects: Effects) -> None:
-    if outcome.duplicate:
-        effects.counts[metrics.UPDATES_DUPLICATE, ""] += 1
-    elif outcome.superseded:
-        effects.counts[metrics.UPDATES_SUPERSEDED, ""] += 1
-    elif outcome.changed:
-        effects.counts[metrics.UPDATES_CHANGED, ""] += 1

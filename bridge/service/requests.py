@@ -6,9 +6,10 @@ from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple, TypeAlias
 
 from bridge.core.limits import Limits
+from bridge.core.orders import Deletion, Order
 from bridge.core.refusal import Refusal
-from bridge.core.topics import InboundTopic, TopicGrammar
-from bridge.core.update import NO_METADATA, Delivery, Presence, Update
+from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
+from bridge.core.update import NO_METADATA, Delivery, Update
 from bridge.link.base import Message
 from bridge.wire.inbound import (
     Body,
@@ -25,14 +26,7 @@ PARSED_TOPICS: Final = 100_000
 bounds their length; and enough for the devices of a large site."""
 
 
-class Deletion(NamedTuple):
-    """Remove the twin: the payload, and how it arrived."""
-
-    payload: bytes
-    delivery: Delivery
-
-
-Order: TypeAlias = Update | GetRequest | Deletion | Presence
+Asked: TypeAlias = Order | GetRequest
 """What a message asks for, once it is decoded."""
 
 
@@ -51,10 +45,20 @@ class Request(NamedTuple):
 
     message: Message
     topic: InboundTopic
-    order: Order | None
+    order: Asked | None
     refusal: Refusal | None
     request_id: str | None
     encoding: Encoding
+
+    def twins(self) -> tuple[TwinKey, ...]:
+        """Return the twins that are needed for it.
+
+        The device's unnamed twin holds when the device was last heard, on whichever of its twins.
+        """
+        key, verb, _ = self.topic
+        if key.name and verb in ("report", "get"):
+            return (key, TwinKey(key.device))
+        return (key,)
 
 
 class Decoder:
@@ -85,7 +89,7 @@ class Decoder:
         return topic
 
     def _request(self, message: Message, topic: InboundTopic) -> Request:
-        order: Order | None
+        order: Asked | None
         if topic.verb in ("report", "desire"):
             body = decode_body(message.payload, self._limits)
             order = _update(message, topic, body)
@@ -94,7 +98,7 @@ class Decoder:
         elif topic.verb == "get":
             order, body = decode_get(message.payload, self._limits)
         elif topic.verb == "delete":
-            order = Deletion(message.payload, _delivery(message))
+            order = Deletion(topic.sender, message.payload, _delivery(message))
             body = decode_delete(message.payload, self._limits)
         else:
             order, body = None, Body({}, NO_METADATA, "json")

@@ -11,8 +11,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from bridge.api import serve_administration
+from bridge.config import Config
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
+from bridge.core.topics import TwinKey
+from bridge.service import apply_offline
+from bridge.service.clock import now_us
 from bridge.store.base import Store, StoreLimits
 from bridge.store.sqlite import SqliteStore
+
+CONFIG = Config()
 
 Result = TypeVar("Result")
 
@@ -30,6 +38,15 @@ class Holder:
         """Run a function of the store in its thread."""
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, self.store)
+
+    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin in the store's thread."""
+        return await self.run_store(lambda store: apply_offline(store, CONFIG, key, order, now_us))
+
+    def change(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin, from the test's own thread."""
+        changing = self._executor.submit(apply_offline, self.store, CONFIG, key, order, now_us)
+        return changing.result()
 
     def close(self) -> None:
         """Close the store in its thread."""

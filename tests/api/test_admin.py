@@ -14,7 +14,7 @@ import pytest
 
 from bridge import __version__
 from bridge.api import AdminClient
-from bridge.api.admin import BODY_BYTES_MAX
+from bridge.api.requests import BODY_BYTES_MAX
 from bridge.api.socket_file import socket_path
 from bridge.core.topics import TwinKey
 from bridge.errors import AdminError, AdminRefused

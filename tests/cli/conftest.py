@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -14,7 +16,9 @@ from bridge.cli import main
 from bridge.cli.mqtt import BrokerClient
 from bridge.config import Address
 from bridge.device.payload import decode
+from tests.api.held import holding
 from tests.cli.program import WAIT_S, environment
+from tests.cli.stored import make_past
 from tests.support.mosquitto import Mosquitto
 
 
@@ -50,24 +54,30 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
 
 
 class Installation(NamedTuple):
-    """A broker with a bridge."""
+    """A broker with a bridge, and the bridge's store."""
 
     broker: Mosquitto
     url: str
+    store: Path
 
 
 @pytest.fixture(scope="session")
 def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """A Mosquitto, and a bridge started as a user would: one of each for all tests here."""
     directory = tmp_path_factory.mktemp("installation")
-    with Mosquitto(directory / "mosquitto") as broker:
+    with (
+        Mosquitto(directory / "mosquitto") as broker,
+        tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as short,
+    ):
         url = f"mqtt://{broker.host}:{broker.port}"
-        command = [sys.executable, "-m", "bridge", "run", "--broker", url]
+        # Its path leaves room for a socket beside it, whatever pytest's own is called.
+        store = Path(short) / "store.db"
+        command = [sys.executable, "-m", "bridge", "run", "--broker", url, f"--store={store}"]
         with (directory / "bridge.log").open("wb") as log:
             process = subprocess.Popen(command, cwd=directory, env=environment(), stderr=log)
         try:
             _wait_until_online(broker)
-            yield Installation(broker, url)
+            yield Installation(broker, url, store)
         finally:
             process.terminate()
             process.wait(timeout=WAIT_S)
@@ -95,3 +105,19 @@ def client(installation: Installation) -> Iterator[BrokerClient]:
     broker = installation.broker
     with BrokerClient(Address(broker.host, broker.port)) as client:
         yield client
+
+
+@pytest.fixture
+def path() -> Iterator[Path]:
+    """A store with a past, in a directory whose path leaves room for a socket."""
+    with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as directory:
+        store_path = Path(directory) / "store.db"
+        make_past(store_path)
+        yield store_path
+
+
+@pytest.fixture(params=["free", "held"])
+def store_option(request: pytest.FixtureRequest, path: Path) -> Iterator[str]:
+    """The option that names that store, which nobody holds, or a bridge does."""
+    with holding(path) if request.param == "held" else contextlib.nullcontext():
+        yield f"--store={path}"

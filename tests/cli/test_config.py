@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from bridge.config import SETTINGS
+from bridge.config import SETTINGS, TABLES
 from bridge.config_reference import markdown
 from tests.cli.conftest import Run
 
@@ -23,7 +23,7 @@ def test_every_setting_is_printed_with_its_origin(
     status, out, err = run("config", "--prefix", "plant")
     assert (status, err) == (0, "")
     rows = {line.split()[0]: line.split(maxsplit=2)[1:] for line in out.splitlines()}
-    assert list(rows) == list(SETTINGS)
+    assert list(rows) == [*SETTINGS, *TABLES]
     assert rows["limits.keys"] == ["7", "file bridge.yaml:2"]
     assert rows["limits.depth"] == ["8", "environment SYNCBRIDGE_LIMITS_DEPTH"]
     assert rows["prefix"] == ["plant", "flag --prefix"]
@@ -41,6 +41,27 @@ def test_the_json_of_the_settings_is_stable(run: Run, tmp_path: Path) -> None:
     assert settings["embedded.port"]["value"] == 1883
     assert settings["broker.connect_timeout_s"]["value"] == 10.0
     assert settings["broker.url"]["value"] is None
+
+
+def test_the_rules_of_the_policies_are_listed_with_their_lines(run: Run, tmp_path: Path) -> None:
+    """Below the settings, and as a list in the JSON, which is empty without any."""
+    assert json.loads(run("config", "--json").out)["policies"] == []
+    table = "policies:\n  '*':\n    reported.c.**: sum\n  meter-*: {desired.mode: app}\n"
+    (tmp_path / "bridge.yaml").write_text(table)
+    settings, _, rules = run("config").out.partition("\n\n")
+    assert settings.splitlines()[-1].split() == ["policies", "2", "rules", "file", "bridge.yaml:1"]
+    assert rules.splitlines() == [
+        "policies:",
+        "  *        reported.c.**  sum  file bridge.yaml:3",
+        "  meter-*  desired.mode   app  file bridge.yaml:4",
+    ]
+    assert json.loads(run("config", "--json").out)["policies"] == [
+        {"device": "*", "path": "reported.c.**", "policy": "sum", "origin": "file bridge.yaml:3"},
+        {
+            "device": "meter-*", "path": "desired.mode", "policy": "app",
+            "origin": "file bridge.yaml:4",
+        },
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("form", [[], ["--json"]])

@@ -29,8 +29,11 @@ def test_the_whole_twin_is_printed(call: Run, lamp: str) -> None:
     assert (status, err) == (ExitStatus.OK, "")
     assert out.count("\n") == 1
     document = json.loads(out)
-    assert list(document) == ["device", "name", "version", "at", "reported", "desired", "online"]
+    assert list(document) == [
+        "device", "name", "version", "at", "reported", "desired", "online", "last_seen",
+    ]  # fmt: skip
     assert (document["device"], document["name"], document["online"]) == (lamp, "", None)
+    assert abs(document["last_seen"] / 1e6 - time.time()) < 3600
     assert document["reported"]["color"] == {"r": 255}
     assert document["desired"] == {"on": False}
     assert abs(document["at"] / 1e6 - time.time()) < 3600
@@ -92,6 +95,31 @@ def test_a_named_twin_is_another(call: Run, lamp: str) -> None:
     document = json.loads(call("get", lamp, "--name", "net", "--json").out)
     assert (document["name"], document["desired"]) == ("net", {"ssid": "home"})
     assert "ssid" not in call("get", lamp).out
+
+
+def test_what_has_changed_since_a_version_is_printed(call: Run, lamp: str) -> None:
+    """As merge patches; nothing, where nothing has; the whole, where that is not known."""
+    version = json.loads(call("get", lamp, "--json").out)["version"]
+    document = json.loads(call("get", lamp, "--since", str(version), "--json").out)
+    assert (document["since"], document["version"]) == (version, version)
+    assert (document["reported"], document["desired"]) == ({}, {})
+    assert call("set", lamp, "desired.on=null", "desired.level=2").status == 0
+    document = json.loads(call("get", lamp, "--since", str(version), "--json").out)
+    assert (document["since"], document["version"]) == (version, version + 1)
+    assert (document["reported"], document["desired"]) == ({}, {"on": None, "level": 2})
+    assert call("get", lamp, "desired.on", "--since", str(version)).out == "null\n"
+    document = json.loads(call("get", lamp, "--since", str(version + 9), "--json").out)
+    assert document["since"] is None
+    assert document["reported"]["color"] == {"r": 255}
+
+
+def test_what_is_known_of_each_field_is_printed(call: Run, lamp: str) -> None:
+    """Beside the sections; each field has its own."""
+    document = json.loads(call("get", lamp, "--meta", "--json").out)
+    on = document["meta"]["reported"]["on"]
+    assert (on["$changed_by"], document["reported"]["on"]) == (lamp, True)
+    assert call("get", lamp, 'meta.reported.on."$changed_by"', "--meta").out == f"{lamp}\n"
+    assert "meta" not in json.loads(call("get", lamp, "--json").out)
 
 
 def test_presence_is_shown(call: Run, client: BrokerClient, lamp: str) -> None:

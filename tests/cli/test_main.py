@@ -14,7 +14,7 @@ import bridge
 from bridge.cli import group, main
 from bridge.cli.group import COMMANDS
 from bridge.cli.status import ExitStatus
-from bridge.errors import SyncbridgeError
+from bridge.errors import AdminRefused, Refused, SyncbridgeError
 from tests.cli.conftest import Installation, Run
 from tests.cli.program import Program, environment
 
@@ -29,7 +29,10 @@ def test_the_version_is_printed(run: Run) -> None:
     assert json.loads(run("version", "--json").out)["version"] == bridge.__version__
 
 
-@pytest.mark.parametrize("arguments", [["version"], ["--help"], ["version", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["version"], ["--help"], ["version", "--help"], ["history", "--help"], ["rollback", "--help"]],
+)
 def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
     """Start-up counts on small machines and in shell loops."""
     code = (
@@ -91,6 +94,17 @@ def test_an_error_is_one_line_and_a_hint(monkeypatch: pytest.MonkeyPatch, run: R
     """On the standard error."""
     _raising(monkeypatch, SyncbridgeError("it broke", hint="mend it"))
     assert run("version") == (1, "", "syncbridge: it broke\n  hint: mend it\n")
+
+
+@pytest.mark.parametrize("kind", [AdminRefused, Refused])
+def test_what_an_answer_quotes_is_safe_to_print(
+    monkeypatch: pytest.MonkeyPatch, run: Run, kind: type[AdminRefused | Refused]
+) -> None:
+    """A refusal may name a key that anybody has sent."""
+    evil = "at \x1b[2J\nx"
+    error = Refused(409, "conflict", evil) if kind is Refused else AdminRefused(409, evil)
+    _raising(monkeypatch, error)
+    assert run("version").err.endswith("at \\u001b[2J\\nx\n")
 
 
 def test_ctrl_c_is_status_130(monkeypatch: pytest.MonkeyPatch) -> None:

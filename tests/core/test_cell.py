@@ -207,12 +207,12 @@ def test_a_class_remembers_the_most_that_it_had_seen() -> None:
 
 
 def test_what_a_class_had_seen_is_bounded() -> None:
-    """Of many writers that had seen ever less, the oldest is forgotten."""
+    """Of many writers that had seen ever less, the least is forgotten."""
     cell = Cell("app")
     for number in range(SEEN_STEPS + 5):
         write(cell, number, 1, writer="anna", seen=100 - number)
     assert len(cell.seen["app"]) == SEEN_STEPS
-    assert cell.seen["app"][0][4] == 95
+    assert cell.seen["app"][0][4] == 100
 
 
 def test_a_removal_is_a_write_of_its_class() -> None:

@@ -1,8 +1,6 @@
-"""Which policy holds where; which tables are refused; and that a table's memory is bounded."""
+"""Which policy holds where, and which tables are refused."""
 
 from __future__ import annotations
-
-import weakref
 
 import pytest
 
@@ -11,14 +9,12 @@ from bridge.core.policy import (
     NO_POLICIES,
     POLICIES,
     RULES_IN_A_TABLE,
-    TWINS_REMEMBERED,
     Policies,
     PolicyError,
     Rule,
 )
-from bridge.core.rules import STEPS_REMEMBERED
 from bridge.core.topics import TwinKey
-from bridge.core.update import SectionName
+from tests.core.walk import policy_at
 
 LIMITS = Limits()
 
@@ -35,21 +31,6 @@ TABLE = {
     "meter-7/setup": {"desired.mode": "refuse"},
     "*/setup": {"reported.**": "first"},
 }
-
-
-class Name(str):
-    """A text of which can be told whether somebody still holds it."""
-
-    __slots__ = ("__weakref__",)
-
-
-def policy(policies: Policies, twin: str, path: str) -> str:
-    """Return what holds at a path such as `reported.a.b`."""
-    section: SectionName = "reported" if path.startswith("reported.") else "desired"
-    rules = policies.rules(TwinKey(*twin.split("/")), section)
-    for name in path.split(".")[1:]:
-        rules = rules.step(name) if rules else None
-    return rules.policy if rules else "latest"
 
 
 @pytest.mark.parametrize(
@@ -86,7 +67,7 @@ def policy(policies: Policies, twin: str, path: str) -> str:
 )
 def test_the_most_specific_rule_holds(twin: str, path: str, expected: str) -> None:
     """The device is compared first, then the name, then the path from its first key."""
-    assert policy(Policies.parse(TABLE, LIMITS), twin, path) == expected
+    assert policy_at(Policies.parse(TABLE, LIMITS), twin, path) == expected
 
 
 def test_a_quoted_star_is_a_star() -> None:
@@ -102,15 +83,15 @@ def test_a_quoted_star_is_a_star() -> None:
 def test_every_policy_can_be_given(name: str) -> None:
     """By its name."""
     policies = Policies.parse({"*": {"reported.a": name}}, LIMITS)
-    assert policy(policies, "lamp", "reported.a") == name
+    assert policy_at(policies, "lamp", "reported.a") == name
 
 
 def test_a_rule_may_stand_below_a_value_of_another_rule() -> None:
     """Objects are descended into: an aggregate owns its path, not what may lie below it."""
     policies = Policies.parse({"*": {"reported.a": "sum", "reported.a.b": "max"}}, LIMITS)
-    assert policy(policies, "lamp", "reported.a") == "sum"
-    assert policy(policies, "lamp", "reported.a.b") == "max"
-    assert policy(policies, "lamp", "reported.a.c") == "latest"
+    assert policy_at(policies, "lamp", "reported.a") == "sum"
+    assert policy_at(policies, "lamp", "reported.a.b") == "max"
+    assert policy_at(policies, "lamp", "reported.a.c") == "latest"
 
 
 @pytest.mark.parametrize(
@@ -143,6 +124,17 @@ def test_below_what_rules_can_match_there_are_none() -> None:
         below = rules.step(name)
         assert below is not None
         assert below.step("x") is None
+
+
+def test_latest_for_all_below_ends_the_walk() -> None:
+    """What is less specific cannot come back."""
+    table = {"reported.a.**": "latest", "reported.**": "sum", "reported.*.b.c": "max"}
+    rules = Policies.parse({"*": table}, LIMITS).rules(TwinKey("lamp"), "reported")
+    assert rules is not None
+    below = rules.step("a")
+    assert below is not None
+    assert below.policy == "sum"
+    assert below.step("b") is None
 
 
 def test_a_table_remembers_what_was_written() -> None:
@@ -247,70 +239,3 @@ def test_a_table_has_a_largest_size() -> None:
     with pytest.raises(PolicyError, match=f"more than {RULES_IN_A_TABLE} rules") as refused:
         Policies.parse(largest | {"x": {"reported.a": "sum"}}, LIMITS)
     assert refused.value.device is None
-
-
-def test_the_same_question_gets_the_same_object() -> None:
-    """It was remembered: a step and a twin are one look-up each."""
-    policies = Policies.parse(TABLE, LIMITS)
-    rules = policies.rules(TwinKey("meter-1"), "reported")
-    assert rules is not None
-    assert policies.rules(TwinKey("meter-1"), "reported") is rules
-    assert policies.rules(TwinKey("meter-2"), "reported") is rules, "the same patterns match"
-    for name in ("counters", "temp-1", "x"):
-        assert rules.step(name) is not None
-        assert rules.step(name) is rules.step(name)
-    assert rules.step("x") is rules.step("y"), "keys that no rule names lead to the same rules"
-    below = rules.step("counters")
-    assert below is not None
-    deep = below.step("a")
-    assert deep is not None
-    assert deep.step("b") is deep, "below ** nothing new comes"
-
-
-def test_keys_that_no_rule_tells_apart_are_not_remembered() -> None:
-    """However many a device invents."""
-    policies = Policies.parse({"*": {"reported.a.**": "sum", "reported.*.b": "max"}}, LIMITS)
-    rules = policies.rules(TwinKey("lamp"), "reported")
-    assert rules is not None
-    alive: weakref.WeakSet[Name] = weakref.WeakSet()
-    for number in range(100):
-        name = Name(f"key-{number}")
-        alive.add(name)
-        below = rules.step(name)
-        assert below is not None
-        assert below.step(name) is None
-    del name
-    assert len(alive) == 0
-
-
-@pytest.mark.parametrize("keep", [False, True], ids=["asked anew", "held on to"])
-def test_the_keys_that_are_remembered_are_bounded(keep: bool) -> None:
-    """A device that invents keys fills no memory, and every answer stays right."""
-    policies = Policies.parse({"*": {"reported.a*.b*": "sum", "reported.*.bb": "max"}}, LIMITS)
-    held = policies.rules(TwinKey("lamp"), "reported")
-    alive: weakref.WeakSet[Name] = weakref.WeakSet()
-    for number in range(3 * STEPS_REMEMBERED):
-        name = Name(f"{'xa'[number % 2]}b{number}")
-        alive.add(name)
-        rules = held if keep else policies.rules(TwinKey(f"lamp-{number % 7}"), "reported")
-        assert rules is not None
-        below = rules.step(name)
-        assert below is not None
-        leaf = below.step(name[1:])
-        assert (leaf.policy if leaf else "latest") == ("sum" if number % 2 else "latest")
-        assert len(alive) <= STEPS_REMEMBERED + 1
-    assert policy(policies, "lamp", "reported.x.bb") == "max"
-
-
-def test_the_twins_that_are_remembered_are_bounded() -> None:
-    """Whoever may publish can invent ids."""
-    policies = Policies.parse({"*": {"reported.a": "sum"}, "b*": {"reported.a": "max"}}, LIMITS)
-    alive: weakref.WeakSet[Name] = weakref.WeakSet()
-    for number in range(2 * TWINS_REMEMBERED + 10):
-        device = Name(f"{'ab'[number % 2]}{number}")
-        alive.add(device)
-        assert policies.rules(TwinKey(device), "desired") is None
-    del device
-    assert len(alive) <= TWINS_REMEMBERED
-    assert policy(policies, "a1", "reported.a") == "sum"
-    assert policy(policies, "b1", "reported.a") == "max"

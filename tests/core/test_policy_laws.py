@@ -9,10 +9,10 @@ from hypothesis import strategies as st
 
 from bridge.core.limits import Limits
 from bridge.core.policy import POLICIES, Policies, PolicyError
-from bridge.core.rules import Rules
 from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from tests.core.reference_policy import ReferenceRule, has_tie, policy_of, table_of
+from tests.core.walk import policy_below
 
 LIMITS = Limits(depth=3)
 
@@ -66,12 +66,6 @@ def _is_accepted(rules: list[ReferenceRule], section: SectionName) -> bool:
     return True
 
 
-def _policy_by_steps(rules: Rules | None, path: tuple[str, ...]) -> str:
-    for name in path:
-        rules = rules.step(name) if rules else None
-    return rules.policy if rules else "latest"
-
-
 def _without_ties(rules: list[ReferenceRule], section: SectionName) -> list[ReferenceRule]:
     kept: list[ReferenceRule] = []
     for rule in rules:
@@ -101,7 +95,7 @@ def test_the_most_specific_rule_that_matches_is_found(
         key = TwinKey(*twin.split("/"))
         expected = policy_of(rules, twin, path)
         event(f"found: {expected}")
-        assert _policy_by_steps(policies.rules(key, section), path) == expected
+        assert policy_below(policies.rules(key, section), path) == expected
         assert policies.rules(key, other) is None
 
 

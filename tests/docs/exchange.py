@@ -15,7 +15,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
 
@@ -151,8 +151,13 @@ class Reader:
         self._mqtt = mqtt
         self._messages: AsyncIterator[aiomqtt.Message] = aiter(mqtt.messages)
 
-    async def send(self, line: Line) -> list[Seen]:
-        """Send a line; returns all that the bridge publishes for it."""
+    async def send(self, line: Line, awaited: Collection[str] = ()) -> list[Seen]:
+        """Send a line; returns all that the bridge publishes for it.
+
+        Args:
+            line: What is sent.
+            awaited: Topics on which the bridge publishes something later, by itself.
+        """
         properties = Properties(PacketTypes.PUBLISH)  # type: ignore[no-untyped-call]
         if line.correlation is not None:
             properties.CorrelationData = line.correlation
@@ -164,7 +169,18 @@ class Reader:
         for _ in range(2):
             await self._mqtt.publish(_FENCE_TOPIC, b"", qos=1)
             seen += [message async for message in self._until_fence()]
+        while not {message.topic for message in seen}.issuperset(awaited):
+            async with asyncio.timeout(WAIT_S):
+                seen.append(_seen(await anext(self._messages)))
         return seen
+
+    async def next(self) -> Seen:
+        """Wait for what the bridge publishes next, without being sent anything."""
+        async with asyncio.timeout(WAIT_S):
+            while True:
+                message = await anext(self._messages)
+                if "/$bridge/" not in message.topic.value:
+                    return _seen(message)
 
     async def _until_fence(self) -> AsyncIterator[Seen]:
         async with asyncio.timeout(WAIT_S):

@@ -6,10 +6,11 @@ import ast
 import re
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from bridge.config import SETTINGS
+from bridge.config import SETTINGS, PublishConfig, ResyncConfig
 from bridge.core import limits
 from bridge.core.topics import RESERVED_WORDS, VERBS
 from bridge.wire.metadata import parse_metadata
@@ -42,6 +43,30 @@ async def test_every_example_is_what_happens(reader: Reader) -> None:
     assert not wrong, "\n".join(wrong)
 
 
+@pytest.mark.parametrize(
+    ("kind", "settings"),
+    [
+        ("exchange resync", {"resync": ResyncConfig(gap_timeout_s=0.1)}),
+        ("exchange events", {"publish": PublishConfig(events=True)}),
+    ],
+)
+async def test_every_example_of_what_comes_unasked_is_what_happens(
+    mosquitto: Mosquitto, tmp_path: Path, kind: str, settings: dict[str, Any]
+) -> None:
+    """With a bridge that does not wait so long, or that tells its events."""
+    wrong = []
+    config = make_config(mosquitto, tmp_path, **settings)
+    async with running_bridge(config), connected_reader(mosquitto) as reader:
+        (block,) = PROTOCOL.blocks(kind)
+        for step in parse(block):
+            seen = await reader.send(step.sent)
+            while missing := {line.topic for line in step.expected} - {s.topic for s in seen}:
+                seen.append(await reader.next())
+                assert seen[-1].topic in missing
+            wrong += [f"{step.sent.payload}: {line}" for line in differences(step, seen)]
+    assert not wrong, "\n".join(wrong)
+
+
 async def test_a_wrong_example_would_be_found(reader: Reader) -> None:
     """A byte, a flag, a message too few and one too many; else the test above shows nothing."""
     sent = '> sync/lamp-1/report {"on":true}\n'
@@ -67,7 +92,8 @@ async def test_a_wrong_example_would_be_found(reader: Reader) -> None:
 def test_the_examples_use_each_device_in_one_section() -> None:
     """So that a section can be read, and changed, alone."""
     sections: dict[str, set[str]] = {}
-    for block in PROTOCOL.blocks("exchange"):
+    kinds = ("exchange", "exchange resync", "exchange events")
+    for block in (block for kind in kinds for block in PROTOCOL.blocks(kind)):
         for step in parse(block):
             sections.setdefault(step.sent.topic.split("/")[1], set()).add(block.heading)
     shared = {device: found for device, found in sections.items() if len(found) > 1}

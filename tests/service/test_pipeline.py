@@ -11,8 +11,9 @@ import pytest
 
 from bridge import metrics
 from bridge.config import StoreConfig
+from bridge.core import orders
 from bridge.link.base import Message
-from bridge.service import Bridge, reconciler
+from bridge.service import Bridge
 from bridge.service import bridge as service_bridge
 from bridge.store.base import CommitBatch, Store, StoredTwin
 from bridge.store.sqlite import SqliteStore
@@ -91,14 +92,14 @@ async def test_a_message_that_can_never_be_processed_is_put_away_alone(
     mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The batch is halved until the culprit stands alone; all others take effect."""
-    reconcile = reconciler.reconcile
+    reconcile = orders.reconcile
 
     def fail_for_the_culprit(twin: Any, update: Any, *rest: Any) -> Any:
         if "culprit" in update.patch:
             raise ArithmeticError("planted")
         return reconcile(twin, update, *rest)
 
-    monkeypatch.setattr(reconciler, "reconcile", fail_for_the_culprit)
+    monkeypatch.setattr(orders, "reconcile", fail_for_the_culprit)
     config = make_config(mosquitto, tmp_path)
     async with connected_client(mosquitto, "sync/lamp-1/reply/+") as client:
         async with running_bridge(config) as bridge:
@@ -203,7 +204,7 @@ async def test_a_poison_that_comes_while_the_store_is_full_does_not_end_the_brid
     def fail(*_arguments: object) -> None:
         raise ArithmeticError("planted")
 
-    monkeypatch.setattr(reconciler, "reconcile", fail)
+    monkeypatch.setattr(orders, "reconcile", fail)
     async with (
         running_bridge(make_config(mosquitto, tmp_path)) as bridge,
         connected_client(mosquitto, "sync/lamp-1/reply/+") as client,

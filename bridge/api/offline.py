@@ -1,0 +1,69 @@
+"""Administration of a store that no bridge holds: the same routes, in this process."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeVar
+
+import httpx
+
+from bridge.api.admin import create_app
+from bridge.api.client import AdminClient
+from bridge.core.orders import Order
+from bridge.core.reconcile import Outcome
+from bridge.core.topics import TwinKey
+from bridge.store.base import Store
+
+Result = TypeVar("Result")
+
+Apply = Callable[[TwinKey, Order], Outcome]
+"""Carries out an order and commits what comes of it, as `bridge.service.apply_offline` does."""
+
+
+@contextmanager
+def offline_client(store: Store, path: Path, apply: Apply) -> Iterator[AdminClient]:
+    """Answer for a store that is open in this process.
+
+    Args:
+        store: The store; the caller closes it.
+        path: Where it is.
+        apply: Changes a twin in it.
+    """
+    transport = _InProcess(_Holder(store, apply), path)
+    with AdminClient(path, transport) as client:
+        yield client
+
+
+class _Holder:
+    """Holds a store in the thread that asks."""
+
+    def __init__(self, store: Store, apply: Apply) -> None:
+        self._store = store
+        self._apply = apply
+
+    async def run_store(self, function: Callable[[Store], Result]) -> Result:
+        """Run a function of the store."""
+        return function(self._store)
+
+    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+        """Change a twin."""
+        return self._apply(key, order)
+
+
+class _InProcess(httpx.BaseTransport):
+    """Hands requests to the application itself, one after the other."""
+
+    def __init__(self, holder: _Holder, path: Path) -> None:
+        self._application = httpx.ASGITransport(create_app(holder, path))
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        """Return the application's whole answer."""
+        return asyncio.run(self._answer(request))
+
+    async def _answer(self, request: httpx.Request) -> httpx.Response:
+        response = await self._application.handle_async_request(request)
+        body = await response.aread()
+        return httpx.Response(response.status_code, headers=response.headers, content=body)

@@ -1,0 +1,106 @@
+"""`syncbridge conflicts`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.access import administer, load_config, store_option
+from bridge.cli.documents import JsonRow, integer, rows_of, text
+from bridge.cli.invocation import Invocation, pass_invocation
+from bridge.cli.lines import field_text, shown_time, value_text
+from bridge.cli.names import twin_key
+from bridge.cli.options import command, json_option, limit_option, name_option
+from bridge.cli.spans import SECTION_STYLES, Span
+from bridge.cli.terminal import is_terminal, line_printer, print_note
+from bridge.cli.text import compact_json, printable
+from bridge.core.limits import INTEGER_MAX
+from bridge.core.topics import TwinKey
+
+if TYPE_CHECKING:
+    from bridge.api import AdminClient
+
+_ROWS_PER_PAGE = 100
+
+
+@command("conflicts")
+@click.argument("device", required=False)
+@limit_option
+@click.option(
+    "--before",
+    type=click.IntRange(1, INTEGER_MAX),
+    metavar="ID",
+    help="Only entries before this one.",
+)
+@name_option
+@json_option
+@store_option
+@pass_invocation
+def conflicts(
+    invocation: Invocation,
+    device: str | None,
+    limit: int,
+    before: int | None,
+    name: str,
+    as_json: bool,
+    store_path: str | None,
+) -> None:
+    """List the writes that lost against another one, the newest first.
+
+    Two writers have written the same, and neither had seen what the other wrote. The policy of the
+    path decided which one stands; the other is kept here. Without a DEVICE those of all twins are
+    listed. How many are kept is configured.
+
+    \b
+    Examples:
+      syncbridge conflicts
+      syncbridge conflicts lamp-1 --limit 10
+      syncbridge conflicts --json | jq -c 'select(.policy == "refuse")'
+
+    Ends with status 5 if there is no such twin.
+    """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
+    if device is None and name:
+        raise click.UsageError("--name needs a DEVICE")
+    key = None if device is None else twin_key(device, name)
+    print_line = line_printer()
+    for_terminal = is_terminal()
+    shown = 0
+    with administer(load_config(invocation, store_path)) as client:
+        for row in _rows(client, key, before, limit):
+            shown += 1
+            if as_json:
+                click.echo(compact_json(row))
+            else:
+                print_line(list(_spans(row, for_terminal=for_terminal)))
+    if not shown and not as_json:
+        print_note(f"no conflict{f' of {key}' if key else ''} is kept")
+
+
+def _rows(
+    client: AdminClient, key: TwinKey | None, before: int | None, limit: int
+) -> Iterator[JsonRow]:
+    while limit > 0:
+        answer = client.conflicts(key, before=before, limit=min(limit, _ROWS_PER_PAGE))
+        page = rows_of(answer, "conflicts")
+        yield from page
+        if not page:
+            return
+        limit -= len(page)
+        before = integer(page[-1], "id")
+
+
+def _spans(row: JsonRow, *, for_terminal: bool) -> Iterator[Span]:
+    section = text(row, "section")
+    path = row.get("path")
+    keys = [str(key) for key in path] if isinstance(path, list) else []
+    yield Span(shown_time(integer(row, "at"), for_terminal=for_terminal), "dim")
+    yield Span(printable(str(TwinKey(text(row, "device"), text(row, "name")))), "bold cyan")
+    yield Span(f"v{integer(row, 'version')}", "dim")
+    yield Span(field_text((section, *keys)), SECTION_STYLES.get(section, ""))
+    yield Span(printable(text(row, "policy")), "bold")
+    yield Span(f"kept {value_text(row.get('kept'))}", "green")
+    yield Span(f"by {printable(text(row, 'kept_by'))},", "dim")
+    yield Span(f"lost {value_text(row.get('lost'))}", "red")
+    yield Span(f"by {printable(text(row, 'lost_by'))}", "dim")

@@ -1,0 +1,49 @@
+"""How the bridge connects: its subscriptions, its session, its login."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from bridge.config import BrokerConfig
+from bridge.core.topics import TopicGrammar
+from bridge.link.base import LinkSettings, Publication, Subscription
+
+
+def make_link_settings(
+    broker: BrokerConfig,
+    host: str,
+    port: int,
+    *,
+    username: str | None,
+    client_id: str,
+    grammar: TopicGrammar,
+    will: Callable[[], Publication],
+) -> LinkSettings:
+    """Return how to connect to the broker at this address.
+
+    Raises:
+        ConfigError: The password cannot be read.
+    """
+    filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
+    # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
+    # connection, because whatever changed while the bridge was away is to be known.
+    filters += [
+        Subscription(f, qos=0, retain_handling=0)
+        for f in (grammar.presence_filter(), grammar.status)
+    ]
+    return LinkSettings(
+        host=host,
+        port=port,
+        client_id=client_id,
+        subscriptions=tuple(filters),
+        username=username,
+        password=broker.read_password(),
+        will=will,
+        # amqtt does not answer in MQTT 5 at all, and would cost the whole timeout.
+        protocol="auto" if broker.address else "3.1.1",
+        keepalive_s=broker.keepalive_s,
+        connect_timeout_s=broker.connect_timeout_s,
+        session_expiry_s=broker.session_expiry_s,
+        receive_maximum=broker.receive_maximum,
+        publish_window=broker.publish_window,
+    )

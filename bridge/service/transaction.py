@@ -1,0 +1,173 @@
+"""One transaction: twins into memory, changed there, committed, and handed to the publisher.
+
+The caller sees to it that only one is at work at a time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from bridge import metrics
+from bridge.config import LimitsConfig
+from bridge.core.refusal import Refusal
+from bridge.core.topics import TwinKey
+from bridge.errors import StoreUnavailable
+from bridge.logs import RateLimited
+from bridge.service.cache import TwinCache
+from bridge.service.effects import Effects
+from bridge.service.newcomers import Newcomers
+from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.store_thread import StoreThread
+from bridge.store.base import CommitBatch
+
+Refused = dict[TwinKey, Refusal]
+"""New twins that may not be made now, and why."""
+
+
+class StaleTwins(Exception):
+    """Another writer has changed twins of the transaction in the store meanwhile."""
+
+
+class Transactions:
+    """Changes twins, each time all of it or nothing.
+
+    Args:
+        limits: How many new twins may be made.
+        store: Where they are committed.
+        cache: The twins in memory.
+        publisher: Takes over what has been committed.
+        counters: What has happened.
+        clock: The bridge's clock, in µs since the epoch.
+        refusals: Log for what is refused and kept.
+    """
+
+    def __init__(
+        self,
+        limits: LimitsConfig,
+        store: StoreThread,
+        cache: TwinCache,
+        publisher: Publisher,
+        counters: metrics.Counters,
+        clock: Callable[[], int],
+        refusals: RateLimited,
+    ) -> None:
+        self._store = store
+        self._cache = cache
+        self._publisher = publisher
+        self._counters = counters
+        self._clock = clock
+        self._refusals = refusals
+        self._newcomers = Newcomers(limits)
+
+    async def run(
+        self,
+        keys: set[TwinKey],
+        making: Collection[TwinKey],
+        effects: Effects,
+        change: Callable[[Refused], None],
+    ) -> None:
+        """Load twins, change them, and commit what follows.
+
+        Args:
+            keys: All twins that `change` looks at.
+            making: Those of them that it may make.
+            effects: What `change` brings about; it is gathered here.
+            change: Changes the twins in memory. It is given those that may not be made now.
+
+        Raises:
+            StaleTwins: Nothing took effect; do it again.
+            StoreError: Nothing took effect.
+        """
+        acknowledged: list[tuple[TwinKey, int]] = []
+        committed = False
+        try:
+            change(await self._load(keys, making))
+            acknowledged = self._publisher.take_acknowledged()
+            await self._commit(effects.encode(acknowledged))
+            committed = True
+        finally:
+            if not committed:
+                # What is in memory is ahead of the store now.
+                self._cache.drop(keys)
+                self._publisher.give_back(acknowledged)
+        self._conclude(effects, keys)
+
+    async def _load(self, keys: set[TwinKey], making: Collection[TwinKey]) -> Refused:
+        """Bring the twins into memory; returns which new ones may not be made now, and why."""
+        missing = self._cache.missing(keys)
+        if missing:
+            stored = await self._store.run(lambda store: store.load(missing))
+            for key in missing:
+                self._cache.put(key, stored.get(key))
+        new = [key for key in making if self._cache.use(key).revision == 0]
+        if not new:
+            return {}
+        named = {key.device for key in new if key.name}
+        names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
+        return self._newcomers.refuse(new, names, self._clock())
+
+    async def _commit(self, batch: CommitBatch) -> None:
+        if not (batch.twins or batch.quarantined or batch.published):
+            return
+        stale = await self._store.run(lambda store: store.commit(batch))
+        if stale:
+            raise StaleTwins
+        self._counters.add(metrics.BATCHES)
+
+    def _conclude(self, effects: Effects, keys: Collection[TwinKey]) -> None:
+        """Hand over to the publisher what has been committed."""
+        for change in effects.twins.values():
+            cached = change.cached
+            cached.revision += 1
+            if change.publish:
+                self._publisher.offer(
+                    TwinPublication(
+                        cached.twin.key,
+                        cached.twin.version,
+                        cached.state,
+                        cached.delta,
+                        change.publish_delta,
+                        change.cleared,
+                        cached.twin.at,
+                    )
+                )
+        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins.values()))
+        for key in keys:
+            self._cache.measure(key)
+        for reply in effects.replies:
+            self._publisher.reply(reply)
+        for event in effects.events:
+            self._publisher.tell(event)
+        for (name, label), count in effects.counts.items():
+            self._counters.add(name, label, count)
+        self._report(effects)
+
+    def _report(self, effects: Effects) -> None:
+        for row in effects.quarantined:
+            self._counters.add(metrics.QUARANTINED)
+            self._refusals.warning(
+                "refused, and kept in the quarantine",
+                row.topic,
+                code=row.code,
+                error=row.error,
+                reason=row.message,
+            )
+
+    async def keep(self, effects: Effects) -> None:
+        """Commit what touches no twin, such as a message for the quarantine.
+
+        Raises:
+            StoreError: Nothing took effect.
+        """
+        await self._commit(effects.encode(()))
+        self._conclude(effects, ())
+
+    async def mark_published(self) -> None:
+        """Write down what the broker has acknowledged, between transactions or at the end."""
+        acknowledged = self._publisher.take_acknowledged()
+        if not acknowledged:
+            return
+        try:
+            await self._store.run(lambda store: store.mark_published(acknowledged))
+        except StoreUnavailable:
+            self._publisher.give_back(acknowledged)

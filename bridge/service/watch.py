@@ -1,0 +1,110 @@
+"""The watch: what the bridge does at a time, and not for a message.
+
+Gaps and lost sessions make it ask devices (`bridge.service.resync`), silence makes devices go
+offline (`bridge.service.silence_watch`). One task drives both.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from bridge import metrics
+from bridge.config import Config
+from bridge.core.topics import TopicGrammar
+from bridge.logs import RateLimited
+from bridge.service.attention import Attention
+from bridge.service.pipeline import Pipeline
+from bridge.service.publisher import Publisher
+from bridge.service.resync import Resync
+from bridge.service.silence import Silence
+from bridge.service.silence_watch import SilenceWatch
+from bridge.service.store_thread import StoreThread
+from bridge.service.timers import Timed, Timers
+from bridge.wire.inbound import Encoding
+
+
+class Watch:
+    """Watches devices while the bridge runs.
+
+    Args:
+        config: All settings.
+        encoding: What to ask devices in.
+        store: The store.
+        publisher: Sends questions.
+        counters: What has happened.
+        log: For what devices can provoke.
+
+    Attributes:
+        attention: To be told of everything that is heard.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        encoding: Encoding,
+        store: StoreThread,
+        publisher: Publisher,
+        counters: metrics.Counters,
+        log: RateLimited,
+    ) -> None:
+        self._clock = asyncio.get_running_loop().time
+        self._store = store
+        self._publisher = publisher
+        self._counters = counters
+        self._log = log
+        self._timers = Timers(self._clock)
+        wake = self._timers.wake
+        self._resync = Resync(
+            config.resync,
+            TopicGrammar(config.prefix),
+            encoding,
+            store,
+            publisher,
+            counters,
+            log,
+            wake,
+        )
+        offline_after_s = config.presence.offline_after_s
+        self._silence = Silence(offline_after_s) if offline_after_s else None
+        self.attention = Attention(self._resync, self._silence, self._clock, wake)
+
+    async def run(self, pipeline: Pipeline, facts: Mapping[str, str]) -> None:
+        """Do what is due, until cancelled.
+
+        Args:
+            pipeline: Makes devices go offline.
+            facts: The store's, of the last process.
+        """
+        self._resync.resume(facts, self._clock())
+        parts: list[Timed] = [self._resync]
+        if self._silence is not None:
+            parts.append(
+                SilenceWatch(
+                    self._silence,
+                    pipeline,
+                    self._publisher,
+                    self._store,
+                    self._counters,
+                    self._log,
+                    self._clock,
+                )
+            )
+        await self._timers.run(parts)
+
+    def connected(self) -> None:
+        """The connection stands: devices can be heard and asked."""
+        now = self._clock()
+        self._resync.connected(now)
+        if self._silence is not None:
+            self._silence.listen(now)
+
+    def disconnected(self) -> None:
+        """The connection is gone: nobody can be heard, or asked."""
+        self._resync.disconnected()
+        if self._silence is not None:
+            self._silence.stop_listening()
+
+    def session_lost(self) -> None:
+        """Messages that the broker had accepted may be lost."""
+        self._resync.session_lost(self._clock())
