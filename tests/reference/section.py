@@ -321,8 +321,15 @@ class ModelSection:
             stands = winning(policy, self.writes[path], self.all_above(path), self.device) is write
         else:
             stands = self.top[path] is write
-        visible = value_at(self.visible, path)
-        return stands and (visible is None if write.value is None else path in self.shown)
+        return stands and (path in self.shown or (write.value is None and not self.is_hidden(path)))
+
+    def is_hidden(self, path: Path) -> bool:
+        """Tell whether something newer than a path's register is below it."""
+        key = self.top[path].key
+        return any(
+            at[: len(path)] == path and write.key > key
+            for at, write in (*self.top.items(), *self.live_marks().items())
+        )
 
     # What is to be seen.
 
