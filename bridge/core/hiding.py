@@ -76,9 +76,8 @@ class Hiding(Contest):
                     nodes[name] = node
                     self._replaced(newer, value.pop(name), None, here, "latest")
                     self._hide(node, here)
-                node.cell = newer = None
-            if node.cell is not None:
-                self._drop_from_cell(node, value, name, here)
+                newer = None
+            self._drop_from_cell(node, value, name, here)
             if not node.is_value:
                 newer = _later(newer, self._sweep_object(node, value, name, here))
             newest = _later(newest, newer)

@@ -297,3 +297,57 @@ def test_a_preview_copies_the_cells() -> None:
     world.limits = type(world.limits)()
     world.desire({"count": 1}, "bert")
     assert world.desired == {"count": 6}
+
+
+def test_a_leaf_that_first_keeps_away_leaves_the_value_above_it() -> None:
+    """An object of which nothing is to be written is not written either."""
+    world = World(policies={"desired.**": "first"})
+    world.desire({"a": 1}, "anna")
+    outcome = world.desire({"a": {"b": 1, "c": {"d": 2}}}, "bert", seen=0)
+    assert (outcome.changed, outcome.superseded, world.desired) == (False, True, {"a": 1})
+    assert [conflict.path for conflict in outcome.conflicts] == [("a", "b"), ("a", "c", "d")]
+
+
+def test_full_spares_what_first_keeps() -> None:
+    """It is named, and so it is not removed."""
+    world = World(policies={"desired.owner": "first"})
+    world.desire({"owner": "anna", "x": 1}, "anna")
+    world.desire({"owner": "bert"}, "bert", seen=0, full=True)
+    assert world.desired == {"owner": "anna"}
+
+
+def test_an_empty_union_is_a_value() -> None:
+    """A device without tags says so."""
+    world = World(policies={"desired.tags": "union"})
+    first = world.desire({"tags": []}, "anna")
+    assert (first.changed, first.superseded, world.desired) == (True, False, {"tags": []})
+    world.desire({"tags": ["a"]}, "bert")
+    assert world.desired == {"tags": ["a"]}
+    world.desire({"tags": None}, "bert")
+    assert world.desired == {}
+
+
+def test_null_where_an_aggregate_has_nothing_is_the_newest_all_the_same() -> None:
+    """As at any other path; an older one is superseded."""
+    world = World(policies={"desired.count": "sum"})
+    assert not world.desire({"count": None}, "anna").superseded
+    assert world.desire({"count": None}, "bert", time=world.clock - HOUR).superseded
+
+
+def test_a_removal_above_leaves_no_claim_of_what_was_below() -> None:
+    """The device's removal went with it, and the application's write shows."""
+    world = World(policies={"desired.**": "device"})
+    world.desire({"c": {"b": None}}, "lamp-1")
+    world.desire({"c": 1}, "anna")
+    world.desire({"c": {"b": 1}}, "anna")
+    assert world.desired == {"c": {"b": 1}}
+
+
+def test_an_object_that_full_keeps_was_not_revived() -> None:
+    """It was there before and after: nobody's removal is undone by it."""
+    world = World()
+    world.desire({"b": None}, "lamp-1")
+    world.desire({"b": {"a": {}}}, "anna")
+    outcome = world.desire({"b": {}}, "bert", full=True, seen=0)
+    assert [conflict.path for conflict in outcome.conflicts if conflict.path == ("b",)] == []
+    assert world.desired == {"b": {}}
