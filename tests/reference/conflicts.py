@@ -14,7 +14,7 @@ the stamps alone: there the policy is `latest`.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tests.reference.policies import AGGREGATES, CLASSES, Key, Path, Write, winning
@@ -55,6 +55,20 @@ class Before(NamedTuple):
     marks: dict[Path, Write]
 
 
+def _without(patch: dict[str, Any], kept: Collection[Path], path: Path = ()) -> dict[str, Any]:
+    """Return the patch without some leaves, and without the objects that held nothing else."""
+    rest = {}
+    for name, new in patch.items():
+        here = (*path, name)
+        if isinstance(new, dict) and new:
+            inner = _without(new, kept, here)
+            if inner:
+                rest[name] = inner
+        elif here not in kept:
+            rest[name] = new
+    return rest
+
+
 class Log:
     """Finds the entries that one message makes."""
 
@@ -85,15 +99,16 @@ class Log:
         for path in unnamed:
             if not self.section.is_shadowed(path, self.key):
                 yield from self._unnamed(path)
-        yield from self._members(message.patch, (), kept)
+        for path, by in kept.items():
+            current, lost = (value_at(tree, path) for tree in (before.visible, message.patch))
+            yield self._lost(path, "first", current, by, lost)
+        yield from self._members(_without(message.patch, kept), ())
 
-    def _members(
-        self, patch: dict[str, Any], path: Path, kept: dict[Path, Write]
-    ) -> Iterator[Entry]:
+    def _members(self, patch: dict[str, Any], path: Path) -> Iterator[Entry]:
         for name, new in patch.items():
             here = (*path, name)
             if not isinstance(new, dict):
-                yield from self._leaf(here, new, kept)
+                yield from self._leaf(here, new)
                 continue
             own = self.before.top.get(here)
             policy = self.section.policy_of(here)
@@ -105,9 +120,9 @@ class Log:
             if own is not None and not isinstance(current, dict):
                 if isinstance(after, dict) or not same(after, current):
                     yield from self._wins(here, policy, after, current)
-            yield from self._members(new, here, kept)
+            yield from self._members(new, here)
 
-    def _leaf(self, path: Path, new: Any, kept: dict[Path, Write]) -> Iterator[Entry]:
+    def _leaf(self, path: Path, new: Any) -> Iterator[Entry]:
         policy = self.section.policy_of(path)
         own = self.before.top.get(path)
         current = value_at(self.before.visible, path)
@@ -121,8 +136,6 @@ class Log:
                     yield from self._set(path, None, policy)
         elif not is_newest:
             yield from self._loses(path, policy, current, own, new)
-        elif path in kept:
-            yield self._lost(path, "first", current, kept[path], new)
         else:
             yield from self._swept(path)
             yield from self._set(path, new, policy)
@@ -151,12 +164,11 @@ class Log:
         else:
             old = value_at(self.before.visible, path)
             shown = value_at(section.visible, path)
-            own = self.before.top[path]
-            is_concurrent = own.key[1] != self.key[1]
-            if self.message.seen is not None:
-                is_concurrent = self._is_concurrent(path)
-            if is_concurrent and not same(old, shown):
-                yield self._won(path, policy, shown, old)
+            version, writer = self.before.changed[path]
+            seen = self.message.seen
+            if writer not in (NOBODY, self.key[1]) and (seen is None or version > seen):
+                if not same(old, shown):
+                    yield self._won(path, policy, shown, old)
 
     def _set(self, path: Path, new: Any, policy: str) -> Iterator[Entry]:
         """A value or a removal is now the newest at its path."""

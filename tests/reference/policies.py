@@ -201,9 +201,14 @@ def matters(policy: str, kept: list[Write], write: Write) -> bool:
         mine = [other for other in newer if other.key[1:3] == write.key[1:3]]
         return not any(other.value >= write.value for other in mine)
     if policy == "union":
-        held = {_text(element) for other in newer for element in other.value}
-        return any(_text(element) not in held for element in write.value)
+        # Of empty arrays the newest counts: it is a value too.
+        held = {text for other in newer for text in _texts(other.value)}
+        return not _texts(write.value) <= held
     return True
+
+
+def _texts(array: list[Any]) -> set[str]:
+    return set(map(_text, array)) or {""}
 
 
 def _text(value: Any) -> str:

@@ -112,7 +112,9 @@ class ModelSection:
     def is_spared(self, path: Path) -> bool:
         """Tell whether the last removal of the section left a path alone, for `first` kept it."""
         root = self.top.get(())
-        return root is not None and any(path[: len(kept)] == kept for kept in root.spared)
+        return root is not None and any(
+            path[: len(kept)] == kept or kept[: len(path)] == path for kept in root.spared
+        )
 
     def live_marks(self) -> dict[Path, Write]:
         """Return the marks that nothing newer, at their paths or above, has removed."""
@@ -272,7 +274,11 @@ class ModelSection:
         took = any(self._took_effect(path, write) for path, write in named.items())
         set_marks = any(self.marks[path].key == key for path in self.live_marks())
         took = took or set_marks or message.full or not message.patch
-        return took, Log(self, before, message, kept, unnamed).entries
+        entries = Log(self, before, message, kept, unnamed).entries
+        for path, write in written.items():
+            if same(value_at(before.visible, path), value_at(self.visible, path)):
+                write.version = message.version
+        return took, entries
 
     def _settle(
         self,
@@ -286,7 +292,6 @@ class ModelSection:
             if not same(value_at(before.visible, path), value_at(self.visible, path)):
                 self.changed[path] = version + 1, writer
             else:
-                write.version = version
                 self.changed.setdefault(path, (version, writer))
         for path in (before.shown.keys() | self.shown.keys()) - written.keys():
             if path not in self.shown:
@@ -314,9 +319,15 @@ class ModelSection:
 
     def _took_effect(self, path: Path, write: Write) -> bool:
         policy = self.policy_of(path)
-        if policy in AGGREGATES and write.value is not None:
-            kept = contributions(policy, self.writes[path], self.all_above(path))
-            return matters(policy, kept, write)
+        if policy in AGGREGATES:
+            above = self.all_above(path)
+            others = [other for other in self.writes[path] if other is not write]
+            if write.value is not None:
+                kept = contributions(policy, self.writes[path], above)
+                return matters(policy, kept, write)
+            kept = contributions(policy, others, above)
+            if any(other.key < write.key and matters(policy, kept, other) for other in kept):
+                return True
         if policy in CLASSES:
             stands = winning(policy, self.writes[path], self.all_above(path), self.device) is write
         else:
@@ -409,9 +420,7 @@ def _objects_named(patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
 
 def _answers_for(name: Path, value: Any, at: Path) -> bool:
     """Tell whether a leaf of a patch decides by itself what becomes of a path."""
-    if name[: len(at)] == at:
-        return True
-    return at[: len(name)] == name and not isinstance(value, dict)
+    return name[: len(at)] == at or (value is None and at[: len(name)] == name)
 
 
 def _unnamed(visible: dict[str, Any], patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
