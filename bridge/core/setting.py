@@ -117,7 +117,7 @@ class Setting(Hiding):
             absorbed = cell.write(key, new, self._register[VERSION], writer_class, self._seen)
         winner = cell.winner() if policy in CLASS_POLICIES else None
         stands = absorbed if winner is None else winner[:4] == key
-        contested = policy if new is None or (winner is not None and stands) else None
+        contested = policy if (stands if winner else new is None) else None
         shown = cell.value()
         if newest:
             step = self._set(node, value, name, shown, path, contested)

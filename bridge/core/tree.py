@@ -114,7 +114,7 @@ class Merge(Setting):
         section = self._section
         self._before = before = copy_object(section.value)
         self._full = self._unnamed = True
-        unnamed = self._remove_unnamed(section.nodes, section.value, patch)
+        unnamed = self._remove_unnamed(section.nodes, section.value, patch, ())
         self._merge(section.nodes, section.value, unnamed, (), section.rules)
         self._unnamed = False
         named = self._without_kept(patch, ())
@@ -289,19 +289,23 @@ class Merge(Setting):
                 left[name] = new
         return left
 
-    def _remove_unnamed(self, nodes: Children, value: JsonObject, patch: JsonObject) -> JsonObject:
+    def _remove_unnamed(
+        self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path
+    ) -> JsonObject:
         """Return a patch that removes what is visible and not in `patch`."""
         removals: JsonObject = {}
         for name, old in value.items():
             new = patch.get(name)
-            node = nodes[name]
+            node, here = nodes[name], (*path, name)
             if name not in patch:
                 removals[name] = None
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
                 if new:
-                    self._drop_older_marker(node)
+                    # What holds something that is kept stays as it is.
+                    if not any(kept[: len(here)] == here for kept in self._kept):
+                        self._drop_older_marker(node)
                 elif node.register is None or node.register < self._key:
                     self._mark(node, visible_already=True)
-                removals[name] = self._remove_unnamed(node.children, old, new)
+                removals[name] = self._remove_unnamed(node.children, old, new, here)
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.core.section import CHANGED_BY, Node, Register
+from bridge.core.since import changes_since
 from tests.core.world import NOW, SECOND, World
 
 HOUR = 3600 * SECOND
@@ -351,3 +352,34 @@ def test_an_object_that_full_keeps_was_not_revived() -> None:
     outcome = world.desire({"b": {}}, "bert", full=True, seen=0)
     assert [conflict.path for conflict in outcome.conflicts if conflict.path == ("b",)] == []
     assert world.desired == {"b": {}}
+
+
+def test_a_preferred_write_that_had_seen_the_other_is_in_no_conflict() -> None:
+    """Although it comes later than its own later message, and so with an older stamp."""
+    world = World(policies={"desired.**": "device"})
+    world.desire({}, "lamp-1", boot=2, seq=3)
+    world.desire({}, "lamp-1", boot=0, seq=1)
+    world.desire({"b": 1}, "zoe")
+    outcome = world.desire({"b": 0}, "lamp-1", boot=2, seq=7, seen=15)
+    assert (world.desired, outcome.conflicts) == ({"b": 0}, ())
+
+
+def test_a_null_that_does_not_stand_loses_nothing_of_what_does() -> None:
+    """The application's value shows; the device's removal is the only loser."""
+    world = World(policies={"desired.**": "app"})
+    world.desire({"c": 0}, "zoe")
+    world.desire({"c": {}}, "zoe")
+    outcome = world.desire({"c": None}, "lamp-1", time=world.clock)
+    assert [(c.kept, c.lost, c.lost_by) for c in outcome.conflicts] == [(0, None, "lamp-1")]
+    assert world.desired == {"c": {}}
+
+
+def test_full_leaves_the_object_that_holds_what_first_keeps() -> None:
+    """An empty one too: a reader is told of it."""
+    world = World(policies={"desired.**": "first"})
+    world.desire({"c": {}}, "zoe", full=True)
+    world.desire({"c": {"c": 1}}, "lamp-1", full=True, seen=0)
+    assert world.desired == {"c": {}}
+    changes = changes_since(world.twin, 0)
+    assert changes is not None
+    assert changes[1] == {"c": {}}
