@@ -70,6 +70,11 @@ class ModelTwin:
         self.deliveries: list[tuple[int, str, str, bytes]] = []
         self.turn = 0
 
+    def configure(self, table: Table) -> None:
+        """Go on with another table of policies."""
+        for name, section in self.sections.items():
+            section.policy_of = policy_finder(table, name)
+
     def delta(self) -> dict[str, Any]:
         """Return what `reported` lacks of `desired`."""
         return outstanding(self.sections["desired"].visible, self.sections["reported"].visible)

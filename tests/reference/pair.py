@@ -52,6 +52,9 @@ class Pair:
             Divergence: They differ.
         """
         if isinstance(step, Reload):
+            if step.table is not None:
+                self._policies = policies_of(step.table)
+                self.model.configure(step.table)
             self.twin = decode_twin(self._saved, self._policies)
             self._compare_all()
             return

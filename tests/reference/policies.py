@@ -32,9 +32,19 @@ class Write:
         version: What a reader must have seen to have seen it.
         unnamed: It is of a `full` that does not name the path.
         spared: Paths that a `full` names, and that keep what they have because of `first`.
+        spared_values: Paths that showed a value when it came.
     """
 
-    __slots__ = ("key", "seen", "spared", "turn", "unnamed", "value", "version")
+    __slots__ = (
+        "key",
+        "seen",
+        "spared",
+        "spared_values",
+        "turn",
+        "unnamed",
+        "value",
+        "version",
+    )
 
     def __init__(
         self, key: Key, value: Any, turn: int, seen: int | None, *, unnamed: bool = False
@@ -46,6 +56,7 @@ class Write:
         self.version = 0
         self.unnamed = unnamed
         self.spared: tuple[Path, ...] = ()
+        self.spared_values: frozenset[Path] = frozenset()
 
 
 def policy_finder(table: Table, section: str) -> Callable[[Path], str]:

@@ -66,6 +66,8 @@ class ModelSection:
         changed: Path -> version and writer of the last change of its register.
         marks_changed: The same of its mark.
         shown: Path -> value of every path that shows its own.
+        regime: Path -> the policy that its last write found: one that is configured later, or no
+            more, begins with the next.
         version: The twin's version when something visible changed last.
     """
 
@@ -84,6 +86,7 @@ class ModelSection:
         self.changed: dict[Path, tuple[int, str]] = {}
         self.marks_changed: dict[Path, tuple[int, str]] = {}
         self.shown: dict[Path, Any] = {}
+        self.regime: dict[Path, str] = {}
         for path, (key, version, writer) in root.items():
             self._take(path, Write(key, None, 0, None))
             self.changed[path] = version, writer
@@ -92,6 +95,27 @@ class ModelSection:
         self.writes.setdefault(path, []).append(write)
         if path not in self.top or self.top[path].key < write.key:
             self.top[path] = write
+
+    def _write(self, path: Path, write: Write) -> None:
+        """Take a write by the policy of its path."""
+        policy = self.policy_of(path)
+        if path in self.top and not _is_same_regime(self.regime.get(path, "latest"), policy):
+            self.writes[path] = self._seeds(path, policy)
+        self.regime[path] = policy
+        self._take(path, write)
+
+    def _seeds(self, path: Path, policy: str) -> list[Write]:
+        """Return what a policy that was configured later begins with: what its path shows."""
+        top, shown = self.top[path], self.shown.get(path)
+        version, writer = self.changed[path]
+        is_known = shown is not None or writer != NOBODY
+        if policy not in AGGREGATES and policy not in CLASSES:
+            return []
+        if not is_known or (shown is not None and not fits(policy, shown)):
+            return []
+        seed = Write(top.key, shown, top.turn, None)
+        seed.version = version
+        return [seed]
 
     # What a message meets.
 
@@ -109,21 +133,32 @@ class ModelSection:
         above = self.newest_above(path)
         return above is not None and above.key > key
 
-    def is_spared(self, path: Path) -> bool:
-        """Tell whether the last removal of the section left a path alone, for `first` kept it."""
+    def is_spared(self, path: Path, *, mark: bool = False) -> bool:
+        """Tell whether the last removal of the section left a path alone, for `first` kept it.
+
+        Left alone is what is at and below a path that keeps what it has, and what holds it or
+        stands in its place above it: a mark, or the value that was to be seen there.
+        """
         root = self.top.get(())
-        return root is not None and any(
-            path[: len(kept)] == kept or kept[: len(path)] == path for kept in root.spared
-        )
+        if root is None or not root.spared:
+            return False
+        if any(path[: len(kept)] == kept for kept in root.spared):
+            return True
+        holds = any(kept[: len(path)] == path for kept in root.spared)
+        return holds and (mark or path in root.spared_values)
 
     def live_marks(self) -> dict[Path, Write]:
         """Return the marks that nothing newer, at their paths or above, has removed."""
-        return {
-            path: mark
-            for path, mark in self.marks.items()
-            if (path not in self.top or self.top[path].key < mark.key)
-            and not self.is_shadowed(path, mark.key)
-        }
+        live = {}
+        for path, mark in self.marks.items():
+            above = [self.top[path[:depth]] for depth in range(len(path)) if path[:depth] in self.top]
+            if self.is_spared(path, mark=True) and above and above[0] is self.top.get(()):
+                del above[0]
+            if all(write.key <= mark.key for write in above) and (
+                path not in self.top or self.top[path].key < mark.key
+            ):
+                live[path] = mark
+        return live
 
     def newest_stamp_met(self, message: Message, seen: int) -> int:
         """Rule 2 of the stamps: the largest of what the writer had seen and writes over."""
@@ -176,7 +211,10 @@ class ModelSection:
         if message.full:
             above.append(Write(message.key, None, message.turn, None))
         write = Write(message.key, value, message.turn, message.seen)
-        total = show(policy, [*self.writes.get(path, []), write], above, self.device)
+        writes = self.writes.get(path, [])
+        if writes and not _is_same_regime(self.regime.get(path, "latest"), policy):
+            writes = self._seeds(path, policy)
+        total = show(policy, [*writes, write], above, self.device)
         if total is not None and not is_in_range(total):
             raise Refused(422, "policy_range")
 
@@ -241,9 +279,10 @@ class ModelSection:
         unnamed = list(_unnamed(self.visible, message.patch)) if message.full else []
         if message.full:
             for path in ((), *unnamed):
-                if not self.is_shadowed(path, key):
+                if not self.is_shadowed(path, key) and self._may_decide(path, key):
                     written[path] = Write(key, None, message.turn, message.seen, unnamed=True)
             written[()].spared = tuple(kept)
+            written[()].spared_values = frozenset(self.shown)
         for path, value in leaves(message.patch):
             if path in kept or self.is_shadowed(path, key):
                 continue
@@ -251,12 +290,12 @@ class ModelSection:
             if value == {} and isinstance(value, dict):
                 if path not in self.marks or self.marks[path].key < key:
                     self.marks[path] = write
-            else:
+            elif self._may_decide(path, key):
                 written[path] = write
         for path, write in written.items():
             # Taken for a change, until it is known.
             write.version = message.version + 1
-            self._take(path, write)
+            self._write(path, write)
         for path, mark in before.marks.items():
             # What hides a mark hides all that a removal in its place would: it is one from now on.
             if mark.key < key and any(path[:depth] in written for depth in range(1, len(path))):
@@ -279,6 +318,12 @@ class ModelSection:
             if same(value_at(before.visible, path), value_at(self.visible, path)):
                 write.version = message.version
         return took, entries
+
+    def _may_decide(self, path: Path, key: Key) -> bool:
+        """Tell whether a write is the newest at its path, or its policy looks at older ones too."""
+        policy = self.policy_of(path)
+        is_newest = path not in self.top or self.top[path].key < key
+        return is_newest or policy in AGGREGATES or policy in CLASSES
 
     def _settle(
         self,
@@ -345,23 +390,24 @@ class ModelSection:
     # What is to be seen.
 
     def all_above(self, path: Path) -> list[Write]:
-        return [
+        above = [
             write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())
         ]
+        return [w for w in above if w is not self.top.get(())] if self.is_spared(path) else above
 
     def look(self) -> None:
         """Compute what is visible from all writes."""
         newest_below: dict[Path, Any] = {}
         newest_above: dict[Path, Any] = {}
         top, marks = self.top, self.marks
+        root = top[()].key if () in top else OLDEST
         for path in top.keys() | marks.keys():
             own = top[path].key if path in top else OLDEST
             newest = max(own, marks[path].key) if path in marks else own
             shadow = OLDEST
-            spared = self.is_spared(path)
             for depth in range(len(path)):
                 prefix = path[:depth]
-                if prefix in top and top[prefix].key > shadow and (prefix or not spared):
+                if prefix and prefix in top and top[prefix].key > shadow:
                     shadow = top[prefix].key
                 if newest > newest_below.get(prefix, OLDEST):
                     newest_below[prefix] = newest
@@ -371,6 +417,7 @@ class ModelSection:
             hidden = (
                 not path
                 or newest_above[path] > write.key
+                or (root > write.key and not self.is_spared(path))
                 or newest_below.get(path, OLDEST) > write.key
                 or (path in marks and marks[path].key > write.key)
             )
@@ -378,13 +425,11 @@ class ModelSection:
             if value is not None:
                 self.shown[path] = value
                 self._place(path, value)
-        for path, mark in marks.items():
-            own = top[path].key if path in top else OLDEST
-            if newest_above[path] <= mark.key and own < mark.key:
-                self._object_at(path)
+        for path in self.live_marks():
+            self._object_at(path)
 
     def _own_value(self, path: Path, write: Write) -> Any:
-        policy = self.policy_of(path)
+        policy = self.regime.get(path, "latest")
         if policy in AGGREGATES or policy in CLASSES:
             return show(policy, self.writes[path], self.all_above(path), self.device)
         return write.value
@@ -397,6 +442,12 @@ class ModelSection:
 
     def _place(self, path: Path, value: Any) -> None:
         self._object_at(path[:-1])[path[-1]] = value
+
+
+def _is_same_regime(one: str, other: str) -> bool:
+    """Tell whether two policies keep the same of a path: of most it is the newest write only."""
+    plain = ("latest", "first", "refuse")
+    return one == other or (one in plain and other in plain)
 
 
 def _meets(path: Path, patch: Any) -> bool:

@@ -83,7 +83,9 @@ class Delete(NamedTuple):
 
 
 class Reload(NamedTuple):
-    """The bridge is killed: it goes on with what it has stored."""
+    """The bridge is killed: it goes on with what it has stored, perhaps with another table."""
+
+    table: dict[str, str] | None = None
 
 
 Step = Send | Appear | Delete | Reload

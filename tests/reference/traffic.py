@@ -80,8 +80,12 @@ class Traffic:
         self.delivered: list[Send | Delete] = []
         self.packets = 0
         self.reloads = chance.random() < 0.2
-        self.numeric = [policy for policy in table.values() if policy in ("sum", "max", "min")]
-        self.arrays = [policy for policy in table.values() if policy == "union"]
+        self._expect(table)
+
+    def _expect(self, table: dict[str, str]) -> None:
+        """Write values that the policies take, mostly."""
+        self.numeric = any(policy in ("sum", "max", "min") for policy in table.values())
+        self.arrays = "union" in table.values()
 
     def next(self, version: int) -> Step:
         """Return what happens next to a twin that is at a version."""
@@ -100,7 +104,11 @@ class Traffic:
             self.delivered.append(delete)
             return delete
         if dice < 0.31 and self.reloads:
-            return Reload()
+            if chance.random() < 0.7:
+                return Reload()
+            table = chance.choice(TABLES)
+            self._expect(table)
+            return Reload(table)
         while True:
             send = self._write(chance.choice(self.senders), version)
             fate = chance.random()
