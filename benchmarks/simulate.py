@@ -127,9 +127,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     )
     # The bar is for people: what is printed on stdout is the outcome.
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        total = run(
-            arguments.seed, arguments.first, arguments.histories, arguments.jobs, progress
-        )
+        total = run(arguments.seed, arguments.first, arguments.histories, arguments.jobs, progress)
     for index in sorted(total.failed)[:SHOWN_AT_MOST]:
         show(arguments.seed, index)
     seconds = time.monotonic() - started

@@ -120,7 +120,9 @@ def test_shrinking_leaves_what_the_failure_needs() -> None:
     assert len(small.steps) == 2
     assert all(set(step.patch) == {"a"} for step in small.steps if isinstance(step, Send))
     assert sum(step.t is not None for step in small.steps if isinstance(step, Send)) == 1
-    assert all(step.seen is None and not step.full for step in small.steps if isinstance(step, Send))
+    assert all(
+        step.seen is None and not step.full for step in small.steps if isinstance(step, Send)
+    )
 
 
 def test_a_step_prints_as_the_python_that_makes_it() -> None:

@@ -150,9 +150,7 @@ class Log:
             current = value_at(self.before.visible, path)
             yield from self._loses(path, policy, current, own, None)
 
-    def _class_leaf(
-        self, path: Path, new: Any, policy: str, *, is_newest: bool
-    ) -> Iterator[Entry]:
+    def _class_leaf(self, path: Path, new: Any, policy: str, *, is_newest: bool) -> Iterator[Entry]:
         section = self.section
         winner = winning(policy, section.writes[path], section.all_above(path), section.device)
         if is_newest:

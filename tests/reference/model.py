@@ -156,9 +156,7 @@ class ModelTwin:
             self.version, changed, superseded=superseded, stamp=stamp, contested=contested
         )
 
-    def _stamp(
-        self, section: ModelSection, update: Update, now: int, place: Place | None
-    ) -> int:
+    def _stamp(self, section: ModelSection, update: Update, now: int, place: Place | None) -> int:
         """Return the stamp, by the three rules."""
         metadata = update.metadata
         stamp = now
@@ -189,9 +187,7 @@ class ModelTwin:
         except Refused as refused:
             return {}, (refused.code, refused.error)
 
-    def _receive(
-        self, update: Update, place: Place, stamp: int, refusal: Refusal | None
-    ) -> None:
+    def _receive(self, update: Update, place: Place, stamp: int, refusal: Refusal | None) -> None:
         """Enter a message among its writer's, refused or not."""
         boot, seq = update.metadata.boot or 0, update.metadata.seq or 0
         receipts = self.receipts[update.section, update.writer]

@@ -205,9 +205,7 @@ def _fields_below(
 
 def fields_expected(section: ModelSection) -> dict[tuple[str, ...], Any]:
     """Return the same of the model."""
-    return {
-        path: (*section.top[path].key, *section.changed[path]) for path in section.shown
-    }
+    return {path: (*section.top[path].key, *section.changed[path]) for path in section.shown}
 
 
 def check_history(table: dict[str, str], steps: list[Step]) -> None:

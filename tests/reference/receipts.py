@@ -49,7 +49,9 @@ class Receipts:
 
     def place(self, boot: Boot, seq: int, payload: bytes, *, repeated: bool) -> Place | Life:
         """Find where a message stands; a repeat is answered with the life that has it."""
-        same_boot = [life for life in self.lives if life.boot == boot and type(life.boot) is type(boot)]
+        same_boot = [
+            life for life in self.lives if life.boot == boot and type(life.boot) is type(boot)
+        ]
         if not same_boot:
             return self._new_life(boot)
         life = same_boot[-1]

@@ -151,7 +151,9 @@ class ModelSection:
         """Return the marks that nothing newer, at their paths or above, has removed."""
         live = {}
         for path, mark in self.marks.items():
-            above = [self.top[path[:depth]] for depth in range(len(path)) if path[:depth] in self.top]
+            above = [
+                self.top[path[:depth]] for depth in range(len(path)) if path[:depth] in self.top
+            ]
             if self.is_spared(path, mark=True) and above and above[0] is self.top.get(()):
                 del above[0]
             if all(write.key <= mark.key for write in above) and (
@@ -164,9 +166,7 @@ class ModelSection:
         """Rule 2 of the stamps: the largest of what the writer had seen and writes over."""
         stamps = [0]
         registers = [(path, self.top[path], self.changed[path]) for path in self.top]
-        marks = [
-            (path, mark, self.marks_changed[path]) for path, mark in self.live_marks().items()
-        ]
+        marks = [(path, mark, self.marks_changed[path]) for path, mark in self.live_marks().items()]
         for path, write, (version, _) in (*registers, *marks):
             if version <= seen and (message.full or _meets(path, message.patch)):
                 stamps.append(write.key[0])
@@ -223,9 +223,7 @@ class ModelSection:
         if same(value_at(self.visible, path), value):
             return None
         met = [
-            (write, self.changed[at])
-            for at, write in self.top.items()
-            if at[: len(path)] == path
+            (write, self.changed[at]) for at, write in self.top.items() if at[: len(path)] == path
         ]
         met += [
             (mark, self.marks_changed[at])
@@ -265,9 +263,7 @@ class ModelSection:
 
     # Taking it in.
 
-    def merge(
-        self, message: Message, kept: dict[Path, Write]
-    ) -> tuple[bool, list[Entry]]:
+    def merge(self, message: Message, kept: dict[Path, Write]) -> tuple[bool, list[Entry]]:
         """Take a message in; tells whether any of it took effect, and what was contested."""
         key = message.key
         before = Before(
@@ -340,7 +336,8 @@ class ModelSection:
                 self.changed.setdefault(path, (version, writer))
         for path in (before.shown.keys() | self.shown.keys()) - written.keys():
             if path not in self.shown:
-                self.changed[path] = version + 1, NOBODY
+                is_hidden = self.top[path].key < message.key
+                self.changed[path] = version + 1, NOBODY if is_hidden else writer
             elif not same(before.shown.get(path), self.shown[path]):
                 self.changed[path] = version + 1, writer
         for path in self.top.keys() - written.keys():
@@ -390,9 +387,7 @@ class ModelSection:
     # What is to be seen.
 
     def all_above(self, path: Path) -> list[Write]:
-        above = [
-            write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())
-        ]
+        above = [write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())]
         return [w for w in above if w is not self.top.get(())] if self.is_spared(path) else above
 
     def look(self) -> None:

@@ -12,7 +12,18 @@ ROUNDS_AT_MOST = 20
 """Passes over a history; each but the last has made it smaller."""
 
 DEFAULTS = Send("desired", "", {}, 0)._asdict()
-OPTIONAL = ("boot", "seq", "seen", "t", "if_version", "full", "packet_id", "repeated", "retained", "bad")
+OPTIONAL = (
+    "boot",
+    "seq",
+    "seen",
+    "t",
+    "if_version",
+    "full",
+    "packet_id",
+    "repeated",
+    "retained",
+    "bad",
+)
 
 
 def failure(history: History) -> str | None:

@@ -85,9 +85,7 @@ def merged(writes: list[StampedWrite], policy: str) -> dict[str, Any]:
     table = {} if policy == "latest" else {"desired.**": policy}
     section = Section(policies_of(table).rules(TWIN_KEY, "desired"))
     for arrival, write in enumerate(writes):
-        merge = Merge(
-            section, write.key, write.version, arrival, seen=write.seen, device=DEVICE
-        )
+        merge = Merge(section, write.key, write.version, arrival, seen=write.seen, device=DEVICE)
         merge.apply(write.patch, full=write.full)
     return section.value
 
