@@ -62,7 +62,7 @@ def count_every_total(right: Callable[..., bool]) -> Callable[..., bool]:
 
 def keep_every_mark(right: Callable[..., None]) -> Callable[..., None]:
     """A mark is not removed by what is newer."""
-    return lambda merge, node: None
+    return lambda *_: None
 
 
 PLANTED = [

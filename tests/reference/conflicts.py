@@ -2,10 +2,11 @@
 
 An entry is made where
 
-1. a part of the message does not show because of another writer's write, and what is there differs;
-2. it shows, and replaced, removed or hid a visible value, or revived what a removal had taken, which
-   another writer had changed at a version that its own had not seen. Without `seen` nothing is
-   known of that.
+1. a part of the message does not show because of another writer's write, and what is there
+   differs;
+2. it shows, and replaced, removed or hid a visible value, or revived what a removal had taken,
+   which another writer had changed at a version that its own had not seen. Without `seen` nothing
+   is known of that.
 
 Contributions to an aggregate contest nothing. What is hidden from above, or hides, is decided by
 the stamps alone: there the policy is `latest`.
@@ -15,16 +16,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from tests.reference.policies import AGGREGATES, CLASSES, Key, Path, Write, winning
+from tests.reference.section import NOBODY, Message, ModelSection
 from tests.reference.values import same, value_at
-
-if TYPE_CHECKING:
-    from tests.reference.section import Message, ModelSection
-
-NOBODY = ""
-"""Who changed a value last that is hidden by something newer: what hides it counts, not it."""
 
 
 class Entry(NamedTuple):
@@ -117,9 +113,9 @@ class Log:
                 yield from self._loses(here, policy, current, own, new)
                 continue
             after = value_at(self.section.visible, here)
-            if own is not None and not isinstance(current, dict):
-                if isinstance(after, dict) or not same(after, current):
-                    yield from self._wins(here, policy, after, current)
+            is_other = isinstance(after, dict) or not same(after, current)
+            if own is not None and is_other and not isinstance(current, dict):
+                yield from self._wins(here, policy, after, current)
             yield from self._members(new, here)
 
     def _leaf(self, path: Path, new: Any) -> Iterator[Entry]:
@@ -162,11 +158,11 @@ class Log:
         else:
             old = value_at(self.before.visible, path)
             shown = value_at(section.visible, path)
-            version, writer = self.before.changed[path]
-            seen = self.message.seen
-            if writer not in (NOBODY, self.key[1]) and (seen is None or version > seen):
-                if not same(old, shown):
-                    yield self._won(path, policy, shown, old)
+            # Older than what is there, it was concurrent unless it says otherwise.
+            is_known = self.message.seen is not None and not self._is_concurrent(path)
+            is_own = self.before.changed[path][1] in (NOBODY, self.key[1])
+            if not is_known and not is_own and not same(old, shown):
+                yield self._won(path, policy, shown, old)
 
     def _set(self, path: Path, new: Any, policy: str) -> Iterator[Entry]:
         """A value or a removal is now the newest at its path."""
@@ -186,9 +182,9 @@ class Log:
     def _swept(self, path: Path) -> Iterator[Entry]:
         """Yield what a value or a removal has hidden below its path."""
         for at, value in self.before.shown.items():
-            if len(at) > len(path) and at[: len(path)] == path:
-                if self.before.top[at].key < self.key:
-                    yield from self._wins(at, "latest", None, value)
+            is_below = len(at) > len(path) and at[: len(path)] == path
+            if is_below and self.before.top[at].key < self.key:
+                yield from self._wins(at, "latest", None, value)
 
     def _is_concurrent(self, path: Path) -> bool:
         version, writer = self.before.changed[path]

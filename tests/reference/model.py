@@ -13,9 +13,11 @@ from typing import Any
 
 from bridge.core.update import Boot, Delivery, Metadata, Presence, Update
 from tests.reference.conflicts import Entry
+from tests.reference.merging import Merging
 from tests.reference.policies import Key, Path, Table, Write, policy_finder
 from tests.reference.receipts import Life, Place, Receipts
-from tests.reference.section import Message, ModelSection, Refused
+from tests.reference.screening import Refused, Screening
+from tests.reference.section import Message, ModelSection
 from tests.reference.values import outstanding, same
 
 YEAR_2020 = 1_577_836_800_000_000
@@ -137,7 +139,8 @@ class ModelTwin:
         if refusal is not None:
             return Answer(self.version, refusal=refusal, stamp=stamp)
         before = section.visible
-        took_effect, contested = section.merge(message, kept)
+        merging = Merging(section, message, kept)
+        took_effect = merging.took_effect
         self.now = now
         edited = not same(before, section.visible)
         if not self.exists and (edited or (took_effect and not update.patch)):
@@ -153,7 +156,7 @@ class ModelTwin:
             section.version = self.version
         superseded = not edited and not took_effect
         return Answer(
-            self.version, changed, superseded=superseded, stamp=stamp, contested=contested
+            self.version, changed, superseded=superseded, stamp=stamp, contested=merging.entries
         )
 
     def _stamp(self, section: ModelSection, update: Update, now: int, place: Place | None) -> int:
@@ -183,7 +186,7 @@ class ModelTwin:
         if wanted is not None and not section.version <= wanted <= self.version:
             return {}, (409, "version_mismatch")
         try:
-            return section.screen(message), None
+            return Screening(section, message).kept, None
         except Refused as refused:
             return {}, (refused.code, refused.error)
 

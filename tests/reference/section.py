@@ -11,24 +11,13 @@ Nothing is ever forgotten, but by a deletion of the twin; tombstones do not expi
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
-from tests.reference.conflicts import NOBODY, Before, Entry, Log
-from tests.reference.policies import (
-    AGGREGATES,
-    CLASSES,
-    Key,
-    Path,
-    Write,
-    contributions,
-    fits,
-    is_in_range,
-    matters,
-    show,
-    winning,
-)
-from tests.reference.values import leaves, same, value_at
+from tests.reference.policies import AGGREGATES, CLASSES, Key, Path, Write, fits, show
+
+NOBODY = ""
+"""Who changed a value last that is hidden by something newer: what hides it counts, not it."""
 
 OLDEST: Any = (-1,)
 """A key below all."""
@@ -43,15 +32,6 @@ class Message(NamedTuple):
     seen: int | None
     version: int
     turn: int
-
-
-class Refused(Exception):
-    """An update that a policy refuses: code and error of the answer."""
-
-    def __init__(self, code: int, error: str) -> None:
-        super().__init__(error)
-        self.code = code
-        self.error = error
 
 
 class ModelSection:
@@ -88,23 +68,24 @@ class ModelSection:
         self.shown: dict[Path, Any] = {}
         self.regime: dict[Path, str] = {}
         for path, (key, version, writer) in root.items():
-            self._take(path, Write(key, None, 0, None))
+            self.take(path, Write(key, None, 0, None))
             self.changed[path] = version, writer
 
-    def _take(self, path: Path, write: Write) -> None:
+    def take(self, path: Path, write: Write) -> None:
+        """Add a write to those of its path."""
         self.writes.setdefault(path, []).append(write)
         if path not in self.top or self.top[path].key < write.key:
             self.top[path] = write
 
-    def _write(self, path: Path, write: Write) -> None:
+    def write(self, path: Path, write: Write) -> None:
         """Take a write by the policy of its path."""
         policy = self.policy_of(path)
-        if path in self.top and not _is_same_regime(self.regime.get(path, "latest"), policy):
-            self.writes[path] = self._seeds(path, policy)
+        if path in self.top and not is_same_regime(self.regime.get(path, "latest"), policy):
+            self.writes[path] = self.seeds(path, policy)
         self.regime[path] = policy
-        self._take(path, write)
+        self.take(path, write)
 
-    def _seeds(self, path: Path, policy: str) -> list[Write]:
+    def seeds(self, path: Path, policy: str) -> list[Write]:
         """Return what a policy that was configured later begins with: what its path shows."""
         top, shown = self.top[path], self.shown.get(path)
         version, writer = self.changed[path]
@@ -119,19 +100,19 @@ class ModelSection:
 
     # What a message meets.
 
-    def newest_above(self, path: Path) -> Write | None:
-        """Return the newest value or removal above a path."""
+    def newest_above(self, path: Path) -> Path | None:
+        """Return where the newest value or removal above a path is; of equals the nearest."""
         newest = None
         for depth in range(len(path)):
-            write = self.top.get(path[:depth])
-            if write is not None and (newest is None or newest.key <= write.key):
-                newest = write
+            at = path[:depth]
+            if at in self.top and (newest is None or self.top[newest].key <= self.top[at].key):
+                newest = at
         return newest
 
     def is_shadowed(self, path: Path, key: Key) -> bool:
         """Tell whether something newer stands above a path."""
         above = self.newest_above(path)
-        return above is not None and above.key > key
+        return above is not None and self.top[above].key > key
 
     def is_spared(self, path: Path, *, mark: bool = False) -> bool:
         """Tell whether the last removal of the section left a path alone, for `first` kept it.
@@ -149,18 +130,19 @@ class ModelSection:
 
     def live_marks(self) -> dict[Path, Write]:
         """Return the marks that nothing newer, at their paths or above, has removed."""
-        live = {}
-        for path, mark in self.marks.items():
-            above = [
-                self.top[path[:depth]] for depth in range(len(path)) if path[:depth] in self.top
-            ]
-            if self.is_spared(path, mark=True) and above and above[0] is self.top.get(()):
-                del above[0]
-            if all(write.key <= mark.key for write in above) and (
-                path not in self.top or self.top[path].key < mark.key
-            ):
-                live[path] = mark
-        return live
+        return {path: mark for path, mark in self.marks.items() if self._is_live(path, mark)}
+
+    def _is_live(self, path: Path, mark: Write) -> bool:
+        is_spared = self.is_spared(path, mark=True)
+        return all(
+            self.top[path[:depth]].key <= mark.key
+            for depth in range(1 if is_spared else 0, len(path) + 1)
+            if path[:depth] in self.top
+        )
+
+    def forget_marks(self) -> None:
+        """Forget the others: they show nothing any more, and hide nothing that is not hidden."""
+        self.marks = self.live_marks()
 
     def newest_stamp_met(self, message: Message, seen: int) -> int:
         """Rule 2 of the stamps: the largest of what the writer had seen and writes over."""
@@ -172,221 +154,18 @@ class ModelSection:
                 stamps.append(write.key[0])
         return max(stamps)
 
-    # What a policy says beforehand.
+    # What is to be seen.
 
-    def screen(self, message: Message) -> dict[Path, Write]:
-        """Return the paths at which `first` keeps what is there, and what that is.
-
-        Raises:
-            Refused: A policy refuses the message.
-        """
-        kept: dict[Path, Write] = {}
-        if message.full and not self.is_shadowed(("",), message.key):
-            self._protect(message, (), dict(leaves(message.patch)))
-        for path, value in leaves(message.patch):
-            if value == {} and isinstance(value, dict):
-                continue
-            policy = self.policy_of(path)
-            if policy in AGGREGATES and value is not None:
-                self._screen_contribution(message, path, value, policy)
-            contesting = None
-            if policy in ("first", "refuse"):
-                contesting = self._contesting(message, path, value)
-            if contesting is not None:
-                if policy == "refuse":
-                    raise Refused(409, "conflict")
-                kept[path] = contesting
-            if isinstance(value_at(self.visible, path), dict) and not self.is_shadowed(
-                path, message.key
-            ):
-                self._protect(message, path, {})
-        return kept
-
-    def _screen_contribution(self, message: Message, path: Path, value: Any, policy: str) -> None:
-        if not fits(policy, value):
-            raise Refused(422, "policy_type")
-        if policy != "sum" or self.is_shadowed(path, message.key):
-            return
-        above = self.all_above(path)
-        if message.full:
-            above.append(Write(message.key, None, message.turn, None))
-        write = Write(message.key, value, message.turn, message.seen)
-        writes = self.writes.get(path, [])
-        if writes and not _is_same_regime(self.regime.get(path, "latest"), policy):
-            writes = self._seeds(path, policy)
-        total = show(policy, [*writes, write], above, self.device)
-        if total is not None and not is_in_range(total):
-            raise Refused(422, "policy_range")
-
-    def _contesting(self, message: Message, path: Path, value: Any) -> Write | None:
-        """Return the newest write that a leaf meets and that its writer had not seen."""
-        if same(value_at(self.visible, path), value):
-            return None
-        met = [
-            (write, self.changed[at]) for at, write in self.top.items() if at[: len(path)] == path
-        ]
-        met += [
-            (mark, self.marks_changed[at])
-            for at, mark in self.live_marks().items()
-            if at[: len(path)] == path
-        ]
-        above = self.newest_above(path)
-        if above is not None:
-            met.append((above, self._changed_of(above, path)))
-        contesting = [
-            write for write, changed in met if self._is_concurrent(message, write, changed)
-        ]
-        return max(contesting, key=lambda write: write.key, default=None)
-
-    def _changed_of(self, above: Write, path: Path) -> tuple[int, str]:
-        at = next(path[:depth] for depth in range(len(path)) if self.top.get(path[:depth]) is above)
-        return self.changed[at]
-
-    def _is_concurrent(self, message: Message, write: Write, changed: tuple[int, str]) -> bool:
-        if message.seen is None:
-            return write.key > message.key and write.key[1] != message.key[1]
-        version, writer = changed
-        return version > message.seen and writer not in (NOBODY, message.key[1])
-
-    def _protect(self, message: Message, path: Path, named: dict[Path, Any]) -> None:
-        """Refuse what would hide a value whose policy is `refuse`, and which it had not seen."""
-        for at in self.shown:
-            if len(at) <= len(path) or at[: len(path)] != path or self.policy_of(at) != "refuse":
-                continue
-            if any(_answers_for(name, value, at) for name, value in named.items()):
-                continue
-            register = self.top[at]
-            if register.key < message.key and self._is_concurrent(
-                message, register, self.changed[at]
-            ):
-                raise Refused(409, "conflict")
-
-    # Taking it in.
-
-    def merge(self, message: Message, kept: dict[Path, Write]) -> tuple[bool, list[Entry]]:
-        """Take a message in; tells whether any of it took effect, and what was contested."""
-        key = message.key
-        before = Before(
-            self.visible, self.shown, dict(self.top), dict(self.changed), self.live_marks()
-        )
-        if self.is_shadowed(("",), key):
-            return False, Log(self, before, message, kept, []).entries
-        written: dict[Path, Write] = {}
-        unnamed = list(_unnamed(self.visible, message.patch)) if message.full else []
-        if message.full:
-            for path in ((), *unnamed):
-                if not self.is_shadowed(path, key) and self._may_decide(path, key):
-                    written[path] = Write(key, None, message.turn, message.seen, unnamed=True)
-            written[()].spared = tuple(kept)
-            written[()].spared_values = frozenset(self.shown)
-        for path, value in leaves(message.patch):
-            if path in kept or self.is_shadowed(path, key):
-                continue
-            write = Write(key, value, message.turn, message.seen)
-            if value == {} and isinstance(value, dict):
-                if path not in self.marks or self.marks[path].key < key:
-                    self.marks[path] = write
-            elif self._may_decide(path, key):
-                written[path] = write
-        for path, write in written.items():
-            # Taken for a change, until it is known.
-            write.version = message.version + 1
-            self._write(path, write)
-        for path, mark in before.marks.items():
-            # What hides a mark hides all that a removal in its place would: it is one from now on.
-            if mark.key < key and any(path[:depth] in written for depth in range(1, len(path))):
-                self._take(path, Write(mark.key, None, message.turn, None, unnamed=True))
-                self.changed[path] = self.marks_changed[path]
-        self.look()
-        if message.full:
-            for path in _objects_named(message.patch):
-                if value_at(before.visible, path) == {} and value_at(self.visible, path) is None:
-                    written[path] = Write(key, None, message.turn, None, unnamed=True)
-                    self._take(path, written[path])
-        self._settle(message, written, before)
-        self._settle_marks(message, before)
-        named = {path: write for path, write in written.items() if not write.unnamed}
-        took = any(self._took_effect(path, write) for path, write in named.items())
-        set_marks = any(self.marks[path].key == key for path in self.live_marks())
-        took = took or set_marks or message.full or not message.patch
-        entries = Log(self, before, message, kept, unnamed).entries
-        for path, write in written.items():
-            if same(value_at(before.visible, path), value_at(self.visible, path)):
-                write.version = message.version
-        return took, entries
-
-    def _may_decide(self, path: Path, key: Key) -> bool:
-        """Tell whether a write is the newest at its path, or its policy looks at older ones too."""
-        policy = self.policy_of(path)
-        is_newest = path not in self.top or self.top[path].key < key
-        return is_newest or policy in AGGREGATES or policy in CLASSES
-
-    def _settle(
-        self,
-        message: Message,
-        written: dict[Path, Write],
-        before: Before,
-    ) -> None:
-        """Note what the message has changed, path by path."""
-        writer, version = message.key[1], message.version
-        for path, write in written.items():
-            if not same(value_at(before.visible, path), value_at(self.visible, path)):
-                self.changed[path] = version + 1, writer
-            else:
-                self.changed.setdefault(path, (version, writer))
-        for path in (before.shown.keys() | self.shown.keys()) - written.keys():
-            if path not in self.shown:
-                is_hidden = self.top[path].key < message.key
-                self.changed[path] = version + 1, NOBODY if is_hidden else writer
-            elif not same(before.shown.get(path), self.shown[path]):
-                self.changed[path] = version + 1, writer
-        for path in self.top.keys() - written.keys():
-            # An object that went with what is above it.
-            if (
-                isinstance(value_at(before.visible, path), dict)
-                and not isinstance(value_at(self.visible, path), dict)
-                and any(path[:depth] in written for depth in range(1, len(path)))
-            ):
-                self.changed[path] = version + 1, NOBODY
-
-    def _settle_marks(self, message: Message, before: Before) -> None:
-        version, writer = message.version, message.key[1]
-        for path, mark in self.marks.items():
-            if mark.key != message.key:
-                continue
-            if not isinstance(value_at(before.visible, path), dict):
-                self.marks_changed[path] = version + 1, writer
-            elif path not in before.marks:
-                self.marks_changed[path] = version, writer
-
-    def _took_effect(self, path: Path, write: Write) -> bool:
-        policy = self.policy_of(path)
-        if policy in AGGREGATES:
-            above = self.all_above(path)
-            others = [other for other in self.writes[path] if other is not write]
-            if write.value is not None:
-                kept = contributions(policy, self.writes[path], above)
-                return matters(policy, kept, write)
-            kept = contributions(policy, others, above)
-            if any(other.key < write.key and matters(policy, kept, other) for other in kept):
-                return True
-        if policy in CLASSES:
-            stands = winning(policy, self.writes[path], self.all_above(path), self.device) is write
-        else:
-            stands = self.top[path] is write
-        return stands and (path in self.shown or (write.value is None and not self.is_hidden(path)))
-
-    def is_hidden(self, path: Path) -> bool:
-        """Tell whether something newer than a path's register is below it."""
+    def is_hidden_below(self, path: Path) -> bool:
+        """Tell whether something newer than a path's register is below it, or a mark at it."""
         key = self.top[path].key
         return any(
             at[: len(path)] == path and write.key > key
             for at, write in (*self.top.items(), *self.live_marks().items())
         )
 
-    # What is to be seen.
-
     def all_above(self, path: Path) -> list[Write]:
+        """Return all values and removals set above a path, and not held off from it by `first`."""
         above = [write for depth in range(len(path)) for write in self.writes.get(path[:depth], ())]
         return [w for w in above if w is not self.top.get(())] if self.is_spared(path) else above
 
@@ -439,7 +218,7 @@ class ModelSection:
         self._object_at(path[:-1])[path[-1]] = value
 
 
-def _is_same_regime(one: str, other: str) -> bool:
+def is_same_regime(one: str, other: str) -> bool:
     """Tell whether two policies keep the same of a path: of most it is the newest write only."""
     plain = ("latest", "first", "refuse")
     return one == other or (one in plain and other in plain)
@@ -454,26 +233,3 @@ def _meets(path: Path, patch: Any) -> bool:
             return False
         patch = patch[name]
     return True
-
-
-def _objects_named(patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
-    """Yield the paths of the objects in a patch."""
-    for name, member in patch.items():
-        if isinstance(member, dict):
-            yield (*path, name)
-            yield from _objects_named(member, (*path, name))
-
-
-def _answers_for(name: Path, value: Any, at: Path) -> bool:
-    """Tell whether a leaf of a patch decides by itself what becomes of a path."""
-    return name[: len(at)] == at or (value is None and at[: len(name)] == name)
-
-
-def _unnamed(visible: dict[str, Any], patch: dict[str, Any], path: Path = ()) -> Iterator[Path]:
-    """Yield what is visible and not named by the patch: the highest paths."""
-    for name, member in visible.items():
-        here = (*path, name)
-        if name not in patch:
-            yield here
-        elif isinstance(member, dict) and isinstance(patch[name], dict):
-            yield from _unnamed(member, patch[name], here)

@@ -166,7 +166,7 @@ documents = objects(st.one_of(st.sampled_from(SCALARS), st.builds(dict)))
 def test_a_delta_is_what_is_missing_and_no_more(
     desired: dict[str, Any], reported: dict[str, Any]
 ) -> None:
-    """Merged into what is reported it leaves nothing outstanding; without any part of it, it does."""
+    """Merged into what is reported it leaves nothing outstanding; any smaller part of it does."""
     twin = Twin(TWIN_KEY)
     send(twin, desired, 1, Limits(), section="desired", writer=APPS[0])
     send(twin, reported, 2, Limits(), section="reported", writer=DEVICE)

@@ -195,7 +195,7 @@ class Reconciling(RuleBasedStateMachine):
 
     @rule()
     def kill(self) -> None:
-        """The bridge is killed and goes on with what it has stored; a reader has missed something."""
+        """The bridge is killed, and goes on with what is stored; readers ask what they missed."""
         self.pair.step(Reload())
         self.pair.check_since()
 

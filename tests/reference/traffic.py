@@ -31,7 +31,8 @@ TABLES: tuple[dict[str, str], ...] = (
     {"desired.*": "union", "desired.a.**": "union", "reported.a": "union"},
     {"desired.**": "first"},
     {"desired.**": "refuse", "reported.a.**": "refuse"},
-    {"desired.a": "first", "desired.a.b": "refuse", "desired.b.**": "refuse", "desired.c": "device"},
+    {"desired.a": "first", "desired.a.b": "refuse", "desired.b.**": "refuse",
+     "desired.c": "device"},
     {"desired.a": "union", "desired.b": "sum", "desired.b.c": "device", "desired.c.*": "first",
      "desired.c.a": "refuse", "desired.c.b.**": "app", "desired.*": "max"},
 )  # fmt: skip

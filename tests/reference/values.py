@@ -15,9 +15,12 @@ def same(one: Any, other: Any) -> bool:
     if kind is not type(other):
         return False
     if kind is dict:
-        return len(one) == len(other) and all(
-            name in other and same(member, other[name]) for name, member in one.items()
-        )
+        if len(one) != len(other):
+            return False
+        for name, member in one.items():
+            if name not in other or not same(member, other[name]):
+                return False
+        return True
     if kind is list:
         return len(one) == len(other) and all(map(same, one, other))
     return bool(one == other)
