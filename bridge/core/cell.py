@@ -21,7 +21,16 @@ from typing import Final, TypeAlias
 
 from bridge.core.limits import BOOTS_PER_WRITER, INTEGER_MAX, INTEGER_MIN, SEEN_STEPS
 from bridge.core.policy import PolicyName
-from bridge.core.section import CHANGED_BY, HIDDEN, VERSION, WRITER, JsonValue, Key, Node
+from bridge.core.section import (
+    CHANGED_BY,
+    HIDDEN,
+    VERSION,
+    WRITER,
+    JsonValue,
+    Key,
+    Node,
+    Register,
+)
 
 Entry: TypeAlias = "tuple[int, str, int, int, int, JsonValue]"
 Contributor: TypeAlias = "str | tuple[str, int]"
@@ -245,7 +254,9 @@ def class_of(writer: str, device: str) -> str:
     return "device" if writer == device else "app"
 
 
-def seeded(node: Node, value: JsonValue, policy: PolicyName, device: str) -> Cell:
+def seeded(
+    node: Node, value: JsonValue, policy: PolicyName, device: str, root: Register | None = None
+) -> Cell:
     """Return a node's cell; where it has none for this policy, one that begins with what is there.
 
     Args:
@@ -253,16 +264,20 @@ def seeded(node: Node, value: JsonValue, policy: PolicyName, device: str) -> Cel
         value: What is visible there.
         policy: One of `CELL_POLICIES`.
         device: The twin's device.
+        root: The last removal of the whole section: what it hides is not there.
     """
     if node.cell is not None and node.cell.policy == policy:
         return node.cell
     cell = Cell(policy)
-    if node.register is not None and node.register[CHANGED_BY] != HIDDEN:
-        key = node.register[:4]
-        shown = value if node.is_value else None
-        if shown is None or fits(policy, shown):
-            writer_class = class_of(node.register[WRITER], device)
-            cell.write(key, shown, node.register[VERSION], writer_class, None)
+    register = node.register
+    if register is None or register[CHANGED_BY] == HIDDEN:
+        return cell
+    if not node.is_value and root is not None and register < root:
+        return cell
+    shown = value if node.is_value else None
+    if shown is None or fits(policy, shown):
+        writer_class = class_of(register[WRITER], device)
+        cell.write(register[:4], shown, register[VERSION], writer_class, None)
     return cell
 
 

@@ -189,7 +189,7 @@ class Screening:
         node = child if isinstance(child, Node) else Node(child, is_value=child is not None)
         if self._is_shadowed or _is_far_from_limits(node.cell, policy, current, new):
             return
-        trial = seeded(node, current, policy, self._device).copy()
+        trial = seeded(node, current, policy, self._device, self._section.root).copy()
         if self._full:
             trial.drop_older(self._key)
         size = trial.size

@@ -271,6 +271,29 @@ class Merge(Setting):
         else:
             node.marker = self._register
 
+    def _drop_contributions(self, nodes: Children, value: JsonObject, path: Path) -> None:
+        """Take from every cell what is older than this update, a removal of the whole section.
+
+        Nothing is touched where the policy `first` keeps something, nor above that.
+        """
+        for name, node in nodes.items():
+            if not isinstance(node, Node):
+                continue
+            here = (*path, name)
+            if here in self._kept:
+                continue
+            if not self._holds_kept(here):
+                self._drop_from_cell(node, value, name, here)
+            if node.children and not node.is_value:
+                shown = value.get(name)
+                below: JsonObject = shown if isinstance(shown, dict) else {}
+                self._drop_contributions(node.children, below, here)
+                if below:
+                    value[name] = below
+
+    def _holds_kept(self, path: Path) -> bool:
+        return any(kept[: len(path)] == path for kept in self._kept)
+
     def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:
         """Return a patch without what the policy `first` keeps from being written."""
         if not self._kept:
@@ -302,7 +325,7 @@ class Merge(Setting):
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
                 if new:
                     # What holds something that is kept stays as it is.
-                    if not any(kept[: len(here)] == here for kept in self._kept):
+                    if not self._holds_kept(here):
                         self._drop_older_marker(node)
                 elif node.register is None or node.register < self._key:
                     self._mark(node, visible_already=True)
