@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bridge.core.cell import CELL_POLICIES
+from bridge.core.cell import CELL_POLICIES, Cell
 from bridge.core.contest import EVERYTHING
 from bridge.core.difference import copy_object, difference, value_at
 from bridge.core.hiding import Step
@@ -124,8 +124,8 @@ class Merge(Setting):
         section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
-    def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
-        """Return what would be visible after `apply`, which changes nothing yet."""
+    def preview(self, patch: JsonObject, *, full: bool = False) -> Section:
+        """Return what the section would be after `apply`; it changes nothing yet."""
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
@@ -140,7 +140,7 @@ class Merge(Setting):
             kept=self._kept,
         )
         merge.apply(patch, full=full)
-        return section.value
+        return section
 
     def _merge(
         self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path, rules: Rules | None
@@ -255,8 +255,10 @@ class Merge(Setting):
         if was_there:
             del value[name]
             if self._full and not forward:
-                # It was empty: nothing below it can say that it went.
+                # It was empty: nothing below can say that it went. No policy takes it for a write.
                 node.register = self._register
+                if rules is not None and rules.policy in CELL_POLICIES:
+                    node.cell = Cell(rules.policy)
                 self._bury(path)
             return None, backward
         return (None, hidden) if hidden is not None else None

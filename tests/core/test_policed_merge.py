@@ -405,3 +405,12 @@ def test_full_leaves_the_object_that_holds_what_first_keeps() -> None:
     changes = changes_since(world.twin, 0)
     assert changes is not None
     assert changes[1] == {"c": {}}
+
+
+def test_an_object_that_full_emptied_is_nobody_s_write() -> None:
+    """An application may set the path: no device has written there."""
+    world = World(policies={"desired.**": "device"})
+    world.desire({"b": {}}, "zoe")
+    world.desire({"b": {"b": None}}, "lamp-1", full=True)
+    world.desire({"b": 2}, "anna")
+    assert world.desired == {"b": 2}
