@@ -37,6 +37,7 @@ class Merging:
         self.message = message
         self.key = message.key
         self.written: dict[Path, Write] = {}
+        self.turned: set[Path] = set()
         self.took_effect = False
         self.before = Before(
             section.visible,
@@ -108,6 +109,7 @@ class Merging:
             if mark.key < self.key and self._is_below_a_write(path):
                 turned = Write(mark.key, None, self.message.turn, None, unnamed=True)
                 section.take(path, turned)
+                self.turned.add(path)
                 section.changed[path] = section.marks_changed[path]
 
     def _is_below_a_write(self, path: Path) -> bool:
@@ -138,11 +140,17 @@ class Merging:
                 changed[path] = version + 1, writer
             elif self._went_with_what_is_above(path):
                 changed[path] = version + 1, NOBODY
+            elif path not in self.turned and self._is_hidden_by_this(path):
+                # What hides it is what counts from now on.
+                changed[path] = changed[path][0], NOBODY
         for path, mark in section.marks.items():
             if mark.key == self.key and not isinstance(value_at(self.before.visible, path), dict):
                 section.marks_changed[path] = version + 1, writer
             elif mark.key == self.key and path not in self.before.marks:
                 section.marks_changed[path] = version, writer
+
+    def _is_hidden_by_this(self, path: Path) -> bool:
+        return self.section.top[path].key < self.key and self._is_below_a_write(path)
 
     def _went_with_what_is_above(self, path: Path) -> bool:
         """Tell whether an object was there and is not, because of a write above it."""
