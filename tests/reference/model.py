@@ -67,6 +67,7 @@ class ModelTwin:
             for section in ("reported", "desired")
         }
         self.receipts: dict[tuple[str, str], Receipts] = {}
+        self.lives_begun = 0
         self.refusals: list[tuple[str, str, int, int, Refusal]] = []
         self.retained: dict[tuple[str, str], bytes] = {}
         self.deliveries: list[tuple[int, str, str, bytes]] = []
@@ -112,7 +113,13 @@ class ModelTwin:
     def _numbered(self, update: Update, clock: int, seq: int) -> Answer:
         boot = update.metadata.boot or 0
         receipts = self.receipts.setdefault((update.section, update.writer), Receipts())
-        place = receipts.place(boot, seq, update.payload, repeated=update.delivery.repeated)
+        place = receipts.place(
+            boot,
+            seq,
+            update.payload,
+            repeated=update.delivery.repeated,
+            begun=self.lives_begun,
+        )
         if isinstance(place, Life):
             mine = (update.section, update.writer, place.order, seq)
             known = [refusal for *whose, refusal in self.refusals if tuple(whose) == mine]
@@ -195,6 +202,8 @@ class ModelTwin:
         boot, seq = update.metadata.boot or 0, update.metadata.seq or 0
         receipts = self.receipts[update.section, update.writer]
         receipts.record(place, seq, stamp, update.payload)
+        if place.begins:
+            self.lives_begun = place.life.order
         if refusal is not None:
             self.refusals.append((update.section, update.writer, place.life.order, seq, refusal))
             del self.refusals[:-REFUSALS_KEPT]

@@ -19,7 +19,7 @@ class Life:
     """One life of one boot: what has come of it.
 
     Attributes:
-        order: Number of the life in order of first arrival, from 1.
+        order: Number of the life in order of first arrival in its twin, from 1.
         stamps: Its messages' stamps, by seq.
         first: The bytes of its seq 1, once that came.
         closed_below: What has not come below this seq will not be missed any more.
@@ -47,27 +47,33 @@ class Receipts:
     def __init__(self) -> None:
         self.lives: list[Life] = []
 
-    def place(self, boot: Boot, seq: int, payload: bytes, *, repeated: bool) -> Place | Life:
-        """Find where a message stands; a repeat is answered with the life that has it."""
+    def place(
+        self, boot: Boot, seq: int, payload: bytes, *, repeated: bool, begun: int
+    ) -> Place | Life:
+        """Find where a message stands; a repeat is answered with the life that has it.
+
+        `begun` lives have begun in the twin, of all writers.
+        """
         same_boot = [
             life for life in self.lives if life.boot == boot and type(life.boot) is type(boot)
         ]
         if not same_boot:
-            return self._new_life(boot)
+            return self._new_life(boot, begun)
         life = same_boot[-1]
         if seq not in life.stamps and seq >= life.closed_below:
             return self._between(life, seq)
         if seq == 1 and life.first is not None:
             known = [each.first for each in same_boot] if repeated else [life.first]
             if payload not in known:
-                return self._new_life(boot)
+                return self._new_life(boot, begun)
         return life
 
-    def _new_life(self, boot: Boot) -> Place:
+    def _new_life(self, boot: Boot, begun: int) -> Place:
+        life = Life(boot, begun + 1)
         if not self.lives:
-            return Place(Life(boot, 1), True, 0, None)
-        before = self.lives[-1]
-        return Place(Life(boot, before.order + 1), True, before.stamps[max(before.stamps)], None)
+            return Place(life, True, 0, None)
+        before = self.lives[-1].stamps
+        return Place(life, True, before[max(before)], None)
 
     def _between(self, life: Life, seq: int) -> Place:
         index = self.lives.index(life)
