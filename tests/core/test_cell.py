@@ -14,6 +14,7 @@ from bridge.core.cell import Cell, canonical, class_of, element_order, fits, see
 from bridge.core.limits import BOOTS_PER_WRITER, INTEGER_MAX, INTEGER_MIN, SEEN_STEPS
 from bridge.core.policy import PolicyName
 from bridge.core.section import HIDDEN, Key, Node
+from tests.support.examples import examples
 
 
 def key(stamp: int, writer: str = "w", order: int = 0, seq: int = 0) -> Key:
@@ -309,6 +310,7 @@ elements = st.one_of(
 
 
 @given(st.lists(elements, max_size=6), st.randoms())
+@examples(100)
 def test_elements_have_one_order(values: list[Any], shuffle: random.Random) -> None:
     """Whatever order they come in, the texts of the sorted ones are the same."""
     before = [canonical(value) for value in sorted(values, key=element_order)]

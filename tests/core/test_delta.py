@@ -9,6 +9,7 @@ from hypothesis import given
 
 from bridge.core.delta import outstanding
 from tests.core.test_tree import patches, rfc7396
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -42,6 +43,7 @@ def test_only_what_is_desired_and_not_reported_is_outstanding(
 
 
 @given(patches, patches)
+@examples(100)
 def test_a_device_that_applies_its_delta_has_none(
     desired: dict[str, Any], reported: dict[str, Any]
 ) -> None:

@@ -7,6 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.paths import PathError, parse_path, parse_pattern, path_text
+from tests.support.examples import examples
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,7 @@ def test_keys_are_separated_by_dots_unless_quoted_or_escaped(
 
 
 @given(st.lists(st.text(), min_size=1).map(tuple))
+@examples(100)
 def test_a_path_can_be_typed_as_it_is_shown(path: tuple[str, ...]) -> None:
     """Whatever its keys hold."""
     text = path_text(path)
@@ -64,6 +66,7 @@ def test_a_wildcard_counts_where_it_is_neither_quoted_nor_escaped(
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="*")), min_size=1).map(tuple))
+@examples(100)
 def test_a_pattern_without_wildcards_is_a_path(path: tuple[str, ...]) -> None:
     """Quoted and escaped in the same way."""
     assert parse_pattern(path_text(path), "*") == tuple((key,) for key in path)

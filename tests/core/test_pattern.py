@@ -16,6 +16,7 @@ from bridge.core.pattern import (
     parse_path_pattern,
 )
 from bridge.core.topics import TwinKey
+from tests.support.examples import examples
 
 LIMITS = Limits(depth=3, key_bytes=8)
 
@@ -68,6 +69,7 @@ _LEVELS = st.lists(st.text("ab", max_size=2), min_size=1, max_size=4).map(tuple)
 
 
 @given(_LEVELS, _LEVELS, st.text("ab", max_size=6))
+@examples(100)
 def test_a_common_text_is_found_where_there_is_one(
     one: tuple[str, ...], other: tuple[str, ...], text: str
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.described import describe
@@ -15,6 +15,7 @@ from bridge.core.section import same
 from bridge.core.since import changes_since
 from tests.core.test_tree import patches, rfc7396
 from tests.core.world import NOW, SECOND, World
+from tests.support.examples import examples
 
 HOUR = 3600 * SECOND
 
@@ -99,7 +100,7 @@ def test_a_version_that_cannot_be_told_is_answered_with_the_whole() -> None:
         max_size=8,
     )
 )
-@settings(max_examples=600, deadline=None)
+@examples(600)
 def test_applied_to_any_version_the_changes_give_the_present(
     messages: list[tuple[dict[str, Any], bool, int, bool]],
 ) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object
@@ -25,6 +25,7 @@ from bridge.core.timeline import (
 from bridge.core.update import Metadata, Update
 from tests.core.past import VERSION_STEP, Past, live, policies, snapshot, steps
 from tests.core.world import NOW, SECOND, World
+from tests.support.examples import examples
 
 scripts = st.lists(steps, max_size=14)
 
@@ -52,7 +53,7 @@ def assert_same(one: Found, other: Found) -> None:
 
 
 @given(scripts, policies, st.integers(1, 4))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_every_version_is_rebuilt_as_it_was(script: list[Any], rules: Policies, page: int) -> None:
     """After any history, whatever the policies and the pages."""
     past = live(script, rules)
@@ -65,7 +66,7 @@ def test_every_version_is_rebuilt_as_it_was(script: list[Any], rules: Policies, 
 
 
 @given(scripts, st.integers(1, 4))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_time_leads_to_the_last_change_up_to_it(script: list[Any], page: int) -> None:
     """At the very µs of a version, and just before the next one."""
     past = live(script)
@@ -85,7 +86,7 @@ def test_a_time_leads_to_the_last_change_up_to_it(script: list[Any], page: int) 
 
 
 @given(scripts, policies, st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_difference_leads_from_the_one_state_to_the_other(
     script: list[Any], rules: Policies, data: st.DataObject
 ) -> None:
@@ -105,7 +106,7 @@ def test_a_difference_leads_from_the_one_state_to_the_other(
 
 
 @given(scripts, st.integers(0, 14), st.integers(1, 3))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_what_is_no_longer_kept_is_never_guessed(script: list[Any], kept: int, page: int) -> None:
     """Each version is told as it was, or not at all; it is told where all that followed is kept."""
     past = live(script)
@@ -125,7 +126,7 @@ def test_what_is_no_longer_kept_is_never_guessed(script: list[Any], kept: int, p
 
 @given(scripts, st.integers(0, 14), st.sampled_from(["reported", "desired"]))
 @example(EMPTIED, 1, "reported")
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_the_patches_of_a_rollback_lead_there(script: list[Any], to: int, section: Any) -> None:
     """As ordinary updates, objects that become empty too; at most one is visible."""
     past = live(script)

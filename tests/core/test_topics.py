@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from bridge.core.refusal import Refusal
 from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey, is_name
+from tests.support.examples import examples
 
 GRAMMAR = TopicGrammar("sync")
 identifiers = st.from_regex(r"[A-Za-z0-9_:@~-][A-Za-z0-9._:@~-]{0,20}", fullmatch=True)
@@ -67,6 +68,7 @@ def test_every_other_shape_is_refused_with_the_reason(topic: str) -> None:
 
 
 @given(identifiers, st.one_of(st.just(""), names), names)
+@examples(100)
 def test_what_is_built_is_parsed_back(device: str, name: str, sender: str) -> None:
     """For every device, name and sender of the grammar."""
     key = TwinKey(device, name)
@@ -77,6 +79,7 @@ def test_what_is_built_is_parsed_back(device: str, name: str, sender: str) -> No
 
 
 @given(st.text(max_size=40))
+@examples(100)
 def test_no_text_makes_the_parser_fail(text: str) -> None:
     """It answers with a topic or a refusal."""
     assert isinstance(GRAMMAR.parse("sync/" + text), InboundTopic | Refusal)

@@ -6,7 +6,7 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object, difference
@@ -14,6 +14,7 @@ from bridge.core.met import newest_stamp_met
 from bridge.core.section import Node, Section, count_leaves, registers_below, same
 from bridge.core.tree import Merge
 from tests.core.reference_tree import ReferenceSection
+from tests.support.examples import examples
 
 names = st.sampled_from(["a", "b", "c"])
 scalars = st.sampled_from([1, 1.0, True, False, "x", 0, [1], [1, {"k": None}], []])
@@ -52,7 +53,7 @@ def rfc7396(target: Any, patch: Any) -> Any:
 
 
 @given(writes, st.randoms())
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 def test_any_order_of_arrival_shows_what_the_rules_say(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
@@ -66,7 +67,7 @@ def test_any_order_of_arrival_shows_what_the_rules_say(
 
 
 @given(writes, st.randoms())
-@settings(max_examples=700, deadline=None)
+@examples(700)
 def test_what_changed_is_reported_exactly(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
@@ -85,7 +86,7 @@ def test_what_changed_is_reported_exactly(
 
 
 @given(writes, patches, st.booleans(), st.randoms())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_preview_shows_what_would_be_and_changes_nothing(
     sequence: list[tuple[dict[str, Any], bool]],
     patch: dict[str, Any],
@@ -122,7 +123,7 @@ def is_hollow(value: Any) -> bool:
 
 
 @given(writes, st.randoms())
-@settings(max_examples=700, deadline=None)
+@examples(700)
 def test_every_visible_leaf_has_a_register_and_every_other_register_is_a_tombstone(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
@@ -157,7 +158,7 @@ def test_every_visible_leaf_has_a_register_and_every_other_register_is_a_tombsto
 
 
 @given(writes, st.randoms(), st.integers(0, 6))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_forgetting_tombstones_changes_nothing_visible(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random, keep: int
 ) -> None:
@@ -255,6 +256,7 @@ def test_what_a_patch_meets_is_at_above_and_below_its_paths() -> None:
 
 
 @given(patches, patches)
+@examples(100)
 def test_a_difference_leads_there_and_back(one: dict[str, Any], other: dict[str, Any]) -> None:
     """For any two objects without nulls."""
     before, after = rfc7396({}, one), rfc7396({}, other)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.limits import BOOTS_PER_WRITER, GAPS_PER_BOOT
 from bridge.core.update import Boot
 from bridge.core.writers import Gap, Place, Writer
+from tests.support.examples import examples
 
 
 def receive(writer: Writer, boot: Boot, seq: int, stamp: int, content: bytes = b"") -> Place:
@@ -119,7 +120,7 @@ def test_what_is_remembered_is_bounded() -> None:
     st.lists(st.tuples(st.sampled_from("AB"), st.integers(1, 7)), max_size=25),
     st.randoms(),
 )
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_every_message_counts_exactly_once_and_stamps_follow_the_sequence(
     arrivals: list[tuple[str, int]], clock: random.Random
 ) -> None:
