@@ -156,7 +156,7 @@ class Cell:
         if any(old[:4] > entry[:4] and number_of(old) >= total for old in held):
             return False
         kept = [old for old in held if old[:4] > entry[:4] or number_of(old) > total]
-        self.entries[contributor] = sorted((*kept, entry), key=_key_of)
+        self.entries[contributor] = sorted((*kept, entry))
         self._fold(entry[1])
         return True
 
@@ -170,7 +170,7 @@ class Cell:
         for boot in boots[: max(0, len(boots) - BOOTS_PER_WRITER)]:
             folded = self.entries.pop((writer, boot))
             base = self.entries.get((writer, _BASE), [])
-            stamp, _, order, seq, version, _ = max([*base, folded[-1]], key=_key_of)
+            stamp, _, order, seq, version, _ = max([*base, folded[-1]])
             total = sum(number_of(held[0]) for held in (base, folded) if held)
             self.entries[writer, _BASE] = [(stamp, writer, order, seq, version, total)]
 
@@ -269,10 +269,6 @@ def fits(policy: PolicyName, value: JsonValue) -> bool:
     if policy == "union":
         return isinstance(value, list)
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _key_of(entry: Entry) -> Key:
-    return entry[:4]
 
 
 def number_of(entry: Entry) -> int | float:

@@ -138,6 +138,26 @@ def test_more_boots_than_are_told_apart_are_added_up_in_a_base() -> None:
     assert cell.value() == sum(range(4, boots + 1)) + 100
 
 
+def test_what_has_no_number_is_no_boot() -> None:
+    """With as many boots as are told apart, messages without `seq` still stand for themselves."""
+    cell = Cell("sum")
+    for order in range(BOOTS_PER_WRITER + 1):
+        write(cell, 1, 1, writer="a", order=order)
+    assert ("a", -1) not in cell.entries
+    assert cell.size == cell.value() == BOOTS_PER_WRITER + 1
+
+
+def test_the_base_of_a_writer_is_its_own() -> None:
+    """Boots of other writers are not counted with it, and none of them is folded."""
+    cell = Cell("sum")
+    for order in range(1, BOOTS_PER_WRITER + 1):
+        write(cell, 1, 1, writer="a", order=order)
+        write(cell, 1, 1, writer="b", order=order)
+    assert cell.size == 2 * BOOTS_PER_WRITER
+    write(cell, 2, 1, writer="a", order=BOOTS_PER_WRITER + 1)
+    assert {who for who, boot in cell.entries if boot == -1} == {"a"}  # type: ignore[misc]
+
+
 def test_an_extreme_is_kept_for_each_writer() -> None:
     """The larger one, and of equal ones the newer, so that the older removal does not take it."""
     cell = Cell("max")

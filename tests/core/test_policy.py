@@ -149,7 +149,9 @@ def test_a_table_remembers_what_was_written() -> None:
     assert policies == Policies.parse(table, LIMITS)
     assert hash(policies) == hash(Policies.parse(table, LIMITS))
     assert policies != NO_POLICIES
+    assert hash(policies) != hash(NO_POLICIES)
     assert Policies.parse({}, LIMITS) == NO_POLICIES
+    assert policies != "policies"
     assert "reported.b" in repr(policies)
 
 

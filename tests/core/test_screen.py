@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX
+from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX, INTEGER_MIN
 from bridge.core.reconcile import Outcome, delete
 from bridge.core.screen import SHOWN_CHARACTERS
 from tests.core.world import SECOND, World
@@ -101,6 +101,9 @@ def test_a_sum_that_does_not_fit_is_refused() -> None:
     assert error(world.desire({"f": 1e308}, "bert")) == (422, "policy_range")
     assert error(world.desire({"n": -1}, "bert")) is None
     assert world.desired["n"] == INTEGER_MAX - 1
+    world.desire({"n": None}, "anna")
+    assert error(world.desire({"n": INTEGER_MIN}, "anna")) is None
+    assert error(world.desire({"n": -1}, "bert")) == (422, "policy_range")
 
 
 def test_refuse_answers_with_what_is_there() -> None:
@@ -123,6 +126,24 @@ def test_refuse_answers_with_what_is_there() -> None:
         "conflict",
     )
     assert error(world.desire({"mode": "day"}, "carl", seen=0)) is None
+
+
+def test_refuse_names_who_made_the_change() -> None:
+    """Not who has since written the same again."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    world.desire({"mode": "eco"}, "bert")
+    refused = world.desire({"mode": "party"}, "carl", seen=0)
+    assert refused.refusal is not None
+    assert "since version 1, by anna, which" in refused.refusal.message
+
+
+def test_a_writer_s_own_later_write_is_not_concurrent() -> None:
+    """Its late message is superseded, not refused."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    late = world.desire({"mode": "party"}, "anna", time=world.clock - HOUR)
+    assert (error(late), late.superseded) == (None, True)
 
 
 def test_refuse_sees_what_is_above_and_below() -> None:

@@ -121,13 +121,14 @@ def test_applied_to_any_version_the_changes_give_the_present(
 def test_every_field_says_who_when_and_in_which_version() -> None:
     """`$writer` where somebody else has since written the same again."""
     world = World()
-    world.desire({"on": True, "color": {"r": 1, "x": {}}, "old": 1}, "anna")
+    world.desire({"on": True, "color": {"r": 1, "x": {}, "deep": {"y": 1}}, "old": 1}, "anna")
     world.desire({"on": True, "color": {"r": 2}, "old": None}, "bert")
     assert describe(world.twin.desired) == {
         "on": {"$stamp": NOW + 2 * SECOND, "$version": 1, "$changed_by": "anna", "$writer": "bert"},
         "color": {
             "r": {"$stamp": NOW + 2 * SECOND, "$version": 2, "$changed_by": "bert"},
             "x": {},
+            "deep": {"y": {"$stamp": NOW + SECOND, "$version": 1, "$changed_by": "anna"}},
         },
     }
 

@@ -18,6 +18,7 @@ from bridge.core.timeline import (
     Missing,
     Moment,
     Point,
+    Rewind,
     apply_patch,
     difference_of,
     patches_to,
@@ -221,6 +222,37 @@ def test_without_any_change_only_the_present_is_known() -> None:
     past = small_past()
     assert documents(past.find(Point("version", 6), rows=[])) == (True, {"on": False}, {})
     assert past.find(Point("version", 5), rows=[]) == Missing("gone", 6, past.rows[0].at)
+
+
+def test_a_present_whose_time_is_not_known_is_said_to_be_at_0() -> None:
+    """There is nothing that could be said better."""
+    present = Moment(3, None, exists=True, reported={"on": 1}, desired={})
+    assert Rewind(present, Point("version", 4), VERSION_STEP).start() == Missing("ahead", 3, 0)
+    rewind = Rewind(present, Point("version", 2), VERSION_STEP)
+    assert rewind.start() is None
+    assert rewind.take([]) == Missing("gone", 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "patches"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, [{"a": 2}]),
+        ({"a": {"b": 1}}, {"a": {}}, [{"a": {}}, {"a": {"b": None}}]),
+        ({"x": 1, "a": {"b": 1}}, {"x": 2, "a": {}}, [{"a": {}}, {"x": 2, "a": {"b": None}}]),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {}}}, [{"a": {"b": {}}}, {"a": {"b": {"c": None}}}]),
+        ({"a": {}}, {"a": {}}, []),
+        ({"a": 5}, {"a": {}}, [{"a": {}}]),
+        ({"a": {"b": 1}}, {"a": 5}, [{"a": 5}]),
+        ({}, {"a": {}}, [{"a": {}}]),
+        ({"a": {"b": 1}, "c": {}}, {"c": {"d": 1}}, [{"a": None, "c": {"d": 1}}]),
+    ],
+)
+def test_two_patches_are_needed_where_an_object_becomes_empty(
+    present: JsonObject, wanted: JsonObject, patches: list[JsonObject]
+) -> None:
+    """The first marks it, so that it stays when the second takes its last field."""
+    assert patches_to(present, wanted) == patches
 
 
 def test_a_hole_in_the_history_is_noticed() -> None:
