@@ -153,9 +153,9 @@ class Cell:
         contributor = (entry[1], entry[2])
         held = self.entries.get(contributor, [])
         total = number_of(entry)
-        if any(old[:4] > entry[:4] and number_of(old) >= total for old in held):
+        if any(old > entry and number_of(old) >= total for old in held):
             return False
-        kept = [old for old in held if old[:4] > entry[:4] or number_of(old) > total]
+        kept = [old for old in held if old > entry or number_of(old) > total]
         self.entries[contributor] = sorted((*kept, entry))
         self._fold(entry[1])
         return True

@@ -143,6 +143,14 @@ def test_a_twin_that_is_too_large_already_may_change_but_not_grow(limits: Limits
     assert world.reported == {"b": 22}
 
 
+def test_a_twin_may_have_as_many_fields_as_its_limit() -> None:
+    """Counted as they will be: what is replaced does not count twice."""
+    world = World(Limits(keys=3))
+    world.send({"a": 1, "b": 1})
+    assert world.send({"a": 2, "c": 1}).changed
+    assert world.send({"a": 3, "d": 1}).refusal is not None
+
+
 def test_full_is_measured_by_what_it_leaves() -> None:
     """What it does not name is gone."""
     world = World(Limits(keys=2))

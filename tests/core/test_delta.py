@@ -30,6 +30,8 @@ from tests.support.examples import examples
         ({"word": "a"}, {"word": "b"}, {"word": "a"}),
         ({"word": "1"}, {"word": 1}, {"word": "1"}),
         ({"count": 1}, {"count": "1"}, {"count": 1}),
+        ({"word": "a"}, {"word": 1.5}, {"word": "a"}),
+        ({"level": 1.5}, {"level": "a"}, {"level": 1.5}),
         ({"scene": [1, 2]}, {"scene": [1, 2.0]}, {}),
         ({"scene": [1, 2]}, {"scene": [2, 1]}, {"scene": [1, 2]}),
         ({"scene": [{"a": 1}]}, {"scene": [{"a": 1, "b": 2}]}, {"scene": [{"a": 1}]}),

@@ -10,7 +10,7 @@ from bridge.core.limits import (
     REFUSALS_PER_TWIN,
     Limits,
 )
-from bridge.core.reconcile import Outcome, delete, reconcile_presence
+from bridge.core.reconcile import Change, Outcome, delete, reconcile_presence
 from bridge.core.refusal import Refusal
 from bridge.core.section import same
 from bridge.core.update import Delivery, Presence
@@ -107,9 +107,12 @@ def test_if_refuses_what_was_decided_on_an_older_section() -> None:
     world.send({"on": False})
     assert world.desire({"mode": 2}, if_version=1).refusal is None
     for wrong in (3, 99):
-        refusal = world.desire({"mode": 3}, if_version=wrong).refusal
-        assert refusal is not None
-        assert (refusal.code, refusal.error) == (409, "version_mismatch")
+        assert world.desire({"mode": 3}, if_version=wrong).refusal == Refusal(
+            409,
+            "version_mismatch",
+            f"the section last changed at version 4 and the twin is at 4, but $.if is {wrong}: "
+            "get the twin, and decide again",
+        )
     assert world.twin.desired.value == {"mode": 2}
     assert World().desire({"x": 1}, if_version=0).changed
 
@@ -186,6 +189,51 @@ def test_a_deletion_is_a_version_and_a_report_afterwards_creates_anew() -> None:
     assert world.twin.version == 4
     assert world.twin.document()["reported"] == {"level": 5}
     assert world.twin.document()["desired"] == {}
+
+
+def test_a_deletion_leaves_the_removal_of_both_sections_and_nothing_else() -> None:
+    """What came before it stays shadowed, and is forgotten as any removal is."""
+    world = World()
+    world.send({"on": {"x": True}})
+    world.desire({"on": False}, seq=1)
+    reconcile_presence(world.twin, Presence(True), world.clock)
+    before = world.twin.document()
+    now = world.clock + 5 * SECOND
+    outcome = delete(world.twin, "anna", now)
+    backward = {"reported": before["reported"], "desired": before["desired"]}
+    change = Change(4, now, now, "anna", "twin", None, backward)
+    assert outcome == Outcome(4, changed=True, store=True, change=change, clear=True)
+    twin = world.twin
+    assert twin.document() == {"version": 4, "at": now, "reported": {}, "desired": {}}
+    assert (twin.now, twin.online, twin.horizon) == (now, None, 4)
+    for section in (twin.reported, twin.desired):
+        assert list(section.registers()) == [(now, "anna", 0, now, 4, "anna")]
+        assert (section.version, section.tombstones) == (4, {(): now})
+    assert list(twin.writers) == [("desired", "app")]
+
+
+def test_what_is_kept_of_a_deleted_twin_is_its_own() -> None:
+    """The history's row does not change with the twin."""
+    world = World()
+    world.send({"on": {"x": True}})
+    world.desire({"on": {"x": False}})
+    reported, desired = world.reported, world.desired
+    change = delete(world.twin, "anna", world.clock).change
+    reported["on"]["x"] = desired["on"]["x"] = "changed"
+    assert change is not None
+    assert change.backward == {"reported": {"on": {"x": True}}, "desired": {"on": {"x": False}}}
+
+
+def test_a_twin_that_is_not_there_cannot_be_deleted() -> None:
+    """The message says whether it ever was."""
+    world = World()
+    what = "a report or a desire creates it"
+    refusal = Refusal(404, "no_such_twin", f"twin 'lamp-1' does not exist: {what}")
+    assert delete(world.twin, "app", NOW) == Outcome(0, refusal=refusal)
+    world.send({"on": True})
+    delete(world.twin, "app", NOW)
+    refusal = Refusal(404, "no_such_twin", f"twin 'lamp-1' has been deleted: {what}")
+    assert delete(world.twin, "app", NOW) == Outcome(2, refusal=refusal)
 
 
 def test_a_message_stamped_before_the_deletion_loses() -> None:
