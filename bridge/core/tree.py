@@ -124,7 +124,7 @@ class Merge(Hiding):
         section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
-    def preview(self, patch: JsonObject, *, full: bool = False) -> JsonObject:
+    def preview(self, patch: JsonObject, *, full: bool) -> JsonObject:
         """Return what would be visible after `apply`, which changes nothing yet."""
         section = Section(self._section.rules)
         section.root = self._section.root

@@ -222,6 +222,10 @@ def test_a_class_remembers_the_most_that_it_had_seen() -> None:
     assert len(cell.seen["app"]) == 2
     write(cell, 15, 9, writer="anna", version=5, seen=2)
     assert len(cell.seen["app"]) == 2
+    write(cell, 25, 9, writer="anna", version=5, seen=1)
+    assert [(step[0], step[4]) for step in cell.seen["app"]] == [(20, 3), (30, 1)]
+    write(cell, 31, 3, writer="anna", version=5, seen=1)
+    assert [(step[0], step[4]) for step in cell.seen["app"]] == [(20, 3), (31, 1)]
     assert not cell.drop_older(key(5))
     assert cell.drop_older(key(25))
     assert (cell.value(), [step[4] for step in cell.seen["app"]]) == (3, [1])
@@ -284,6 +288,26 @@ def test_a_sum_of_integers_ends_at_64_bits() -> None:
     assert within_range(INTEGER_MIN - 1) == INTEGER_MIN
     assert within_range(-float("inf")) == -float(INTEGER_MAX)
     assert within_range(1.5) == 1.5
+
+
+def test_a_value_has_one_text() -> None:
+    """Whatever the order of its keys; an element of a union is known by it."""
+    assert canonical({"b": "ü", "a": [1, 2.0]}) == '{"a":[1,2.0],"b":"ü"}'
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        [None, False, True, -1, 0, 2, 2.0, "", "a", [1], [], {"k": 1}, {}],
+        [-0.0, 0.0],
+        ["\n", " ", "!", "A", "ü"],
+        [[10], [1], [2]],
+    ],
+)
+def test_elements_are_sorted_by_type_and_then_by_value(ordered: list[Any]) -> None:
+    """Texts as they are, arrays and objects by their text."""
+    for order in (ordered[::-1], ordered[1:] + ordered[:1]):
+        assert list(map(repr, sorted(order, key=element_order))) == list(map(repr, ordered))
 
 
 @pytest.mark.parametrize(

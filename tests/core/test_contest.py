@@ -125,6 +125,8 @@ def test_newer_fields_keep_their_object_from_a_late_value() -> None:
     world.desire({"a": {"b": None}}, "anna")
     assert losers(world.desire({"a": 6}, "bert", time=late)) == [(("a",), None, "anna", 6, "bert")]
     assert losers(world.desire({"a": None}, "bert", time=late)) == []
+    world.desire({"a": {}}, "anna")
+    assert losers(world.desire({"a": 7}, "bert", time=late)) == [(("a",), {}, "anna", 7, "bert")]
 
 
 def test_an_older_empty_object_loses_only_where_there_is_none() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bridge.core.section import CHANGED_BY, Node, Register
+from bridge.core.section import CHANGED_BY, VERSION, Node, Register
 from tests.core.world import NOW, SECOND, World
 
 HOUR = 3600 * SECOND
@@ -73,6 +73,7 @@ def test_a_late_null_takes_only_what_is_older() -> None:
     assert removal.change.forward == {"count": 3}
     assert removal.change.backward == {"count": 8}
     assert register_at(world, "count")[CHANGED_BY] == "carl"
+    assert removal.conflicts == ()
     assert world.desired == {"count": 3}
     assert not world.desire({"count": None}, "carl", time=between).changed
 
@@ -101,6 +102,9 @@ def test_an_older_removal_above_takes_only_the_older_contributions() -> None:
     assert removal.change is not None
     assert removal.change.forward == {"count": 3} or removal.change.forward == {"a": {"count": 3}}
     assert register_at(world, "a", "count")[CHANGED_BY] == "carl"
+    assert [(c.path, c.policy, c.kept, c.lost) for c in removal.conflicts] == [
+        (("a",), "latest", {"count": 3}, None)
+    ]
 
 
 def test_full_resets_the_aggregates_that_it_names_and_hides_the_others() -> None:
@@ -139,6 +143,9 @@ def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:
     assert world.desired == {"count": {"low": 1}}
     world.desire({"count": 4}, "dora")
     assert world.desired == {"count": 11}
+    world.desire({"count": {}}, "bert")
+    world.desire({"count": 1}, "emil", time=world.clock - SECOND)
+    assert world.desired == {"count": {}}
 
 
 def test_a_write_that_the_policy_hides_makes_no_version() -> None:
@@ -171,11 +178,10 @@ def test_a_late_write_of_the_preferred_class_takes_the_place() -> None:
     assert late.change is not None
     assert late.change.forward == {"mode": "eco"}
     assert late.change.backward == {"mode": "party"}
-    [conflict] = late.conflicts
-    assert (conflict.kept, conflict.kept_by) == ("eco", "lamp-1")
-    assert (conflict.lost, conflict.lost_by, conflict.lost_stamp) == (
-        "party", "anna", NOW + SECOND,
-    )  # fmt: skip
+    assert [tuple(conflict) for conflict in late.conflicts] == [
+        (("mode",), "device", "eco", "lamp-1", NOW + 2 * SECOND - SECOND - HOUR, "party", "anna",
+         NOW + SECOND)
+    ]  # fmt: skip
     assert register_at(world, "mode") == (NOW + SECOND, "anna", 0, NOW + SECOND, 2, "lamp-1")
 
 
@@ -224,6 +230,8 @@ def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
         assert world.desired == {"a": {"mode": "party"}}
         assert removal.change is not None
         assert removal.change.forward == {"a": {"mode": "party"}}
+        assert register_at(world, "a")[VERSION] == world.twin.version
+        assert set(world.twin.desired.tombstones) == {("a",)}
 
 
 def test_full_can_uncover_too() -> None:

@@ -276,7 +276,8 @@ def test_the_will_of_a_replaced_connection_is_ignored() -> None:
     world.send({"on": True}, boot="b1", seq=1)
     reconcile_presence(world.twin, Presence(True, "b1"), NOW)
     reconcile_presence(world.twin, Presence(True, "b2"), NOW)
-    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW).superseded
+    ignored = Outcome(2, superseded=True)
+    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW) == ignored
     assert world.twin.online is True
     world.send({"on": False}, boot="b3", seq=1)
     assert reconcile_presence(world.twin, Presence(False, "b2"), NOW).superseded
@@ -289,12 +290,15 @@ def test_the_will_of_a_replaced_connection_is_ignored() -> None:
         ({"patch": {"on": True}}, True),
         ({"patch": {"on": True}, "retained": True}, False),
         ({"patch": {"on": True}, "boot": "old", "seq": 9}, False),
+        ({"patch": {"on": True}, "boot": "newer", "seq": 1}, True),
+        ({"patch": {"on": True}, "writer": "operator"}, False),
+        ({"patch": {"on": True}, "section": "desired"}, False),
     ],
 )
 def test_a_live_report_makes_a_device_that_uses_presence_online(
     message: dict[str, Any], online: bool
 ) -> None:
-    """A retained one, and one of an older boot, do not."""
+    """A retained one, one of an older boot, and what others write, do not."""
     world = World()
     world.send({"on": False}, boot="old", seq=1)
     world.send({"on": False}, boot="new", seq=1)

@@ -13,6 +13,7 @@ from bridge.core.difference import copy_object
 from bridge.core.reconcile import delete
 from bridge.core.section import same
 from bridge.core.since import changes_since
+from tests.core.invariants import check_section
 from tests.core.test_tree import patches, rfc7396
 from tests.core.world import NOW, SECOND, World
 from tests.support.examples import examples
@@ -112,6 +113,7 @@ def test_applied_to_any_version_the_changes_give_the_present(
         outcome = send(patch, full=full, time=world.clock - late * SECOND)
         if outcome.changed:
             known.append(copy_object(world.reported))
+        check_section(world.twin.reported)
     for version, reported in enumerate(known):
         changes = since(world, version)
         assert changes is not None

@@ -99,6 +99,12 @@ def test_no_text_makes_the_parser_fail(text: str) -> None:
     assert isinstance(GRAMMAR.parse("sync/" + text), InboundTopic | Refusal)
 
 
+def test_a_twin_is_written_as_its_device_and_its_name() -> None:
+    """The unnamed one as the device alone."""
+    assert str(TwinKey("lamp-1")) == "lamp-1"
+    assert str(TwinKey("lamp-1", "config")) == "lamp-1/config"
+
+
 def test_a_prefix_may_have_several_levels() -> None:
     """The same grammar below it."""
     grammar = TopicGrammar("plant/7/sync")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object, difference
 from bridge.core.met import newest_stamp_met
-from bridge.core.section import Node, Section, count_leaves, registers_below, same
+from bridge.core.section import Section, count_leaves, registers_below, same
 from bridge.core.tree import Merge
+from tests.core.invariants import check_section
 from tests.core.reference_tree import ReferenceSection
 from tests.support.examples import examples
 
@@ -130,31 +131,7 @@ def test_every_visible_leaf_has_a_register_and_every_other_register_is_a_tombsto
     """The two parallel trees agree, and the list of tombstones is complete."""
     numbered = list(enumerate(sequence))
     shuffle.shuffle(numbered)
-    section = merged(numbered)
-    dead: set[tuple[str, ...]] = {()} if section.root else set()
-
-    def walk(nodes: Any, value: Any, path: tuple[str, ...]) -> None:
-        assert set(value) <= set(nodes)
-        for name, child in nodes.items():
-            here = (*path, name)
-            if not isinstance(child, Node):
-                assert not isinstance(value[name], dict)
-                continue
-            assert not child.is_bare
-            if child.is_value:
-                assert not isinstance(value[name], dict)
-                assert child.children
-                assert child.marker is None
-                walk(child.children, {}, here)
-                continue
-            if child.register is not None:
-                dead.add(here)
-            below = value.get(name)
-            assert (below is not None) == (child.marker is not None or bool(below))
-            walk(child.children, {} if below is None else below, here)
-
-    walk(section.nodes, section.value, ())
-    assert set(section.tombstones) == dead
+    check_section(merged(numbered))
 
 
 @given(writes, st.randoms(), st.integers(0, 6))
@@ -249,7 +226,10 @@ def test_what_a_patch_meets_is_at_above_and_below_its_paths() -> None:
     assert newest_stamp_met(section, {"a": 1}, 2, full=False) == 20
     assert newest_stamp_met(section, {"a": None}, 1, full=False) == 10
     assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
+    assert newest_stamp_met(section, {"a": {"x": 1}}, 2, full=False) == 0
+    assert newest_stamp_met(section, {"a": 1}, 0, full=False) == 0
     assert newest_stamp_met(section, {}, 2, full=True) == 20
+    assert newest_stamp_met(section, {}, 0, full=True) == 0
     Merge(section, (30, "w", 0, 0), 2, 3).apply({"d": 2}, full=True)
     assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
     assert newest_stamp_met(section, {"x": 1}, 3, full=False) == 30

@@ -74,6 +74,15 @@ def test_a_message_of_an_older_boot_stays_before_the_newer_boot() -> None:
     assert (lower.floor, lower.ceiling) == (200, 200)
 
 
+def test_an_overtaken_first_message_is_where_its_boot_begins() -> None:
+    """What comes late of the boot before stays before it."""
+    writer = Writer()
+    receive(writer, "one", 1, 100)
+    receive(writer, "two", 2, 200)
+    receive(writer, "two", 1, 150)
+    assert writer.locate("one", 2, bytes).ceiling == 150
+
+
 def test_a_device_that_forgot_begins_a_new_life_with_seq_1() -> None:
     """The same boot and seq 1 with other content is no repeat; with the same content it is."""
     writer = Writer()
