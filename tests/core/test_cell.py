@@ -273,6 +273,7 @@ def test_a_copy_changes_alone() -> None:
     write(again, 2, 6, writer="anna", seen=2)
     assert (classes.value(), again.value()) == (5, 6)
     assert [step[4] for step in classes.seen["app"]] == [1]
+    assert (copied.copy().reset, classes.copy().seen) == (copied.reset, classes.seen)
 
 
 def test_a_sum_of_integers_ends_at_64_bits() -> None:

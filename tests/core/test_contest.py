@@ -53,6 +53,8 @@ def test_a_writer_is_not_in_conflict_with_itself() -> None:
     world.desire({"mode": "eco"}, "anna", seq=1)
     world.desire({"mode": "party"}, "anna", seq=3, seen=0)
     assert world.desire({"mode": "night"}, "anna", seq=2).conflicts == ()
+    world.desire({"mode": None}, "anna", seq=5)
+    assert world.desire({"mode": {"name": "day"}}, "anna", seq=4).conflicts == ()
 
 
 def test_a_concurrent_removal_is_a_loser_too() -> None:

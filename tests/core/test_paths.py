@@ -50,7 +50,7 @@ BACKSLASH = "%r ends in a backslash with nothing behind it"
     [
         ("", EMPTY), (".", EMPTY), ("a.", EMPTY), (".a", EMPTY), ("a..b", EMPTY),
         ('a."b', UNCLOSED), ('"', UNCLOSED), ('"a\\', UNCLOSED), ('"a\\"', UNCLOSED),
-        ('a."b"c', BEHIND), ('"a"=', BEHIND),
+        ('a."b"c', BEHIND), ('"a"=', BEHIND), ('"a"X', BEHIND),
         ("a\\", BACKSLASH),
     ],
 )  # fmt: skip

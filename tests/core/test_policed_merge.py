@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.core.section import CHANGED_BY, VERSION, Node, Register
+from tests.core.invariants import check_section
 from tests.core.world import NOW, SECOND, World
 
 HOUR = 3600 * SECOND
@@ -221,17 +222,23 @@ def test_a_late_write_does_not_show_below_what_is_newer() -> None:
 
 def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
     """The device's older write goes, the application's newer one stays."""
-    for above in ({"a": None}, {"a": 3}):
-        world = World(policies={"desired.a.mode": "device"})
-        world.desire({"a": {"mode": None}}, "lamp-1")
-        world.desire({"a": {"mode": "party"}}, "anna")
+    below: Any
+    for above, below in (
+        ({"a": None}, {"mode": "party"}),
+        ({"a": 3}, {"mode": "party"}),
+        ({"a": 3}, {"b": {"mode": "party"}}),
+    ):
+        world = World(policies={"desired.a.mode": "device", "desired.a.b.mode": "device"})
+        world.desire({"a": {"mode": None, "b": {"mode": None}}}, "lamp-1")
+        world.desire({"a": below}, "anna")
         assert world.desired == {}
         removal = world.desire(above, "bert", time=world.clock - SECOND // 2)
-        assert world.desired == {"a": {"mode": "party"}}
+        assert world.desired == {"a": below}
         assert removal.change is not None
-        assert removal.change.forward == {"a": {"mode": "party"}}
+        assert removal.change.forward == {"a": below}
         assert register_at(world, "a")[VERSION] == world.twin.version
-        assert set(world.twin.desired.tombstones) == {("a",)}
+        assert ("a",) in world.twin.desired.tombstones
+        check_section(world.twin.desired)
 
 
 def test_full_can_uncover_too() -> None:
@@ -267,6 +274,25 @@ def test_a_policy_that_comes_begins_with_what_is_there() -> None:
     assert world.desired == {"count": 8}
 
 
+def test_a_class_policy_that_comes_knows_whose_value_is_there() -> None:
+    """The device's own stands against an application that had not seen it."""
+    world = World(policies={"desired.mode": "device"})
+    rules, world.twin.desired.rules = world.twin.desired.rules, None
+    world.desire({"mode": "eco"}, "lamp-1")
+    world.twin.desired.rules = rules
+    assert world.desire({"mode": "party"}, "anna").superseded
+    assert world.desired == {"mode": "eco"}
+
+
+@pytest.mark.parametrize("name", ["device", "app", "max"])
+def test_a_writer_may_be_called_like_a_policy(name: str) -> None:
+    """It is one contributor among others."""
+    world = World(policies={"desired.peak": "max"})
+    world.desire({"peak": 5}, name)
+    lower = world.desire({"peak": 3}, "anna")
+    assert (world.desired, lower.superseded, lower.conflicts) == ({"peak": 5}, False, ())
+
+
 def test_a_tombstone_of_a_cell_takes_the_cell_with_it() -> None:
     """After its time nothing of the removal is known any more."""
     world = World(policies={"desired.count": "sum"})
@@ -276,6 +302,17 @@ def test_a_tombstone_of_a_cell_takes_the_cell_with_it() -> None:
     world.desire({"other": 1}, "anna")
     assert "count" not in world.twin.desired.nodes
     assert world.twin.horizon == 2
+
+
+def test_a_forgotten_cell_below_an_object_is_begun_anew() -> None:
+    """The object stays, what was contributed before it is gone."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": {"low": 1}}, "anna")
+    world.clock += world.limits.tombstone_ttl_us
+    world.desire({"other": 1}, "anna")
+    world.desire({"count": 2}, "bert")
+    assert world.desired["count"] == 2
 
 
 def test_first_keeps_what_the_writer_had_not_seen() -> None:

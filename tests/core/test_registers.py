@@ -109,6 +109,15 @@ Message = tuple[str, float, dict[str, Any]]
             id="a late value above a newer removal",
         ),
         pytest.param(
+            [
+                ("a", 1, {"a": {"b": {"c": 1}}}),
+                ("a", 3, {"a": {"b": {"c": None}}}),
+                ("b", 2, {"a": 5}),
+            ],
+            {"a": "gone b@2 v2", "a.b.c": "gone a@3 v2"},
+            id="a late value far above a newer removal",
+        ),
+        pytest.param(
             [("anna", 1, {"a": 1}), ("bert", 2, {"a": {"b": None}})],
             {"a": "gone anna@1 v2 hidden", "a.b": "gone bert@2 v1"},
             id="a removal below a value",

@@ -102,6 +102,10 @@ def test_a_sum_that_does_not_fit_is_refused() -> None:
     assert error(world.desire({"n": -1}, "bert")) is None
     assert world.desired["n"] == INTEGER_MAX - 1
     world.desire({"n": None}, "anna")
+    world.desire({"n": -INTEGER_MAX}, "bert")
+    world.desire({"n": INTEGER_MAX}, "anna")
+    assert error(world.desire({"n": 5}, "bert")) == (422, "policy_range")
+    world.desire({"n": None}, "anna")
     assert error(world.desire({"n": INTEGER_MIN}, "anna")) is None
     assert error(world.desire({"n": -1}, "bert")) == (422, "policy_range")
 
@@ -189,6 +193,20 @@ def test_refuse_protects_what_a_write_above_would_take() -> None:
         409, "conflict",
     )  # fmt: skip
     assert error(world.desire({"a": None}, "bert", seen=world.twin.version)) is None
+
+
+def test_refuse_says_what_a_write_above_would_take() -> None:
+    """The path, and what stands there, among other members and whatever is hidden below it."""
+    world = World(policies={"desired.*.mode": "refuse"})
+    world.desire({"x": 1, "a": {"y": 2, "mode": {"deep": 1}}}, "anna")
+    world.desire({"a": {"mode": "grün"}}, "anna")
+    for patch, full in (({"a": None}, False), ({}, True), ({"x": None}, True)):
+        refused = world.desire(patch, "bert", seen=1, full=full).refusal
+        assert refused is not None
+        assert refused.message == (
+            'desired.a.mode is "grün" since version 2, by anna, which this update had not seen: '
+            "get the twin, and decide again"
+        )
 
 
 def test_full_that_is_older_than_a_removal_of_everything_takes_nothing() -> None:

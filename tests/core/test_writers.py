@@ -37,7 +37,10 @@ def test_a_repeat_is_a_duplicate() -> None:
     writer = Writer()
     for seq in (1, 2, 3):
         receive(writer, "b", seq, seq * 100)
-    assert all(receive(writer, "b", seq, 900).duplicate for seq in (1, 2, 3))
+    [record] = writer.boots
+    for seq in (1, 2, 3):
+        assert receive(writer, "b", seq, 900) == Place(True, 1, 0, None, record)
+    assert Writer(writer.boots).locate("b", 3, bytes).duplicate
 
 
 def test_a_late_message_falls_into_its_gap_once() -> None:
@@ -72,6 +75,8 @@ def test_a_message_of_an_older_boot_stays_before_the_newer_boot() -> None:
     assert (late.duplicate, late.order, late.floor, late.ceiling) == (False, 1, 100, 200)
     lower = receive(writer, "two", 1, 150)
     assert (lower.floor, lower.ceiling) == (200, 200)
+    receive(writer, "three", 1, 300)
+    assert writer.locate("one", 3, bytes).ceiling == 200
 
 
 def test_an_overtaken_first_message_is_where_its_boot_begins() -> None:
@@ -102,6 +107,14 @@ def test_what_the_broker_repeats_of_an_earlier_life_begins_no_new_one() -> None:
     receive(writer, 0, 1, 2, b"two")
     assert writer.locate(0, 1, lambda: b"one", repeated=True).duplicate
     assert not writer.locate(0, 1, lambda: b"one").duplicate
+
+
+def test_a_first_message_that_was_given_up_is_a_repeat() -> None:
+    """A full report had closed the gap that it would have filled."""
+    writer = Writer()
+    place = writer.locate("b", 2, bytes)
+    writer.record(place, "b", 2, 200, bytes, full=True)
+    assert writer.locate("b", 1, lambda: b"one").duplicate
 
 
 def test_a_number_and_a_string_are_different_boots() -> None:
