@@ -1,13 +1,14 @@
 """The ordinary twin that sizes are measured with: 20 fields, written by numbered messages.
 
-A climate station in a greenhouse: the device says who it is once, its readings often, the rest now
-and then; an application wants two things of it, one of which it has not done yet. Every message has
-`boot` and `seq`, as the device library sends them.
+A climate station in a greenhouse. The device says once who it is, its readings often and the rest
+now and then; an application wants two things of it, one of which it has not done yet. Every message
+has `boot` and `seq`, as the device library sends them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import count, islice
 from typing import Final
 
 import orjson
@@ -17,83 +18,80 @@ from bridge.core.reconcile import reconcile
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
-from bridge.core.update import Delivery, SectionName, Update
+from bridge.core.update import SectionName, Update
 from bridge.wire.inbound import decode_body
 
 FIELDS: Final = 20
+
+MESSAGES: Final = 45
+"""Messages that have been written to a twin when it is measured."""
 
 APPLICATION: Final = "dashboard"
 
 BEGAN_AT: Final = 1_795_389_192_794_313
 """The bridge's clock at the first message, in µs."""
 
-_IDENTITY: Final[JsonObject] = {
-    "serial": "SB4-2203-00017",
-    "firmware": "2.4.1",
-    "wifi": {"ssid": "greenhouse", "ip": "192.168.20.41", "rssi": -61},
-}
-_WISHES: Final[JsonObject] = {"interval_s": 60, "pump": {"on": True}}
+INTERVAL_US: Final = 2_000_317
+"""Time between two messages."""
 
-CYCLES: Final = 30
-"""Rounds of readings: enough for sequence numbers and versions of two digits or more."""
+_LIMITS: Final = Limits()
 
 
-def messages(number: int) -> Iterator[tuple[SectionName, JsonObject]]:
-    """Yield what is written to the twin of this number, in order: section and patch."""
-    yield "reported", {**_IDENTITY, "wifi": {**_wifi(number), "rssi": -61}}
-    yield "desired", _WISHES
-    for cycle in range(CYCLES):
-        if cycle % 10 == 0:
-            yield "reported", _status(cycle)
-        if cycle % 5 == 0:
-            yield "reported", _battery(cycle)
-        yield "reported", _climate(number, cycle)
-    yield "reported", {"interval_s": 60, "wifi": {"rssi": -63}}
+def key_of(number: int) -> TwinKey:
+    """Return the key of a station, a new object each time."""
+    return TwinKey(f"station-{number:05}")
 
 
-def _wifi(number: int) -> JsonObject:
-    return {"ssid": "greenhouse", "ip": f"192.168.{number // 250}.{number % 250}"}
-
-
-def _status(cycle: int) -> JsonObject:
-    return {"uptime_s": 600 * cycle, "pump": {"on": False, "runs": 118 + cycle}}
-
-
-def _battery(cycle: int) -> JsonObject:
-    return {"battery": {"percent": 87 - cycle // 6, "volts": 3.92}}
-
-
-def _climate(number: int, cycle: int) -> JsonObject:
-    return {
-        "temperature": round(21.37 + cycle / 10 + number % 7, 2),
-        "humidity": round(48.25 - cycle / 4, 2),
-        "pressure": 1013.25 + cycle % 3,
-        "co2": 612 + 3 * cycle,
-        "light": 350.5 + 10 * cycle,
-        "soil": {"moisture": round(0.31 + cycle / 100, 2), "temperature": 18.9},
-    }
+def updates(number: int) -> Iterator[tuple[int, Update]]:
+    """Yield what is written to a station, each message with the bridge's clock, without end."""
+    key = key_of(number)
+    seqs: dict[SectionName, int] = {"reported": 0, "desired": 0}
+    for order, (section, patch) in enumerate(_patches(number)):
+        seqs[section] += 1
+        boot = f"9f31c{number:03x}" if section == "reported" else "a7e0"
+        payload = orjson.dumps({**patch, "$": {"boot": boot, "seq": seqs[section]}})
+        # Through the wire, so that no text is shared that would not be shared in the bridge.
+        body = decode_body(payload, _LIMITS)
+        writer = key.device if section == "reported" else APPLICATION
+        update = Update(
+            key, section, writer, body.state, body.metadata, payload, size_bytes=body.size_bytes
+        )
+        yield BEGAN_AT + order * INTERVAL_US, update
 
 
 def ordinary_twin(number: int = 0) -> Twin:
-    """Return the twin of this number as it stands in memory after its messages."""
-    key = TwinKey(f"station-{number:05}")
-    twin = Twin(key)
-    seqs = {"reported": 0, "desired": 0}
-    for step, (section, patch) in enumerate(messages(number)):
-        seqs[section] += 1
-        metadata = {"boot": f"9f31c{number:03x}", "seq": seqs[section]}
-        payload = orjson.dumps({**patch, "$": metadata})
-        # Through the wire, so that no string is shared that would not be shared in the bridge.
-        body = decode_body(payload, Limits())
-        update = Update(
-            key,
-            section,
-            APPLICATION if section == "desired" else f"station-{number:05}",
-            body.state,
-            body.metadata,
-            payload,
-            Delivery(step + 1),
-            body.size_bytes,
-        )
-        reconcile(twin, update, BEGAN_AT + step * 2_000_317, Limits())
+    """Return a station's twin as it stands in memory after `MESSAGES` messages."""
+    twin = Twin(key_of(number))
+    for clock, update in islice(updates(number), MESSAGES):
+        reconcile(twin, update, clock, _LIMITS)
     return twin
+
+
+def _patches(number: int) -> Iterator[tuple[SectionName, JsonObject]]:
+    yield (
+        "reported",
+        {
+            "serial": f"SB4-2203-{number:05}",
+            "started_at": "2026-11-22T17:02:11Z",
+            "firmware": "2.4.1",
+            "wifi": {"ssid": "greenhouse", "ip": f"192.168.20.{number % 250}", "rssi": -61},
+        },
+    )
+    yield "desired", {"interval_s": 60, "pump": "on"}
+    for cycle in count():
+        if cycle % 10 == 0:
+            yield "reported", {"pump": "off", "pump_runs": 118 + cycle}
+            yield "reported", {"interval_s": 60, "wifi": {"rssi": -61 - cycle // 10}}
+        if cycle % 5 == 0:
+            yield "reported", {"battery": {"percent": 87 - cycle // 5, "volts": 3.92}}
+        yield (
+            "reported",
+            {
+                "temperature": round(21.37 + cycle / 10 + number % 7, 2),
+                "humidity": round(48.25 - cycle / 4, 2),
+                "pressure": 1013.25 + cycle % 3,
+                "co2": 612 + 3 * cycle,
+                "light": 350.5 + 10 * cycle,
+                "soil": {"moisture": round(0.31 + cycle / 100, 2), "temperature": 18.9},
+            },
+        )

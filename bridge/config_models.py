@@ -73,7 +73,8 @@ class StoreConfig(Section):
         default=256 * _MEBIBYTE,
         ge=_MEBIBYTE,
         le=1024 * 1024 * _MEBIBYTE,
-        description="Memory for decoded twins. Twins beyond it are read from the store again.",
+        description="Memory for twins, half of it for those that are written often. Twins beyond "
+        "it are read from the store again.",
     )
     retry_timeout_s: float = Field(
         default=30.0,

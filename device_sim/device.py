@@ -16,6 +16,7 @@ from bridge.device import (
     JsonObject,
     OutgoingMessage,
     ReportRefused,
+    ResyncRequested,
 )
 from bridge.errors import OutboxFull
 from device_sim.connection import Client, Connection
@@ -236,6 +237,9 @@ class SimulatedDevice:
             self.counts.refused += 1
             self.last_refusal = f"{event.code} {event.error}: {event.message}"
             self._settle(event.seq)
+        elif isinstance(event, ResyncRequested):
+            # Behind what waits here, which is part of it.
+            self.report(self.believed, full=True)
 
     def _obey(self) -> None:
         """Do and report what is desired.

@@ -17,6 +17,7 @@ from bridge.device import (
     GetRefused,
     JsonObject,
     ReportRefused,
+    ResyncRequested,
     Twin,
 )
 from bridge.errors import LinkLost, NotAnswered, Refused, SyncbridgeError
@@ -224,6 +225,9 @@ class _Player:
                 self.acknowledged += 1
             elif isinstance(event, GetAnswered):
                 self._twin = event.twin
+            elif isinstance(event, ResyncRequested):
+                if self._session.answer_resync(self._loop.time()) is not None:
+                    self.reports += 1
             elif isinstance(event, ReportRefused | GetRefused):
                 self._error = Refused(event.code, event.error, event.message)
         self._arrived.set()

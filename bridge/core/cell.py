@@ -7,7 +7,7 @@ order the set came together (design section 4, "Conflicts").
 - `device`, `app`: the best write of either class of writers, and what each class had seen.
 - `sum`: for each writer and boot the largest of its running totals.
 - `max`, `min`: for each writer the largest or smallest of its numbers.
-- `union`: each element, with the newest write that holds it.
+- `union`: each element, with the newest write that holds it; and the newest empty array.
 
 Entries are tuples that begin with the key of their write, because there are many of them:
 `(stamp, writer, boot_order, seq, version, value)`.
@@ -32,6 +32,9 @@ Seen: TypeAlias = "tuple[int, str, int, int, int]"
 
 VALUE: Final = 5
 _SEEN: Final = 4
+_NO_ELEMENT: Final = ""
+"""Contributor of an empty array: no JSON value has an empty text."""
+
 _BASE: Final = -1
 """Stands for the boots of a writer that were folded together; real ones begin with 0."""
 
@@ -105,9 +108,7 @@ class Cell:
         if self.reset is not None and key < self.reset:
             return False
         if self.policy == "union":
-            elements = value if isinstance(value, list) else []
-            written = [self._write_element(key, element, version) for element in elements]
-            return any(written)
+            return self._write_elements(key, value if isinstance(value, list) else [], version)
         if self.policy == "sum":
             return self._write_total((*key, version, value))
         return self._write_extreme((*key, version, value))
@@ -130,13 +131,15 @@ class Cell:
         kept = [old for old in steps if old > new or old[_SEEN] > new[_SEEN]]
         self.seen[writer_class] = sorted((*kept, new))[:SEEN_STEPS]
 
-    def _write_element(self, key: Key, element: JsonValue, version: int) -> bool:
-        text = canonical(element)
-        held = self.entries.get(text)
-        if held is not None and held[0] > key:
-            return False
-        self.entries[text] = [(*key, version, element)]
-        return True
+    def _write_elements(self, key: Key, elements: list[JsonValue], version: int) -> bool:
+        written = False
+        by_text = {canonical(element): element for element in elements} or {_NO_ELEMENT: None}
+        for text, element in by_text.items():
+            held = self.entries.get(text)
+            if held is None or held[0] < key:
+                self.entries[text] = [(*key, version, element)]
+                written = True
+        return written
 
     def _write_extreme(self, entry: Entry) -> bool:
         held = self.entries.get(entry[1])
@@ -216,7 +219,8 @@ class Cell:
         if not self.entries:
             return None
         if self.policy == "union":
-            return sorted((held[0][VALUE] for held in self.entries.values()), key=element_order)
+            held = (held[0][VALUE] for text, held in self.entries.items() if text != _NO_ELEMENT)
+            return sorted(held, key=element_order)
         if self.policy == "sum":
             return within_range(self.total())
         return max((held[0] for held in self.entries.values()), key=self._rank)[VALUE]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.core.section import JsonObject, same
+from bridge.core.section import JsonObject, JsonValue, Path, same
 
 
 def copy_object(value: JsonObject) -> JsonObject:
@@ -27,3 +27,11 @@ def difference(before: JsonObject, after: JsonObject) -> tuple[JsonObject, JsonO
             forward[name] = copy_object(new) if isinstance(new, dict) else new
             backward[name] = copy_object(old) if isinstance(old, dict) else old
     return forward, backward
+
+
+def value_at(document: JsonObject, path: Path) -> JsonValue:
+    """Return what stands at a path of keys; None where nothing does."""
+    value: JsonValue = document
+    for name in path:
+        value = value.get(name) if isinstance(value, dict) else None
+    return value

@@ -60,7 +60,9 @@ class Hiding(Contest):
             del value[name]
             self._bury(path)
         node.register = (*register[:4], *self._register[4:])
-        if policy is not None and register[CHANGED_BY] != self._key[1]:
+        had_seen_it = self._seen is not None and register[VERSION] <= self._seen
+        is_another_s = register[CHANGED_BY] not in (HIDDEN, self._key[1])
+        if policy is not None and is_another_s and not had_seen_it:
             self._win(path, policy, shown, old, register)
         return shown, old
 
@@ -76,9 +78,8 @@ class Hiding(Contest):
                     nodes[name] = node
                     self._replaced(newer, value.pop(name), None, here, "latest")
                     self._hide(node, here)
-                node.cell = newer = None
-            if node.cell is not None:
-                self._drop_from_cell(node, value, name, here)
+                newer = None
+            self._drop_from_cell(node, value, name, here)
             if not node.is_value:
                 newer = _later(newer, self._sweep_object(node, value, name, here))
             newest = _later(newest, newer)
@@ -143,9 +144,7 @@ class Hiding(Contest):
 
     def _bury(self, path: Path) -> None:
         """Enter a tombstone as the newest."""
-        tombstones = self._section.tombstones
-        tombstones.pop(path, None)
-        tombstones[path] = self._arrival
+        self._section.bury(path, self._arrival)
 
 
 def _later(one: Register | None, other: Register | None) -> Register | None:

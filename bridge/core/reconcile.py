@@ -18,7 +18,6 @@ from bridge.core.conflict import Conflict
 from bridge.core.difference import copy_object
 from bridge.core.limits import (
     BOOTS_PER_WRITER,
-    REFUSALS_PER_TWIN,
     Limits,
 )
 from bridge.core.met import newest_stamp_met
@@ -227,9 +226,7 @@ def _remember(
     if boot is None or seq is None:
         return
     if refusal is not None:
-        twin.refusals[update.section, update.writer, place.order, seq] = refusal
-        if len(twin.refusals) > REFUSALS_PER_TWIN:
-            del twin.refusals[next(iter(twin.refusals))]
+        twin.remember_refusal((update.section, update.writer, place.order, seq), refusal)
     writer = twin.writer((update.section, update.writer))
     writer.record(
         place,

@@ -107,7 +107,7 @@ class Screening:
             child, here, current = nodes.get(name), (*path, name), value.get(name)
             if isinstance(new, dict):
                 above = self._shadow
-                self._shadow = _newest(above, child.register if isinstance(child, Node) else child)
+                self._shadow = _deeper(above, child.register if isinstance(child, Node) else child)
                 children = child.children if isinstance(child, Node) else {}
                 inner = current if isinstance(current, dict) else {}
                 self._look(children, inner, new, here, below)
@@ -135,9 +135,10 @@ class Screening:
         if not differs(current, new):
             return
         met = _registers_of(child) + ([] if self._shadow is None else [self._shadow])
-        contesting = next((register for register in met if self._is_concurrent(register)), None)
-        if contesting is None:
+        concurrent = [register for register in met if self._is_concurrent(register)]
+        if not concurrent:
             return
+        contesting = max(concurrent)
         if policy == "first":
             self.kept[path] = contesting
         else:
@@ -232,10 +233,11 @@ def _is_far_from_limits(
     return isinstance(held, int | float) and abs(held) + abs(new) <= INTEGER_MAX
 
 
-def _newest(one: Register | None, other: Register | None) -> Register | None:
-    if one is None or other is None:
-        return one or other
-    return max(one, other)
+def _deeper(above: Register | None, own: Register | None) -> Register | None:
+    """Return the newer of two registers; of one update's, that which stands nearer."""
+    if above is None or own is None:
+        return above or own
+    return own if own[:4] >= above[:4] else above
 
 
 def _registers_of(child: Child | None) -> list[Register]:

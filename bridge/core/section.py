@@ -79,6 +79,10 @@ Child: TypeAlias = "Node | Register"
 Children: TypeAlias = "dict[str, Child]"
 
 
+_NONE_BURIED: Final[dict[Path, int]] = {}
+"""Shared by the many sections in which nothing was removed: only `Section.bury` adds tombstones."""
+
+
 class Section:
     """`reported` or `desired` of one twin.
 
@@ -100,7 +104,7 @@ class Section:
         self.nodes: Children = {}
         self.root: Register | None = None
         self.version = 0
-        self.tombstones: dict[Path, int] = {}
+        self.tombstones: dict[Path, int] = _NONE_BURIED
 
     def clear(self, removal: Register, version: int) -> None:
         """Forget everything but the removal itself, as a deletion of the twin does."""
@@ -109,6 +113,13 @@ class Section:
         self.root = removal
         self.version = version
         self.tombstones = {(): removal[STAMP]}
+
+    def bury(self, path: Path, arrival: int) -> None:
+        """Enter a tombstone as the newest."""
+        if not self.tombstones:
+            self.tombstones = {}
+        self.tombstones.pop(path, None)
+        self.tombstones[path] = arrival
 
     def expire_tombstones(self, arrived_before: int, keep: int) -> int:
         """Forget old tombstones; what is visible stays as it is.

@@ -20,13 +20,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bridge.core.cell import CELL_POLICIES, CLASS_POLICIES, class_of, seeded
+from bridge.core.cell import CELL_POLICIES
 from bridge.core.contest import EVERYTHING
-from bridge.core.difference import copy_object, difference
-from bridge.core.hiding import Hiding, Step
+from bridge.core.difference import copy_object, difference, value_at
+from bridge.core.hiding import Step
 from bridge.core.policy import PolicyName, Rules
 from bridge.core.section import (
-    CHANGED_BY,
     VERSION,
     Children,
     JsonObject,
@@ -37,14 +36,14 @@ from bridge.core.section import (
     Register,
     Section,
     copy_nodes,
-    newest_of,
     same,
 )
+from bridge.core.setting import Setting, reaches
 
 NOTHING_KEPT: Final[Mapping[Path, Register]] = MappingProxyType({})
 
 
-class Merge(Hiding):
+class Merge(Setting):
     """One update on its way through one section, and what it changed.
 
     Args:
@@ -60,11 +59,10 @@ class Merge(Hiding):
     Attributes:
         forward: Merge patch from what was visible to what is now; empty if nothing changed.
         backward: Merge patch back again.
-        took_effect: At least one leaf was not older than what it met.
         conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
-    __slots__ = ("_device", "_full", "_kept", "_unnamed", "backward", "forward", "took_effect")
+    __slots__ = ("_before", "_kept", "backward", "forward")
 
     def __init__(
         self,
@@ -87,6 +85,7 @@ class Merge(Hiding):
         self._device = device
         self._kept = kept
         self._full = self._unnamed = False
+        self._before: JsonObject = {}
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
@@ -106,19 +105,20 @@ class Merge(Hiding):
             self._apply_full(patch)
         else:
             self.forward, self.backward = self._merge(
-                section.nodes, section.value, patch, (), section.rules
+                section.nodes, section.value, self._without_kept(patch, ()), (), section.rules
             )
         if root is not None and was_empty and self.forward:
             self._replaced(root, None, self.forward, (), "latest")
 
     def _apply_full(self, patch: JsonObject) -> None:
         section = self._section
-        before = copy_object(section.value)
+        self._before = before = copy_object(section.value)
         self._full = self._unnamed = True
-        unnamed = self._remove_unnamed(section.nodes, section.value, patch)
+        unnamed = self._remove_unnamed(section.nodes, section.value, patch, ())
         self._merge(section.nodes, section.value, unnamed, (), section.rules)
         self._unnamed = False
-        self._merge(section.nodes, section.value, patch, (), section.rules)
+        named = self._without_kept(patch, ())
+        self._merge(section.nodes, section.value, named, (), section.rules)
         self._drop_contributions(section.nodes, section.value, ())
         self.forward, self.backward = difference(before, section.value)
         section.root = self._at_path(section.root, changed=bool(self.forward))
@@ -199,7 +199,8 @@ class Merge(Hiding):
         policy: PolicyName = "latest" if rules is None else rules.policy
         if isinstance(new, dict):
             if node.register is not None and node.register > self._key:
-                self._shadowed(node.register, value.get(name), new, path, policy)
+                if not self._unnamed:
+                    self._shadowed(node.register, value.get(name), new, path, policy)
                 return None
             nodes[name] = node
             return self._merge_object(node, value, name, new, path, rules)
@@ -209,80 +210,13 @@ class Merge(Hiding):
         if node.register is not None and node.register > self._key:
             self._shadowed(node.register, value.get(name), new, path, policy)
             return None
-        if path in self._kept:
-            self._lose(path, "first", value.get(name), self._kept[path], new)
-            return None
         node.cell = None
         step = self._set(node, value, name, new, path, policy)
-        self.took_effect = self.took_effect or _reaches(node, step)
+        self.took_effect = self.took_effect or reaches(node, step)
         register = node.register
         is_plain = node.is_value and not node.children
         nodes[name] = register if is_plain and register is not None else node
         return step
-
-    def _set(
-        self,
-        node: Node,
-        value: JsonObject,
-        name: str,
-        new: JsonValue,
-        path: Path,
-        policy: PolicyName | None,
-    ) -> Step | None:
-        """Set a value, or remove (`new` is None), with a key that is the newest at its path.
-
-        `policy` decides what is contested; None: nothing is.
-        """
-        old = value.get(name)
-        register = node.register
-        if node.is_value and register is not None and new is not None and same(old, new):
-            node.register = (*self._key, register[VERSION], register[CHANGED_BY])
-            return None
-        below: JsonObject = old if isinstance(old, dict) else {}
-        before: JsonValue = copy_object(below) if isinstance(old, dict) else old
-        newer_below = None if node.is_value else self._sweep(node.children, below, path)
-        self._drop_older_marker(node)
-        if below or node.marker is not None:
-            return self._stay_object(node, value, name, below, before, new, path, policy)
-        node.is_value = new is not None and newer_below is None
-        if node.is_value:
-            value[name] = new
-            self._section.tombstones.pop(path, None)
-        else:
-            value.pop(name, None)
-            self._bury(path)
-        after = value.get(name)
-        changed = node.is_value or old is not None
-        node.register = self._at_path(register, changed=changed)
-        if newer_below is not None and new is not None:
-            self._shadowed(newer_below, after, new, path, policy)
-        elif changed and register is not None and not isinstance(old, dict):
-            self._replaced(register, old, after, path, policy)
-        return (after, before) if changed else None
-
-    def _stay_object(
-        self,
-        node: Node,
-        value: JsonObject,
-        name: str,
-        below: JsonObject,
-        before: JsonValue,
-        new: JsonValue,
-        path: Path,
-        policy: PolicyName | None,
-    ) -> Step | None:
-        """Finish a set where what is newer below it keeps an object in its place."""
-        value[name] = below
-        self._bury(path)
-        newest = newest_of(node.children, node.marker)
-        if newest is not None:
-            self._shadowed(newest, below, new, path, policy)
-        if isinstance(before, dict):
-            forward, backward = difference(before, below)
-            node.register = self._at_path(node.register, changed=bool(forward))
-            return (forward, backward) if forward else None
-        node.register = self._register
-        return copy_object(below), before
 
     def _merge_object(
         self,
@@ -309,7 +243,8 @@ class Merge(Hiding):
         else:
             self._mark(node, visible_already=was_there)
         there = bool(below) or node.marker is not None
-        if register is not None and not was_there and (there or hidden is not None):
+        came = not was_there and not isinstance(value_at(self._before, path), dict)
+        if register is not None and came and (there or hidden is not None):
             policy: PolicyName = "latest" if rules is None else rules.policy
             self._replaced(register, hidden, below if there else None, path, policy)
         if there:
@@ -319,7 +254,7 @@ class Merge(Hiding):
             return forward, hidden
         if was_there:
             del value[name]
-            if self._full and not self._unnamed:
+            if self._full and not forward:
                 # It was empty: nothing below it can say that it went.
                 node.register = self._register
                 self._bury(path)
@@ -336,59 +271,41 @@ class Merge(Hiding):
         else:
             node.marker = self._register
 
-    def _write_cell(
-        self,
-        node: Node,
-        value: JsonObject,
-        name: str,
-        new: JsonValue,
-        path: Path,
-        policy: PolicyName,
-    ) -> Step | None:
-        """Write to a path that shows what its policy makes of all the writes to it."""
-        key, register = self._key, node.register
-        cell = node.cell = seeded(node, value.get(name), policy, self._device)
-        if self._full:
-            cell.drop_older(key)
-        absorbed = False
-        if not self._unnamed:
-            writer_class = class_of(key[1], self._device)
-            absorbed = cell.write(key, new, self._register[VERSION], writer_class, self._seen)
-        winner = cell.winner() if policy in CLASS_POLICIES else None
-        stands = absorbed if winner is None else winner[:4] == key
-        contested = policy if new is None or (winner is not None and stands) else None
-        shown = cell.value()
-        if register is None or register < key:
-            step = self._set(node, value, name, shown, path, contested)
-        else:
-            step = self._show(node, value, name, shown, path, contested if winner else None)
-        if winner is not None and not stands and not self._unnamed:
-            self._shadowed((*winner[:5], winner[1]), winner[5], new, path, policy)
-        if step is None:
-            cell.settle(key, self._unchanged[VERSION])
-        effective = stands if winner is None else stands and _reaches(node, step)
-        self.took_effect = self.took_effect or effective
-        return step
+    def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:
+        """Return a patch without what the policy `first` keeps from being written."""
+        if not self._kept:
+            return patch
+        left: JsonObject = {}
+        for name, new in patch.items():
+            here = (*path, name)
+            if isinstance(new, dict) and new:
+                inner = self._without_kept(new, here)
+                if inner:
+                    left[name] = inner
+            elif here in self._kept:
+                current = value_at(self._section.value, here)
+                self._lose(here, "first", current, self._kept[here], new)
+            else:
+                left[name] = new
+        return left
 
-    def _remove_unnamed(self, nodes: Children, value: JsonObject, patch: JsonObject) -> JsonObject:
+    def _remove_unnamed(
+        self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path
+    ) -> JsonObject:
         """Return a patch that removes what is visible and not in `patch`."""
         removals: JsonObject = {}
         for name, old in value.items():
             new = patch.get(name)
-            node = nodes[name]
+            node, here = nodes[name], (*path, name)
             if name not in patch:
                 removals[name] = None
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
                 if new:
-                    self._drop_older_marker(node)
-                removals[name] = self._remove_unnamed(node.children, old, new)
+                    # What holds something that is kept stays as it is.
+                    if not any(kept[: len(here)] == here for kept in self._kept):
+                        self._drop_older_marker(node)
+                elif node.register is None or node.register < self._key:
+                    self._mark(node, visible_already=True)
+                removals[name] = self._remove_unnamed(node.children, old, new, here)
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}
-
-
-def _reaches(node: Node, step: Step | None) -> bool:
-    """Tell whether a write to a path decides what is there, and nothing newer below it does."""
-    if step is not None or node.is_value or node.register is None:
-        return True
-    newest_below = newest_of(node.children, node.marker)
-    return newest_below is None or newest_below < node.register

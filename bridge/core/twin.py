@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
 from bridge.core.delta import outstanding
 from bridge.core.limits import (
     DELIVERIES_PER_TWIN,
+    REFUSALS_PER_TWIN,
     RETAINED_DIGESTS_PER_TWIN,
     WRITERS_PER_TWIN,
 )
@@ -23,6 +28,9 @@ RefusalKey = tuple[SectionName, str, int, int]
 
 TopicKey = tuple[str, str]
 """An inbound topic of the twin: its section, or `delete`, and who writes there."""
+
+_NO_REFUSALS: Final[Mapping[RefusalKey, Refusal]] = MappingProxyType({})
+_NONE_RETAINED: Final[Mapping[TopicKey, bytes]] = MappingProxyType({})
 
 
 class Twin:
@@ -84,9 +92,10 @@ class Twin:
         self.online: bool | None = None
         self.boots: list[Boot] = []
         self.writers: dict[WriterKey, Writer] = {}
-        self.refusals: dict[RefusalKey, Refusal] = {}
-        self.retained: dict[TopicKey, bytes] = {}
-        self.deliveries: list[bytes] = []
+        # Most twins have none of these. They are replaced whole, so that these twins can share.
+        self.refusals: Mapping[RefusalKey, Refusal] = _NO_REFUSALS
+        self.retained: Mapping[TopicKey, bytes] = _NONE_RETAINED
+        self.deliveries: tuple[bytes, ...] = ()
         self.last_seen = 0
         self.bytes_at_most = 0
         self.keys_at_most = 0
@@ -120,15 +129,22 @@ class Twin:
 
     def remember_delivery(self, digest: bytes) -> None:
         """Keep the digest of a delivery that was processed; the oldest goes."""
-        self.deliveries.append(digest)
-        del self.deliveries[:-DELIVERIES_PER_TWIN]
+        self.deliveries = (*self.deliveries, digest)[-DELIVERIES_PER_TWIN:]
 
     def remember_retained(self, key: TopicKey, digest: bytes) -> None:
         """Keep the digest of the last message that came flagged RETAIN on this topic."""
-        self.retained.pop(key, None)
-        self.retained[key] = digest
-        if len(self.retained) > RETAINED_DIGESTS_PER_TWIN:
-            del self.retained[next(iter(self.retained))]
+        retained = {topic: known for topic, known in self.retained.items() if topic != key}
+        retained[key] = digest
+        if len(retained) > RETAINED_DIGESTS_PER_TWIN:
+            del retained[next(iter(retained))]
+        self.retained = retained
+
+    def remember_refusal(self, key: RefusalKey, refusal: Refusal) -> None:
+        """Keep why a message was refused, so that a repeat is refused alike; the oldest goes."""
+        refusals = {**self.refusals, key: refusal}
+        if len(refusals) > REFUSALS_PER_TWIN:
+            del refusals[next(iter(refusals))]
+        self.refusals = refusals
 
     def document(self) -> JsonObject:
         """Return the merged twin as it stands on `state`; it shares the sections' objects."""

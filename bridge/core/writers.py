@@ -48,7 +48,7 @@ class BootRecord:
     highest_stamp: int
     lowest_stamp: int
     first_digest: bytes
-    gaps: list[Gap]
+    gaps: tuple[Gap, ...]
 
 
 class Place(NamedTuple):
@@ -130,7 +130,7 @@ class Writer:
         """
         record = place.record
         if record is None:
-            record = BootRecord(boot, place.order, 0, 0, stamp, b"", [])
+            record = BootRecord(boot, place.order, 0, 0, stamp, b"", ())
             self.boots.append(record)
             del self.boots[:-BOOTS_PER_WRITER]
         if seq == 1:
@@ -140,17 +140,16 @@ class Writer:
         else:
             if seq > record.highest + 1:
                 gap = Gap(record.highest + 1, seq - 1, record.highest_stamp, stamp)
-                record.gaps.append(gap)
-                del record.gaps[:-GAPS_PER_BOOT]
+                record.gaps = (*record.gaps, gap)[-GAPS_PER_BOOT:]
             record.highest = seq
             record.highest_stamp = stamp
         if full:
             self._close_gaps(record, seq)
 
     def _close_gaps(self, record: BootRecord, seq: int) -> None:
-        record.gaps = [gap for gap in record.gaps if gap.first > seq]
+        record.gaps = tuple(gap for gap in record.gaps if gap.first > seq)
         for older in self.boots[: self.boots.index(record)]:
-            older.gaps.clear()
+            older.gaps = ()
 
     def open_gaps(self) -> tuple[Boot, list[tuple[int, int]]] | None:
         """Return the newest boot with messages missing, and their numbers, first and last.
@@ -177,5 +176,6 @@ def _fill(record: BootRecord, index: int, seq: int, stamp: int) -> None:
         Gap(gap.first, seq - 1, gap.before, stamp),
         Gap(seq + 1, gap.last, stamp, gap.after),
     )
-    record.gaps[index : index + 1] = [part for part in parts if part.first <= part.last]
-    del record.gaps[:-GAPS_PER_BOOT]
+    left = [part for part in parts if part.first <= part.last]
+    gaps = (*record.gaps[:index], *left, *record.gaps[index + 1 :])
+    record.gaps = gaps[-GAPS_PER_BOOT:]

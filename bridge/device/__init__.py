@@ -16,6 +16,7 @@ from bridge.device.events import (
     OutgoingMessage,
     ReportDeferred,
     ReportRefused,
+    ResyncRequested,
     StateReceived,
     Twin,
 )
@@ -41,6 +42,7 @@ __all__ = [
     "Report",
     "ReportDeferred",
     "ReportRefused",
+    "ResyncRequested",
     "StateReceived",
     "Twin",
 ]

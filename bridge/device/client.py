@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 import secrets
 import ssl
@@ -27,9 +26,11 @@ from bridge.device.events import (
     GetRefused,
     ReportDeferred,
     ReportRefused,
+    ResyncRequested,
     StateReceived,
     Twin,
 )
+from bridge.device.handlers import Handlers
 from bridge.device.journal import FileJournal
 from bridge.device.outbox import Restored
 from bridge.device.payload import Encoding, JsonObject
@@ -37,6 +38,7 @@ from bridge.device.pump import Pump
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
 from bridge.device.waiters import Waiters
+from bridge.device.whole_state import WholeState
 from bridge.errors import NotAnswered, Refused
 
 BOOT_BYTES = 8
@@ -47,6 +49,7 @@ CLOSE_TIMEOUT_S = 5.0
 
 DeltaHandler = TypeVar("DeltaHandler", bound=Callable[[JsonObject], object])
 RefusalHandler = TypeVar("RefusalHandler", bound=Callable[[ReportRefused], object])
+ResyncHandler = TypeVar("ResyncHandler", bound=Callable[[], Mapping[str, object]])
 
 _logger = logging.getLogger("syncbridge.device")
 
@@ -144,9 +147,16 @@ class Device:
         self._started = False
         self._reports: weakref.WeakValueDictionary[int, Report] = weakref.WeakValueDictionary()
         self._results: dict[str, Twin | Refused | None] = {}
-        self._delta: DeltaReceived | None = None
-        self._delta_handlers: list[Callable[[JsonObject], object]] = []
-        self._refusal_handlers: list[Callable[[ReportRefused], object]] = []
+        self._key = TwinKey(device_id, name)
+        self._handlers = Handlers(self._dispatcher, self._waiters)
+        self._whole_state = WholeState(
+            self._session,
+            self._dispatcher,
+            self._handlers,
+            self._waiters,
+            limits,
+            self._pump.wake,
+        )
 
     @property
     def connected(self) -> bool:
@@ -210,7 +220,9 @@ class Device:
     def report(self, patch: Mapping[str, object], *, full: bool = False) -> Report:
         """Report what has changed, as a merge patch (RFC 7396): None removes a field.
 
-        Returns at once. Patches that cannot be sent yet become one, where that does the same.
+        Returns at once. Patches that cannot be sent yet become one, where that does the same. The
+        bridge is told the newest version of the twin that the program has been given, be it by a
+        handler or by `get`: what the program has seen, it may replace.
 
         Args:
             patch: What has changed.
@@ -227,7 +239,9 @@ class Device:
         """
         with self._waiters.changed:
             self._waiters.check_open()
-            call = self._session.report(patch, time.monotonic(), full=full)
+            seen = self._handlers.given_version
+            call = self._session.report(patch, time.monotonic(), full=full, seen=seen)
+            self._whole_state.reported(patch, full=full)
             handle = self._reports[call] = Report(self._waiters)
             self._pump.wake()
         return handle
@@ -250,19 +264,32 @@ class Device:
         Whoever obeys reports what has come of it; then the delta vanishes. An exception is logged.
         """
         with self._waiters.changed:
-            self._delta_handlers.append(handler)
-            if self._delta is not None:
-                self._submit_delta(len(self._delta_handlers) - 1, self._delta)
+            self._handlers.add_for_deltas(handler)
         return handler
 
     def on_refused(self, handler: RefusalHandler) -> RefusalHandler:
         """Have a function called with each report that the bridge refuses; also a decorator."""
         with self._waiters.changed:
-            self._refusal_handlers.append(handler)
+            self._handlers.add_for_refusals(handler)
+        return handler
+
+    def on_resync(self, handler: ResyncHandler) -> ResyncHandler:
+        """Have a function called when the bridge asks for everything; also a decorator.
+
+        It returns all that the device has to report, and that is reported, full. The last one
+        registered counts. An exception is logged, and the bridge asks again.
+
+        Without one, what this process has reported is repeated: full where one of its reports was
+        full, and else only as a patch.
+        """
+        with self._waiters.changed:
+            self._whole_state.handler = handler
         return handler
 
     def get(self, timeout_s: float = 5.0) -> Twin:
         """Ask the bridge for this device's twin.
+
+        The last one is kept, so that the bridge sends only what has changed since.
 
         Raises:
             Refused: The bridge refuses; its code is 404 where there is no twin yet.
@@ -270,7 +297,7 @@ class Device:
             OutboxFull: Too many requests are under way.
             DeviceError: The device was closed.
         """
-        twin = self._request(self._session.get, timeout_s, "the twin did not come")
+        twin = self._request(self._session.get, timeout_s, "the twin did not come", own=True)
         return cast("Twin", twin)
 
     def state_of(self, device_id: str, timeout_s: float = 5.0, *, name: str = "") -> Twin | None:
@@ -286,9 +313,12 @@ class Device:
             DeviceError: The device was closed.
         """
         ask = partial(self._session.request_state, device_id, name=name)
-        return self._request(ask, timeout_s, f"the state of {device_id} did not come")
+        own = TwinKey(device_id, name) == self._key
+        return self._request(ask, timeout_s, f"the state of {device_id} did not come", own=own)
 
-    def _request(self, ask: Callable[[float], str], timeout_s: float, what: str) -> Twin | None:
+    def _request(
+        self, ask: Callable[[float], str], timeout_s: float, what: str, *, own: bool
+    ) -> Twin | None:
         with self._waiters.changed:
             self._waiters.check_open()
             request_id = ask(time.monotonic())
@@ -299,6 +329,8 @@ class Device:
             finally:
                 self._session.forget(request_id)
                 self._pump.wake()
+            if isinstance(result, Twin) and own:
+                self._handlers.give(result.version)
         if isinstance(result, Refused):
             raise result
         return result
@@ -307,13 +339,9 @@ class Device:
         """Follow an event of the session, on the pump's thread, with the lock held."""
         match event:
             case DeltaReceived():
-                self._delta = event
-                for number in range(len(self._delta_handlers)):
-                    self._submit_delta(number, event)
+                self._handlers.delta_received(event)
             case DeltaCleared():
-                self._delta = None
-                for number in range(len(self._delta_handlers)):
-                    self._dispatcher.withdraw(("delta", number))
+                self._handlers.delta_cleared()
             case Answered():
                 answer = Answer(event.version, event.changed, event.duplicate, event.superseded)
                 self._settle(event.calls, answer)
@@ -326,17 +354,14 @@ class Device:
                     event.message,
                     event.delay_s,
                 )
+            case ResyncRequested():
+                self._whole_state.requested(event)
             case GetAnswered(request_id, twin):
                 self._results[request_id] = twin
             case StateReceived(request_id, _, _, twin_or_none):
                 self._results[request_id] = twin_or_none
             case GetRefused(request_id, code, error, message):
                 self._results[request_id] = Refused(code, error, message)
-
-    def _submit_delta(self, number: int, delta: DeltaReceived) -> None:
-        handler = self._delta_handlers[number]
-        state = copy.deepcopy(delta.state)
-        self._dispatcher.submit(("delta", number), partial(handler, state))
 
     def _note_refused(self, event: ReportRefused) -> None:
         _logger.error(
@@ -347,9 +372,7 @@ class Device:
             event.message,
         )
         self._settle(event.calls, event)
-        for number, handler in enumerate(self._refusal_handlers):
-            key = ("refusal", number, event.boot, event.seq)
-            self._dispatcher.submit(key, partial(handler, event))
+        self._handlers.refused(event)
 
     def _settle(self, calls: range, outcome: Answer | ReportRefused) -> None:
         if len(calls) > len(self._reports):

@@ -27,6 +27,8 @@ class Twin:
         desired: What applications want of it.
         online: None where the device has never said.
         at: The bridge's time of the version, in µs since the epoch.
+        last_seen: The bridge's time of the device's last sign of life, in µs since the epoch; None
+            where the bridge does not say.
     """
 
     version: int
@@ -34,6 +36,7 @@ class Twin:
     desired: JsonObject
     online: bool | None = None
     at: int = 0
+    last_seen: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,17 @@ class ReportDeferred:
 
 
 @dataclass(frozen=True, slots=True)
+class ResyncRequested:
+    """The bridge asks for everything again: answer with `DeviceSession.answer_resync`.
+
+    Attributes:
+        reason: Why, such as `gap`, `session_lost` or `store_restored`; for logs.
+    """
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class GetAnswered:
     """The device's own twin, as asked for with `DeviceSession.get`."""
 
@@ -149,6 +163,7 @@ Event: TypeAlias = (
     | Answered
     | ReportRefused
     | ReportDeferred
+    | ResyncRequested
     | GetAnswered
     | StateReceived
     | GetRefused

@@ -16,8 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridge.device import journal_lines
-from bridge.device.outbox import Restored, SealedReport
-from bridge.device.payload import JsonObject
+from bridge.device.outbox import Restored, SealedReport, WaitingPatch
 from bridge.errors import JournalError
 
 REWRITE_BYTES = 256 * 1024
@@ -58,14 +57,14 @@ class FileJournal:
                 raise _unusable(path, error) from error
             raise
 
-    def accepted(self, patch: JsonObject, *, full: bool) -> None:
+    def accepted(self, waiting: WaitingPatch) -> None:
         """Keep a patch, durably on return.
 
         Raises:
             JournalError: It could not be written.
         """
         try:
-            self._append(journal_lines.accepted_line(patch, full=full), durable=True)
+            self._append(journal_lines.accepted_line(waiting), durable=True)
         except OSError as error:
             raise _unusable(self._path, error) from error
 
@@ -127,7 +126,7 @@ class FileJournal:
         """Write a new file beside the old one, make it durable, and put it in its place."""
         lines = [journal_lines.header_line(self._topic)]
         lines += [journal_lines.sealed_line(report, 0) for report in kept.sealed]
-        lines += [journal_lines.accepted_line(patch, full=full) for patch, full in kept.pending]
+        lines += [journal_lines.accepted_line(waiting) for waiting in kept.pending]
         content = b"".join(lines)
         new_path = self._path.with_name(self._path.name + ".new")
         file = FileIO(new_path, "w")

@@ -5,7 +5,7 @@ One JSON document a line, each after its CRC-32 in eight hexadecimal digits.
 | kind | says |
 | --- | --- |
 | `journal` | the first line: which topic's reports these are |
-| `accepted` | a patch was taken; it waits |
+| `accepted` | a patch was taken; it waits; without `seen` its writer knew no version of the twin |
 | `sealed` | the `covers` oldest patches that waited have become a report with these bytes |
 | `settled` | the bridge has answered that report |
 """
@@ -19,11 +19,11 @@ from typing import NamedTuple
 
 import orjson
 
-from bridge.device.outbox import Restored, SealedReport
+from bridge.device.outbox import Restored, SealedReport, WaitingPatch
 from bridge.device.payload import JsonObject
 
 FORMAT = 1
-"""Number of this file format."""
+"""Number of this file format. A reader passes over members that it does not know."""
 
 
 class Header(NamedTuple):
@@ -54,9 +54,12 @@ def header_line(topic: str) -> bytes:
     return _line({"kind": "journal", "format": FORMAT, "topic": topic})
 
 
-def accepted_line(patch: JsonObject, *, full: bool) -> bytes:
+def accepted_line(waiting: WaitingPatch) -> bytes:
     """Say that a patch waits."""
-    return _line({"kind": "accepted", "full": full, "patch": patch})
+    document: JsonObject = {"kind": "accepted", "full": waiting.full, "patch": waiting.patch}
+    if waiting.seen:
+        document["seen"] = waiting.seen
+    return _line(document)
 
 
 def sealed_line(report: SealedReport, covers: int) -> bytes:
@@ -117,7 +120,7 @@ class _Replay:
     """What waits, after each line."""
 
     def __init__(self) -> None:
-        self._accepted: list[tuple[JsonObject, bool]] = []
+        self._accepted: list[WaitingPatch] = []
         self._sealed: dict[tuple[str, int], SealedReport] = {}
 
     def restored(self) -> Restored:
@@ -126,8 +129,12 @@ class _Replay:
     def take(self, document: JsonObject | None) -> bool:
         """Follow one line; False if it says nothing that can be followed."""
         match document:
-            case {"kind": "accepted", "patch": dict(patch), "full": bool(full)}:
-                self._accepted.append((patch, full))
+            case {"kind": "accepted", "patch": dict(patch), "full": bool(full), **more}:
+                # Files of before `seen` do not have it.
+                seen = more.get("seen")
+                self._accepted.append(
+                    WaitingPatch(patch, full, seen if isinstance(seen, int) else 0)
+                )
             case {
                 "kind": "sealed",
                 "boot": str(boot),

@@ -15,11 +15,12 @@ from typing import NamedTuple, Protocol
 from bridge.core.limits import Limits
 from bridge.device.patch import can_compose, checked, compose_into, count_keys
 from bridge.device.payload import METADATA_KEY, Encoding, JsonObject, encode
+from bridge.device.reported import Reported
 from bridge.device.retry import Retry
 from bridge.errors import OutboxFull
 
 METADATA_BYTES = 256
-"""Room that `$` takes in a payload: id, boot, seq and full, with boots of 32 characters."""
+"""Room that `$` takes in a payload: id, boot, seq, seen and full, with boots of 32 characters."""
 
 OUTBOX_BYTES = 8 * 1024 * 1024
 """Bytes of all reports in an outbox: what a small computer can spare while the bridge is away."""
@@ -41,17 +42,31 @@ class SealedReport(NamedTuple):
         return f"{self.boot}.{self.seq}"
 
 
+class WaitingPatch(NamedTuple):
+    """A patch that has no `seq` yet.
+
+    Attributes:
+        patch: What has changed.
+        full: It is everything.
+        seen: The version of the twin that its writer knew; 0 where it knew none.
+    """
+
+    patch: JsonObject
+    full: bool
+    seen: int = 0
+
+
 class Restored(NamedTuple):
     """What a journal has kept of earlier processes: sealed reports, then pending patches."""
 
     sealed: Sequence[SealedReport] = ()
-    pending: Sequence[tuple[JsonObject, bool]] = ()
+    pending: Sequence[WaitingPatch] = ()
 
 
 class Journal(Protocol):
     """Where an outbox is kept over a restart of the process."""
 
-    def accepted(self, patch: JsonObject, *, full: bool) -> None:
+    def accepted(self, waiting: WaitingPatch) -> None:
         """Keep a patch, durably on return.
 
         Raises:
@@ -86,6 +101,7 @@ class _Pending:
 
     patch: JsonObject
     full: bool
+    seen: int
     calls: range
     since: float
     size_bytes: int
@@ -96,6 +112,9 @@ class _Pending:
     def measure(self, encoding: Encoding) -> None:
         self.size_bytes = self.measured_bytes = len(encode(self.patch, encoding))
         self.keys = count_keys(self.patch)
+
+    def waiting(self) -> WaitingPatch:
+        return WaitingPatch(self.patch, self.full, self.seen)
 
 
 class Outbox:
@@ -130,6 +149,7 @@ class Outbox:
         self._limits = limits
         self._patch_bytes = limits.payload_bytes - METADATA_BYTES
         self._journal = journal
+        self._reported = Reported(self._patch_bytes)
         self._in_flight: dict[str, InFlight] = {}
         self._pending: deque[_Pending] = deque()
         self._size_bytes = 0
@@ -140,8 +160,10 @@ class Outbox:
     def __len__(self) -> int:
         return len(self._in_flight) + len(self._pending)
 
-    def add(self, patch: Mapping[str, object], now: float, *, full: bool) -> int:
+    def add(self, patch: Mapping[str, object], now: float, *, full: bool, seen: int = 0) -> int:
         """Take a patch.
+
+        What it is composed with keeps its own `seen`: nobody has seen more when that was decided.
 
         Returns:
             The number of this call, from 0.
@@ -151,14 +173,16 @@ class Outbox:
             OutboxFull: There is no room; nothing was taken.
             JournalError: It could not be written; nothing was taken.
         """
-        new = self._new_pending(checked(patch, self._limits), now, full=full)
+        new = self._new_pending(WaitingPatch(checked(patch, self._limits), full, seen), now)
         joins = self._composable(new)
         self._check_room(new, joins=joins)
         self._rewrite_if_due()
         if self._journal is not None:
-            self._journal.accepted(new.patch, full=full)
+            self._journal.accepted(new.waiting())
+        # A full one takes over the calls of what it replaces.
+        call = new.calls.start
         self._append(new, joins=joins)
-        return new.calls.start
+        return call
 
     def seal(self, now: float) -> None:
         """Give every pending report that fits into the window its `seq` and its bytes.
@@ -189,10 +213,43 @@ class Outbox:
         """Return the report in flight with this `$.id`."""
         return self._in_flight.get(request_id)
 
-    def settle(self, request_id: str) -> None:
-        """Take a report out, because it was answered."""
+    def waits_for(self, call: int) -> bool:
+        """Tell whether the report of this call is unanswered."""
+        in_flight = any(call in entry.calls for entry in self._in_flight.values())
+        return in_flight or any(call in pending.calls for pending in self._pending)
+
+    def send_again(self, boot: str, missing: Sequence[tuple[int, int]], now: float) -> bool:
+        """Make reports due, given by runs of their numbers, if all of them are in flight."""
+        if sum(last - first + 1 for first, last in missing) > len(self._in_flight):
+            return False
+        ids = [f"{boot}.{seq}" for first, last in missing for seq in range(first, last + 1)]
+        if any(request_id not in self._in_flight for request_id in ids):
+            return False
+        for request_id in ids:
+            self._in_flight[request_id].retry.start_anew(now)
+        return True
+
+    def everything(self) -> WaitingPatch | None:
+        """Return what this boot has reported as one patch, except what the bridge has refused.
+
+        It is full where that is all that the twin should have. None if it has reported nothing.
+        """
+        said = self._reported.with_unanswered(
+            {
+                entry.report.seq: entry.report.payload
+                for entry in self._in_flight.values()
+                if entry.report.boot == self._boot
+            },
+            [(pending.patch, pending.full) for pending in self._pending],
+        )
+        return WaitingPatch(*said) if said is not None else None
+
+    def settle(self, request_id: str, *, taken: bool = True) -> None:
+        """Take a report out, because it was answered: the bridge has taken it, or refused it."""
         done = self._in_flight.pop(request_id)
         self._size_bytes -= len(done.report.payload)
+        if done.report.boot == self._boot:
+            self._reported.answered(done.report.seq, done.report.payload if taken else None)
         if self._journal is not None:
             self._journal.settled(done.report)
             self._rewrite_if_due()
@@ -205,14 +262,14 @@ class Outbox:
         for report in restored.sealed:
             self._in_flight[report.request_id] = InFlight(report, range(0), Retry(0.0))
             self._size_bytes += len(report.payload)
-        for patch, full in restored.pending:
-            new = self._new_pending(patch, 0.0, full=full)
+        for waiting in restored.pending:
+            new = self._new_pending(waiting, 0.0)
             new.calls = range(0)
             self._append(new, joins=self._composable(new))
 
-    def _new_pending(self, patch: JsonObject, now: float, *, full: bool) -> _Pending:
+    def _new_pending(self, waiting: WaitingPatch, now: float) -> _Pending:
         calls = range(self._calls, self._calls + 1)
-        pending = _Pending(patch, full, calls, now, size_bytes=0, keys=0)
+        pending = _Pending(*waiting, calls, now, size_bytes=0, keys=0)
         pending.measure(self._encoding)
         if pending.size_bytes > self._patch_bytes:
             raise ValueError(
@@ -302,6 +359,8 @@ class Outbox:
         self._last_seq += 1
         seq = self._last_seq
         metadata: JsonObject = {"id": f"{self._boot}.{seq}", "boot": self._boot, "seq": seq}
+        if pending.seen:
+            metadata["seen"] = pending.seen
         if pending.full:
             metadata["full"] = True
         payload = encode({**pending.patch, METADATA_KEY: metadata}, self._encoding)
@@ -312,7 +371,7 @@ class Outbox:
             return
         kept = Restored(
             [entry.report for entry in self._in_flight.values()],
-            [(pending.patch, pending.full) for pending in self._pending],
+            [pending.waiting() for pending in self._pending],
         )
         if self._journal.rewrite(kept):
             for pending in self._pending:

@@ -1,4 +1,4 @@
-"""Merge patches (RFC 7396) before they are sent: checked, and several composed into one."""
+"""Merge patches (RFC 7396): checked and composed before they are sent, applied when they come."""
 
 from __future__ import annotations
 
@@ -107,3 +107,19 @@ def compose_into(earlier: JsonObject, later: JsonObject) -> None:
             compose_into(present, value)
         else:
             earlier[key] = value
+
+
+def apply_patch(target: JsonValue, patch: JsonObject) -> JsonObject:
+    """Return what a patch makes of a value (RFC 7396, section 2); neither argument is changed.
+
+    The outcome shares with both what is the same.
+    """
+    result = dict(target) if isinstance(target, dict) else {}
+    for key, value in patch.items():
+        if isinstance(value, dict):
+            result[key] = apply_patch(result.get(key), value)
+        elif value is None:
+            result.pop(key, None)
+        else:
+            result[key] = value
+    return result

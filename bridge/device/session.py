@@ -15,11 +15,14 @@ from bridge.core.topics import TopicGrammar, TwinKey, is_name
 from bridge.device.events import (
     Answered,
     DeltaCleared,
+    DeltaReceived,
     Event,
+    GetAnswered,
     Ignored,
     OutgoingMessage,
     ReportDeferred,
     ReportRefused,
+    StateReceived,
 )
 from bridge.device.outbox import InFlight, Journal, Outbox, Restored
 from bridge.device.payload import (
@@ -30,8 +33,9 @@ from bridge.device.payload import (
     decode,
     encode,
 )
-from bridge.device.replies import Reply, read_delta, read_reply, read_twin
+from bridge.device.replies import Reply, read_delta, read_reply, read_resync, read_twin
 from bridge.device.requests import TwinRequests
+from bridge.device.resync import Resync
 from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, backoff_s
 
 BOOT_LENGTH = 32
@@ -85,6 +89,7 @@ class DeviceSession:
         self._report_topic = self._grammar.topic(self._key, "report")
         self._delta_topic = self._grammar.topic(self._key, "delta")
         self._reply_topic = self._grammar.topic(self._key, "reply", device_id)
+        self._resync_topic = self._grammar.topic(self._key, "resync")
         self._presence_topic = self._grammar.topic(TwinKey(device_id), "presence")
         self._retry_after_s = retry_after_s
         self._encoding = encoding
@@ -97,12 +102,14 @@ class DeviceSession:
             journal=journal,
             restored=restored,
         )
-        self._requests = TwinRequests(self._grammar, device_id, boot, encoding)
+        self._resync = Resync(self._resync_topic, self._outbox)
+        self._requests = TwinRequests(self._grammar, self._key, boot, encoding, limits)
         self._connected = False
         self._presence_due: float | None = None
         self._hold_until = float("-inf")
         self._deferrals = 0
         self._delta_version = 0
+        self._seen = 0
 
     @property
     def will(self) -> OutgoingMessage:
@@ -111,8 +118,8 @@ class DeviceSession:
 
     @property
     def subscriptions(self) -> tuple[str, ...]:
-        """Topics to be subscribed to now, at QoS 1: two, and two more for each `request_state`."""
-        own = (self._delta_topic, self._reply_topic)
+        """Topics to be subscribed to now, at QoS 1: three, and two for each `request_state`."""
+        own = (self._delta_topic, self._reply_topic, self._resync_topic)
         return tuple(dict.fromkeys((*own, *self._requests.topics())))
 
     @property
@@ -120,15 +127,25 @@ class DeviceSession:
         """Reports that wait for their reply, or for being sent."""
         return len(self._outbox)
 
-    def report(self, patch: Mapping[str, object], now: float, *, full: bool = False) -> int:
+    def report(
+        self,
+        patch: Mapping[str, object],
+        now: float,
+        *,
+        full: bool = False,
+        seen: int | None = None,
+    ) -> int:
         """Take a merge patch (RFC 7396) of what the device reports.
 
-        What is still unsent is composed with it into one report, where that does the same.
+        What is still unsent is composed with it into one report, where that does the same. That
+        has the `seen` of the first of them.
 
         Args:
             patch: What has changed; None removes.
             now: The time.
             full: The patch is everything: what it does not name is removed.
+            seen: The version of the twin that the program knew, 0 for none; where it is not given,
+                that of the newest delta or own twin that `received` has returned.
 
         Returns:
             The number of this call, from 0, as `Answered.calls` and `ReportRefused.calls` have it.
@@ -138,10 +155,34 @@ class DeviceSession:
             OutboxFull: There is no room for it.
             JournalError: The journal cannot be written.
         """
-        return self._outbox.add(patch, now, full=full)
+        return self._outbox.add(patch, now, full=full, seen=self._seen if seen is None else seen)
+
+    def answer_resync(
+        self, now: float, state: Mapping[str, object] | None = None, *, seen: int | None = None
+    ) -> int | None:
+        """Answer `ResyncRequested`, at once or later.
+
+        Args:
+            now: The time.
+            state: Everything that the device has to report. None has what this process has
+                reported repeated: it is full where the process has made a full report, and else
+                the sum of its patches, which cannot remove what an earlier process has left.
+            seen: As for `report`.
+
+        Returns:
+            As `report`; None if this process has reported nothing, and so there is no answer.
+
+        Raises:
+            ValueError: No bridge takes it; the message says why.
+            OutboxFull: There is no room for it.
+            JournalError: The journal cannot be written.
+        """
+        return self._resync.answer(state, now, seen=self._seen if seen is None else seen)
 
     def get(self, now: float) -> str:
         """Ask the bridge for the device's own twin.
+
+        It is kept as it comes, so that the next time only what has changed is sent.
 
         Returns:
             An id that `GetAnswered` or `GetRefused` will have.
@@ -223,9 +264,29 @@ class DeviceSession:
         What comes late (a second reply, a state that is not waited for any more) means nothing,
         and neither does what was never subscribed to: amqtt sends that too.
         """
+        events = self._follow(topic, payload, now)
+        for event in events:
+            self._seen = max(self._seen, self._version_of(event))
+        return events
+
+    def _version_of(self, event: Event) -> int:
+        """Return the version of this session's twin that an event tells of; 0 where none."""
+        match event:
+            case DeltaReceived(version):
+                return version
+            case GetAnswered(_, twin):
+                return twin.version
+            case StateReceived(_, device, name, twin) if twin and (device, name) == self._key:
+                return twin.version
+            case _:
+                return 0
+
+    def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
         try:
             if topic == self._delta_topic:
                 return self._delta_received(payload)
+            if topic == self._resync_topic:
+                return self._resync.requested(read_resync(decode(payload)), now)
             if topic != self._reply_topic and not self._requests.expect(topic):
                 return []
             document = decode(payload) if payload else {}
@@ -268,7 +329,7 @@ class DeviceSession:
             return self._hold(entry, reply, now)
         self._deferrals = 0
         self._hold_until = float("-inf")
-        self._outbox.settle(reply.request_id)
+        self._outbox.settle(reply.request_id, taken=reply.ok)
         for retry in self._outbox.retries():
             retry.hurry(now, self._retry_after_s)
         if reply.ok:

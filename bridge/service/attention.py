@@ -61,7 +61,8 @@ class Attention:
             twin: The twin that it was about.
             device: The device's unnamed twin.
         """
-        self._resync.heard(twin, outcome, self._clock())
+        if outcome.open_gap or self._resync.watches(twin.key):
+            self._resync.heard(twin, self._clock())
         if self._silence is None:
             return None
         return self._online(order, device)

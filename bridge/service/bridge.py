@@ -14,14 +14,13 @@ from typing import Final, Self
 from bridge import __version__, metrics
 from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
-from bridge.config import Config, StoreConfig
+from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import (
     AdminError,
     LinkError,
-    StoreError,
     StoreUnavailable,
     SyncbridgeError,
 )
@@ -37,11 +36,10 @@ from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
-from bridge.service.store_thread import Result, StoreThread
+from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
-from bridge.store.sqlite import SqliteStore
 from bridge.wire.inbound import Encoding
 
 CLIENT_ID: Final = "client_id"
@@ -155,22 +153,12 @@ class Bridge:
 
     async def _start(self) -> None:
         config = self.config
-        self._store = StoreThread(lambda: _open_store(config.store))
+        self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
         await self._read_metadata()
         username = await self._start_broker()
-        self._link: Link = PahoLink(
-            make_link_settings(
-                config.broker,
-                self.host,
-                self.port,
-                username=username,
-                client_id=self._client_id,
-                grammar=self._grammar,
-                will=lambda: self._announcer.will(),
-            )
-        )
+        self._link = self._make_link(username)
         self._publisher = Publisher(
             self._link,
             self._grammar,
@@ -178,22 +166,18 @@ class Bridge:
             self.counters,
             RateLimited(_log, time.monotonic),
         )
-        last_since = self._metadata.get(LAST_SINCE)
-        self._announcer = Announcer(
-            self._link,
-            self._grammar,
+        self._announcer = self._make_announcer()
+        # Of what is no retained document there is one encoding.
+        encoding: Encoding = "msgpack" if config.publish.encoding == "msgpack" else "json"
+        self._watch = Watch(
+            config,
+            encoding,
             self._store,
             self._publisher,
             self.counters,
-            self._clock,
-            self._metadata["instance"],
-            None if last_since is None else int(last_since),
-            config.publish.rebuild_per_s,
-            lambda: self._pipeline.batch_began_at,
+            RateLimited(_log, time.monotonic),
+            self._metadata,
         )
-        encoding: Encoding = "msgpack" if config.publish.encoding == "msgpack" else "json"
-        log = RateLimited(_log, time.monotonic)
-        self._watch = Watch(config, encoding, self._store, self._publisher, self.counters, log)
         self._pipeline = self._make_pipeline(encoding)
         await self._serve_administration()
         await self._begin()
@@ -203,6 +187,34 @@ class Bridge:
             store=str(config.store.path),
             broker=f"{self.host}:{self.port}",
             prefix=config.prefix,
+        )
+
+    def _make_link(self, username: str | None) -> Link:
+        return PahoLink(
+            make_link_settings(
+                self.config.broker,
+                self.host,
+                self.port,
+                username=username,
+                client_id=self._client_id,
+                grammar=self._grammar,
+                will=lambda: self._announcer.will(),
+            )
+        )
+
+    def _make_announcer(self) -> Announcer:
+        last_since = self._metadata.get(LAST_SINCE)
+        return Announcer(
+            self._link,
+            self._grammar,
+            self._store,
+            self._publisher,
+            self.counters,
+            self._clock,
+            self._metadata["instance"],
+            None if last_since is None else int(last_since),
+            self.config.publish.rebuild_per_s,
+            lambda: self._pipeline.batch_began_at,
         )
 
     def _make_pipeline(self, encoding: Encoding) -> Pipeline:
@@ -263,7 +275,7 @@ class Bridge:
         self._stack.push_async_callback(self._say_goodbye)
         self._spawn(self._run_pipeline(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
-        self._spawn(self._watch.run(self._pipeline, self._metadata), "watch")
+        self._spawn(self._watch.run(self._pipeline), "watch")
 
     async def _run_pipeline(self) -> None:
         # Before anything newer is published, lest it be followed by what was left over.
@@ -365,17 +377,6 @@ class Bridge:
             self._link.drop("it could not take its leave in time")
         await self._pipeline.store_acknowledged()
         await self._link.stop()
-
-
-def _open_store(config: StoreConfig) -> SqliteStore:
-    try:
-        config.path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StoreError(
-            f"the store's directory {config.path.parent} cannot be made: {error.strerror}",
-            hint="choose another file with --store",
-        ) from error
-    return SqliteStore.open(config.path, limits=config.to_limits())
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -35,13 +35,19 @@ class TwinCache:
         first_version: Version above which a twin begins that the store does not know. Not 0 after
             a restore: its key may have had versions that were made after the backup.
         policies: Which conflict policy holds where.
+        decoded_share: Part of the memory that decoded twins may take.
     """
 
     def __init__(
-        self, limit_bytes: int, first_version: int = 0, policies: Policies = NO_POLICIES
+        self,
+        limit_bytes: int,
+        first_version: int = 0,
+        policies: Policies = NO_POLICIES,
+        *,
+        decoded_share: float = DECODED_SHARE,
     ) -> None:
         self._limit_bytes = limit_bytes
-        self._decoded_limit_bytes = int(limit_bytes * DECODED_SHARE)
+        self._decoded_limit_bytes = int(limit_bytes * decoded_share)
         self._first_version = first_version
         self._policies = policies
         self._at_work: dict[TwinKey, CachedTwin] = {}
@@ -50,6 +56,11 @@ class TwinCache:
         self._decoded_bytes = 0
         self._idle_bytes = 0
         self._batch = 1
+
+    @property
+    def memory_bytes(self) -> int:
+        """Estimate of the memory that all twins take between batches."""
+        return self._decoded_bytes + self._idle_bytes
 
     def missing(self, keys: Iterable[TwinKey]) -> list[TwinKey]:
         """Return those keys that are not in memory."""
@@ -102,7 +113,7 @@ class TwinCache:
             self._at_work.pop(key, None)
             cached = self._decoded.pop(key, None)
             if cached is not None:
-                self._decoded_bytes -= cached.counted_bytes
+                self._decoded_bytes -= cached.memory_bytes
             packed = self._idle.pop(key, None)
             if packed is not None:
                 self._idle_bytes -= _idle_bytes(packed)
@@ -115,17 +126,18 @@ class TwinCache:
                 self._put_away(key, cached)
         while self._decoded_bytes > self._decoded_limit_bytes:
             self._pack_oldest()
-        while self._idle and self._decoded_bytes + self._idle_bytes > self._limit_bytes:
+        while self._idle and self.memory_bytes > self._limit_bytes:
             _, packed = self._idle.popitem(last=False)
             self._idle_bytes -= _idle_bytes(packed)
         self._batch += 1
 
     def _put_away(self, key: TwinKey, cached: CachedTwin) -> None:
         used_before, cached.used_in = cached.used_in, self._batch
+        size_bytes = cached.count()
         room = self._decoded_limit_bytes - self._decoded_bytes
-        if cached.memory_bytes <= room or used_before > self._oldest_use():
+        if size_bytes <= room or used_before > self._oldest_use():
             self._decoded[key] = cached
-            self._decoded_bytes += cached.count()
+            self._decoded_bytes += size_bytes
             cached.let_go()
         else:
             self._pack(key, cached)
@@ -136,7 +148,7 @@ class TwinCache:
 
     def _pack_oldest(self) -> None:
         key, cached = self._decoded.popitem(last=False)
-        self._decoded_bytes -= cached.counted_bytes
+        self._decoded_bytes -= cached.memory_bytes
         self._pack(key, cached)
 
     def _pack(self, key: TwinKey, cached: CachedTwin) -> None:

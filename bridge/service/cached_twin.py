@@ -12,11 +12,20 @@ from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin, encode_internals
 from bridge.wire import outbound
 
-MEMORY_PER_TWIN: Final = 4096
-"""Bytes of memory that a decoded twin takes however small it is."""
+MEMORY_PER_TWIN: Final = 400
+MEMORY_PER_OBJECT: Final = 400
+MEMORY_PER_MEMBER: Final = 40
+MEMORY_PER_ITEM: Final = 32
+MEMORY_PER_INTERNAL_BYTE: Final = 14
+"""Bytes of memory that a decoded twin takes: for itself; for each object in its state, with the
+table of registers beside; for each colon and each comma there, beside the characters themselves;
+and for each byte of its memory in the store beyond `INTERNALS_BYTES_MIN`. Measured."""
 
-MEMORY_PER_STORED_BYTE: Final = 8
-"""Bytes of memory that a decoded twin takes for each byte that it has in the store, rounded up."""
+INTERNALS_BYTES_MIN: Final = 80
+"""Bytes that even the memory of a twin with one field has; `MEMORY_PER_OBJECT` covers them."""
+
+COUNT_AGAIN: Final = 1 / 8
+"""Change of a twin's size in the store after which its memory is counted anew."""
 
 MEMORY_PER_IDLE_TWIN: Final = 320
 """Bytes of memory that a twin takes beside its own, when it is kept as bytes: its key, and its
@@ -38,15 +47,16 @@ class CachedTwin:
         delta: JSON on `delta`, of the last commit, or None.
         internals: Its memory as the store has it; empty where that was let go.
         stored_bytes: Size of its state and its memory in the store.
-        counted_bytes: What it was last counted as; see `count`.
+        memory_bytes: Estimate of what it takes in memory; see `count`.
         used_in: Number of the batch that last used it; 0 where none did.
     """
 
     __slots__ = (
+        "_counted_stored_bytes",
         "_state",
-        "counted_bytes",
         "delta",
         "internals",
+        "memory_bytes",
         "revision",
         "stored_bytes",
         "twin",
@@ -60,7 +70,8 @@ class CachedTwin:
         self.delta: bytes | None = None
         self.internals = b""
         self.stored_bytes = 0
-        self.counted_bytes = 0
+        self.memory_bytes = 0
+        self._counted_stored_bytes = 0
         self.used_in = 0
         if stored is not None:
             self.revision = stored.revision
@@ -93,15 +104,27 @@ class CachedTwin:
         # Before it stand only the version and the time.
         return delta[delta.index(_DELTA_STATE) + len(_DELTA_STATE) : -1] == delta_state
 
-    @property
-    def memory_bytes(self) -> int:
-        """Estimate of the memory that it takes between batches."""
-        return MEMORY_PER_TWIN + MEMORY_PER_STORED_BYTE * self.stored_bytes
-
     def count(self) -> int:
-        """Count its memory anew; returns how much more it is than at the last time."""
-        before, self.counted_bytes = self.counted_bytes, self.memory_bytes
-        return self.counted_bytes - before
+        """Estimate its memory anew if it has changed much; returns by how much that is more."""
+        before = self.memory_bytes
+        counted = self._counted_stored_bytes
+        if abs(self.stored_bytes - counted) > COUNT_AGAIN * counted or not before:
+            self._counted_stored_bytes = self.stored_bytes
+            state = self.state
+            self.memory_bytes = estimate_memory(state, self.stored_bytes - len(state))
+        return self.memory_bytes - before
+
+
+def estimate_memory(state: bytes, internals_bytes: int) -> int:
+    """Estimate what a decoded twin takes, by the shape of its JSON and the size of its memory."""
+    return (
+        MEMORY_PER_TWIN
+        + MEMORY_PER_OBJECT * state.count(b"{")
+        + MEMORY_PER_MEMBER * state.count(b":")
+        + MEMORY_PER_ITEM * state.count(b",")
+        + len(state)
+        + MEMORY_PER_INTERNAL_BYTE * max(0, internals_bytes - INTERNALS_BYTES_MIN)
+    )
 
 
 def pack(cached: CachedTwin) -> bytes:

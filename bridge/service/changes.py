@@ -105,7 +105,7 @@ class Changes:
             )
         if outcome.refusal is None:
             _count(outcome, effects)
-        if self._attention is not None:
+        if self._attention is not None and not isinstance(order, Update):
             self._attention.order(order, outcome, twin)
         if self._events is not None:
             event = self._events.of(order, outcome, twin, online)

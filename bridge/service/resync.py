@@ -11,7 +11,6 @@ from typing import Final
 
 from bridge import metrics
 from bridge.config import ResyncConfig
-from bridge.core.reconcile import Outcome
 from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.core.twin import Twin
@@ -90,14 +89,15 @@ class Resync:
         self._roll_call.begin("session_lost", now)
         self._wake()
 
-    def heard(self, twin: Twin, outcome: Outcome, now: float) -> None:
+    def watches(self, key: TwinKey) -> bool:
+        """Tell whether something of a twin is missing, or was until lately."""
+        return key in self._gaps
+
+    def heard(self, twin: Twin, now: float) -> None:
         """Take note of what a report has left open."""
-        key = twin.key
-        if not (outcome.open_gap or key in self._gaps):
-            return
         before = self._gaps.next_at()
         boot, missing = twin.open_gaps() or ("", [])
-        self._gaps.note(key, boot, tuple(missing), now)
+        self._gaps.note(twin.key, boot, tuple(missing), now)
         after = self._gaps.next_at()
         if after is not None and (before is None or after < before):
             self._wake()

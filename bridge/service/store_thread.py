@@ -7,7 +7,10 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from bridge.config import StoreConfig
+from bridge.errors import StoreError
 from bridge.store.base import Store
+from bridge.store.sqlite import SqliteStore
 
 Result = TypeVar("Result")
 
@@ -48,3 +51,19 @@ class StoreThread:
             await self.run(lambda store: store.close())
             self._store = None
         self._executor.shutdown(wait=True)
+
+
+def open_store(config: StoreConfig) -> SqliteStore:
+    """Open the store that the settings name; its directory is made where there is none.
+
+    Raises:
+        StoreError: It cannot be opened, or its directory not made.
+    """
+    try:
+        config.path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StoreError(
+            f"the store's directory {config.path.parent} cannot be made: {error.strerror}",
+            hint="choose another file with --store",
+        ) from error
+    return SqliteStore.open(config.path, limits=config.to_limits())

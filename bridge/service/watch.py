@@ -34,6 +34,7 @@ class Watch:
         publisher: Sends questions.
         counters: What has happened.
         log: For what devices can provoke.
+        facts: The store's, as the last process left them.
 
     Attributes:
         attention: To be told of everything that is heard.
@@ -47,6 +48,7 @@ class Watch:
         publisher: Publisher,
         counters: metrics.Counters,
         log: RateLimited,
+        facts: Mapping[str, str],
     ) -> None:
         self._clock = asyncio.get_running_loop().time
         self._store = store
@@ -65,18 +67,17 @@ class Watch:
             log,
             wake,
         )
+        self._resync.resume(facts, self._clock())
         offline_after_s = config.presence.offline_after_s
         self._silence = Silence(offline_after_s) if offline_after_s else None
         self.attention = Attention(self._resync, self._silence, self._clock, wake)
 
-    async def run(self, pipeline: Pipeline, facts: Mapping[str, str]) -> None:
+    async def run(self, pipeline: Pipeline) -> None:
         """Do what is due, until cancelled.
 
         Args:
             pipeline: Makes devices go offline.
-            facts: The store's, of the last process.
         """
-        self._resync.resume(facts, self._clock())
         parts: list[Timed] = [self._resync]
         if self._silence is not None:
             parts.append(

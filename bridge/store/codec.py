@@ -120,17 +120,19 @@ def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
         writers,
         refusals,
         retained,
-        twin.deliveries,
+        deliveries,
     ) = row
-    twin.last_seen = twin.now - last_seen_age
-    keys = KeyDecoder(twin.now, version, names)
+    twin.deliveries = tuple(deliveries)
+    keys = KeyDecoder(twin.now, version, names, twin.key.device)
+    twin.last_seen = keys.time(last_seen_age)
+    twin.at = keys.times.get(twin.at, twin.at)
     sections = SectionDecoder(keys, registers)
     sections.fill(twin.reported, reported, state.get("reported", {}))
     sections.fill(twin.desired, desired, state.get("desired", {}))
     known = {boot: boot for boot in twin.boots}  # so that both are one object
     twin.writers = {
         ("reported" if reports else "desired", keys.names[writer]): Writer(
-            [_boot(packed, keys.now, known) for packed in boots]
+            [_boot(packed, keys, known) for packed in boots]
         )
         for reports, writer, boots in writers
     }
@@ -181,14 +183,14 @@ def _boot_row(boot: BootRecord, now: int) -> tuple[Any, ...]:
     )
 
 
-def _boot(packed: Packed, now: int, known: Mapping[Boot, Boot]) -> BootRecord:
+def _boot(packed: Packed, keys: KeyDecoder, known: Mapping[Boot, Boot]) -> BootRecord:
     boot, order, highest, highest_age, lowest_age, first_digest, gaps = packed
     return BootRecord(
         known.get(boot, boot),
         order,
         highest,
-        now - highest_age,
-        now - lowest_age,
+        keys.time(highest_age),
+        keys.time(lowest_age),
         first_digest,
-        [Gap(*gap) for gap in gaps],
+        tuple(Gap(*gap) for gap in gaps) if gaps else (),
     )

@@ -50,21 +50,24 @@ def fill(twin: Twin, internals: bytes, state: dict[str, Any]) -> None:
     _fill_section(twin.reported, reported, state.get("reported", {}))
     _fill_section(twin.desired, desired, state.get("desired", {}))
     twin.writers = {tuple(key): _writer(rows) for key, rows in writers}
-    twin.refusals = {tuple(key): Refusal(*refusal) for key, refusal in refusals}
-    twin.retained = {tuple(key): digest for key, digest in retained}
-    twin.deliveries = list(deliveries)
+    for key, refusal in refusals:
+        twin.remember_refusal(key, Refusal(*refusal))
+    for key, digest in retained:
+        twin.remember_retained(key, digest)
+    twin.deliveries = deliveries
 
 
 def _fill_section(section: Section, row: tuple[Any, ...], value: JsonObject) -> None:
     section.version, section.root, section.nodes, tombstones = row
     section.value = value
-    section.tombstones = {tuple(path): arrival for path, arrival in tombstones}
+    for path, arrival in tombstones:
+        section.bury(path, arrival)
 
 
 def _writer(rows: tuple[Any, ...]) -> Writer:
     boots = []
     for boot, order, highest, highest_stamp, lowest_stamp, first_digest, gaps in rows:
-        open_gaps = [Gap(*gap) for gap in gaps]
+        open_gaps = tuple(Gap(*gap) for gap in gaps)
         boots.append(
             BootRecord(boot, order, highest, highest_stamp, lowest_stamp, first_digest, open_gaps)
         )

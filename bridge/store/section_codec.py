@@ -17,7 +17,6 @@ and a name stands before each child that is not simply the next one of the state
 
 from __future__ import annotations
 
-import sys
 from typing import Final
 
 from bridge.core.section import Child, Children, JsonObject, Node, Register, Section
@@ -125,12 +124,13 @@ class SectionDecoder:
     def __init__(self, keys: KeyDecoder, registers: Packed) -> None:
         self._keys = keys
         now, version, names = keys.now, keys.version, keys.names
+        one_object = keys.times.setdefault
         self._registers: list[Register] = [
             (
-                now - age,
+                one_object(stamp := now - age, stamp),
                 names[writer],
                 order,
-                seq if order else now - age - seq,
+                seq if order else one_object(stamp - seq, stamp - seq),
                 version - versions_ago,
                 names[changed_by],
             )
@@ -141,7 +141,8 @@ class SectionDecoder:
         """Fill an empty section; `value` is what is visible of it."""
         section.version, root, tombstones, children = packed
         section.root = self._optional(root)
-        section.value = value
+        # Copied item by item: tables that the JSON parser made take a third more.
+        section.value = dict(value.items())
         section.nodes = self._children(children, value)
         if tombstones:
             now = self._keys.now
@@ -166,7 +167,7 @@ class SectionDecoder:
         children: Children = {}
         for item in items:
             if isinstance(item, str):
-                name, child = sys.intern(item), next(items)
+                name, child = item, next(items)
             else:
                 name, child = next(names), item
             children[name] = self._child(child, value.get(name))

@@ -6,24 +6,11 @@ from typing import Any
 
 import pytest
 
-from bridge.core.section import CHANGED_BY, VERSION, Node, Register
-from tests.core.invariants import check_section
-from tests.core.world import NOW, SECOND, World
+from bridge.core.section import CHANGED_BY
+from bridge.core.since import changes_since
+from tests.core.world import SECOND, World, register_at
 
 HOUR = 3600 * SECOND
-
-
-def register_at(world: World, *path: str) -> Register:
-    """Return the register at a path of `desired`."""
-    children = world.twin.desired.nodes
-    for name in path[:-1]:
-        node = children[name]
-        assert isinstance(node, Node)
-        children = node.children
-    child = children[path[-1]]
-    register = child if isinstance(child, tuple) else child.register
-    assert register is not None
-    return register
 
 
 def test_a_sum_adds_up_its_writers() -> None:
@@ -149,109 +136,6 @@ def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:
     assert world.desired == {"count": {}}
 
 
-def test_a_write_that_the_policy_hides_makes_no_version() -> None:
-    """It is superseded, and kept among the conflicts."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "eco"}, "lamp-1")
-    blind = world.desire({"mode": "party"}, "anna")
-    assert (blind.changed, blind.superseded) == (False, True)
-    assert [tuple(conflict) for conflict in blind.conflicts] == [
-        (("mode",), "device", "eco", "lamp-1", NOW + SECOND, "party", "anna", NOW + 2 * SECOND)
-    ]
-    knowing = world.desire({"mode": "party"}, "anna", seen=1)
-    assert (knowing.changed, knowing.conflicts) == (True, ())
-    assert world.desired == {"mode": "party"}
-
-
-def test_what_the_writer_could_not_have_seen_does_not_count_as_seen() -> None:
-    """A `seen` above the present version is the present one."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna", seen=99)
-    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {"mode": "eco"}
-
-
-def test_a_late_write_of_the_preferred_class_takes_the_place() -> None:
-    """The device decided offline; the application's write is the loser that is kept."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna")
-    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert late.change is not None
-    assert late.change.forward == {"mode": "eco"}
-    assert late.change.backward == {"mode": "party"}
-    assert [tuple(conflict) for conflict in late.conflicts] == [
-        (("mode",), "device", "eco", "lamp-1", NOW + 2 * SECOND - SECOND - HOUR, "party", "anna",
-         NOW + SECOND)
-    ]  # fmt: skip
-    assert register_at(world, "mode") == (NOW + SECOND, "anna", 0, NOW + SECOND, 2, "lamp-1")
-
-
-def test_a_late_write_that_shows_the_same_changes_nothing() -> None:
-    """And is settled at the version at which that was already visible."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "eco"}, "anna")
-    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert (late.changed, late.superseded, late.conflicts) == (False, False, ())
-    assert world.desire({"mode": "party"}, "bert", seen=1).changed
-
-
-def test_a_preferred_removal_comes_late_and_hides() -> None:
-    """The path becomes a tombstone, and a knowing write brings it back."""
-    world = World(policies={"desired.mode": "app"})
-    world.desire({"mode": "eco"}, "lamp-1")
-    late = world.desire({"mode": None}, "anna", time=world.clock - HOUR)
-    assert late.change is not None
-    assert late.change.forward == {"mode": None}
-    assert world.desired == {}
-    assert ("mode",) in world.twin.desired.tombstones
-    assert world.desire({"mode": "party"}, "lamp-1", seen=2).changed
-    assert ("mode",) not in world.twin.desired.tombstones
-
-
-def test_a_late_write_does_not_show_below_what_is_newer() -> None:
-    """A newer object in the place of the value keeps it."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna")
-    world.desire({"mode": {"name": "x"}}, "anna")
-    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {"mode": {"name": "x"}}
-    world.desire({"mode": {"name": None}}, "anna")
-    world.desire({"mode": "night"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {}
-
-
-def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
-    """The device's older write goes, the application's newer one stays."""
-    below: Any
-    for above, below in (
-        ({"a": None}, {"mode": "party"}),
-        ({"a": 3}, {"mode": "party"}),
-        ({"a": 3}, {"b": {"mode": "party"}}),
-    ):
-        world = World(policies={"desired.a.mode": "device", "desired.a.b.mode": "device"})
-        world.desire({"a": {"mode": None, "b": {"mode": None}}}, "lamp-1")
-        world.desire({"a": below}, "anna")
-        assert world.desired == {}
-        removal = world.desire(above, "bert", time=world.clock - SECOND // 2)
-        assert world.desired == {"a": below}
-        assert removal.change is not None
-        assert removal.change.forward == {"a": below}
-        assert register_at(world, "a")[VERSION] == world.twin.version
-        assert ("a",) in world.twin.desired.tombstones
-        check_section(world.twin.desired)
-
-
-def test_full_can_uncover_too() -> None:
-    """Where the aggregate or the class's write that it takes is older."""
-    world = World(policies={"desired.a.mode": "device"})
-    world.desire({"a": {"mode": None}}, "lamp-1")
-    world.desire({"a": {"mode": "party"}}, "anna")
-    outcome = world.desire({}, "bert", full=True, time=world.clock - SECOND // 2)
-    assert world.desired == {"a": {"mode": "party"}}
-    assert outcome.change is not None
-    assert outcome.change.forward == {"a": {"mode": "party"}}
-
-
 def test_a_policy_that_goes_leaves_what_it_showed() -> None:
     """The next write is an ordinary one, and nothing of the cell stays."""
     world = World(policies={"desired.count": "sum"})
@@ -272,16 +156,6 @@ def test_a_policy_that_comes_begins_with_what_is_there() -> None:
     world.twin.desired.rules = rules
     world.desire({"count": 3}, "bert")
     assert world.desired == {"count": 8}
-
-
-def test_a_class_policy_that_comes_knows_whose_value_is_there() -> None:
-    """The device's own stands against an application that had not seen it."""
-    world = World(policies={"desired.mode": "device"})
-    rules, world.twin.desired.rules = world.twin.desired.rules, None
-    world.desire({"mode": "eco"}, "lamp-1")
-    world.twin.desired.rules = rules
-    assert world.desire({"mode": "party"}, "anna").superseded
-    assert world.desired == {"mode": "eco"}
 
 
 @pytest.mark.parametrize("name", ["device", "app", "max"])
@@ -342,3 +216,69 @@ def test_a_preview_copies_the_cells() -> None:
     world.limits = type(world.limits)()
     world.desire({"count": 1}, "bert")
     assert world.desired == {"count": 6}
+
+
+def test_a_leaf_that_first_keeps_away_leaves_the_value_above_it() -> None:
+    """An object of which nothing is to be written is not written either."""
+    world = World(policies={"desired.**": "first"})
+    world.desire({"a": 1}, "anna")
+    outcome = world.desire({"a": {"b": 1, "c": {"d": 2}}}, "bert", seen=0)
+    assert (outcome.changed, outcome.superseded, world.desired) == (False, True, {"a": 1})
+    assert [conflict.path for conflict in outcome.conflicts] == [("a", "b"), ("a", "c", "d")]
+
+
+def test_full_spares_what_first_keeps() -> None:
+    """It is named, and so it is not removed."""
+    world = World(policies={"desired.owner": "first"})
+    world.desire({"owner": "anna", "x": 1}, "anna")
+    world.desire({"owner": "bert"}, "bert", seen=0, full=True)
+    assert world.desired == {"owner": "anna"}
+
+
+def test_an_empty_union_is_a_value() -> None:
+    """A device without tags says so."""
+    world = World(policies={"desired.tags": "union"})
+    first = world.desire({"tags": []}, "anna")
+    assert (first.changed, first.superseded, world.desired) == (True, False, {"tags": []})
+    world.desire({"tags": ["a"]}, "bert")
+    assert world.desired == {"tags": ["a"]}
+    world.desire({"tags": None}, "bert")
+    assert world.desired == {}
+
+
+def test_null_where_an_aggregate_has_nothing_is_the_newest_all_the_same() -> None:
+    """As at any other path; an older one is superseded."""
+    world = World(policies={"desired.count": "sum"})
+    assert not world.desire({"count": None}, "anna").superseded
+    assert world.desire({"count": None}, "bert", time=world.clock - HOUR).superseded
+
+
+def test_an_object_that_full_keeps_was_not_revived() -> None:
+    """It was there before and after: nobody's removal is undone by it."""
+    world = World()
+    world.desire({"b": None}, "lamp-1")
+    world.desire({"b": {"a": {}}}, "anna")
+    outcome = world.desire({"b": {}}, "bert", full=True, seen=0)
+    assert [conflict.path for conflict in outcome.conflicts if conflict.path == ("b",)] == []
+    assert world.desired == {"b": {}}
+
+
+def test_a_null_that_does_not_stand_loses_nothing_of_what_does() -> None:
+    """The application's value shows; the device's removal is the only loser."""
+    world = World(policies={"desired.**": "app"})
+    world.desire({"c": 0}, "zoe")
+    world.desire({"c": {}}, "zoe")
+    outcome = world.desire({"c": None}, "lamp-1", time=world.clock)
+    assert [(c.kept, c.lost, c.lost_by) for c in outcome.conflicts] == [(0, None, "lamp-1")]
+    assert world.desired == {"c": {}}
+
+
+def test_full_leaves_the_object_that_holds_what_first_keeps() -> None:
+    """An empty one too: a reader is told of it."""
+    world = World(policies={"desired.**": "first"})
+    world.desire({"c": {}}, "zoe", full=True)
+    world.desire({"c": {"c": 1}}, "lamp-1", full=True, seen=0)
+    assert world.desired == {"c": {}}
+    changes = changes_since(world.twin, 0)
+    assert changes is not None
+    assert changes[1] == {"c": {}}

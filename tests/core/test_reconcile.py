@@ -132,7 +132,7 @@ def test_a_refusal_with_seq_counts_as_received_and_its_repeat_is_refused_alike()
     assert again.duplicate
     assert again.refusal == refused.refusal
     assert world.send({"on": False}, seq=3).changed
-    assert world.twin.writers["reported", "lamp-1"].boots[-1].gaps == []
+    assert world.twin.writers["reported", "lamp-1"].boots[-1].gaps == ()
     for seq in range(4, 4 + 2 * REFUSALS_PER_TWIN):
         world.send({}, seq=seq, refusal=Refusal(400, "too_deep", "…"))
     assert len(world.twin.refusals) == REFUSALS_PER_TWIN

@@ -50,11 +50,11 @@ def test_a_late_message_falls_into_its_gap_once() -> None:
     receive(writer, "b", 5, 500)
     late = receive(writer, "b", 3, 900)
     assert (late.duplicate, late.floor, late.ceiling) == (False, 100, 500)
-    assert writer.boots[-1].gaps == [Gap(2, 2, 100, 500), Gap(4, 4, 500, 500)]
+    assert writer.boots[-1].gaps == (Gap(2, 2, 100, 500), Gap(4, 4, 500, 500))
     assert receive(writer, "b", 3, 900).duplicate
     assert not receive(writer, "b", 2, 900).duplicate
     assert not receive(writer, "b", 4, 900).duplicate
-    assert writer.boots[-1].gaps == []
+    assert writer.boots[-1].gaps == ()
 
 
 def test_the_first_message_of_a_boot_may_be_overtaken() -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from bridge.device import JsonObject, journal_lines
-from bridge.device.outbox import Restored, SealedReport
+from bridge.device import journal_lines
+from bridge.device.outbox import Restored, SealedReport, WaitingPatch
 
 
 class MemoryJournal:
@@ -24,9 +24,9 @@ class MemoryJournal:
         self.rewrite(restored)
         return restored
 
-    def accepted(self, patch: JsonObject, *, full: bool) -> None:
+    def accepted(self, waiting: WaitingPatch) -> None:
         """Keep a patch."""
-        self._write(journal_lines.accepted_line(patch, full=full))
+        self._write(journal_lines.accepted_line(waiting))
 
     def sealed(self, reports: Sequence[tuple[SealedReport, int]]) -> None:
         """Keep reports."""
@@ -47,8 +47,8 @@ class MemoryJournal:
         self._volatile = b""
         for report in kept.sealed:
             self._write(journal_lines.sealed_line(report, 0))
-        for patch, full in kept.pending:
-            self._write(journal_lines.accepted_line(patch, full=full))
+        for waiting in kept.pending:
+            self._write(journal_lines.accepted_line(waiting))
         return True
 
     def _write(self, line: bytes) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import orjson
+
 from bridge.device import JsonObject, JsonValue
 
 
@@ -16,3 +18,24 @@ def apply_patch(target: JsonValue, patch: JsonValue) -> JsonValue:
         else:
             result[name] = apply_patch(result.get(name), value)
     return result
+
+
+def patch_between(before: JsonObject, after: JsonObject) -> JsonObject:
+    """Return the merge patch that leads from one object to another."""
+    patch: JsonObject = {name: None for name in before if name not in after}
+    for name, new in after.items():
+        old = before.get(name)
+        if name in before and same(old, new):
+            continue
+        if isinstance(new, dict):
+            patch[name] = patch_between(old if isinstance(old, dict) else {}, new)
+        else:
+            patch[name] = new
+    return patch
+
+
+def same(one: JsonValue, other: JsonValue) -> bool:
+    """Tell whether two values have the same types and values: 1, 1.0 and true are three."""
+    return orjson.dumps(one, option=orjson.OPT_SORT_KEYS) == orjson.dumps(
+        other, option=orjson.OPT_SORT_KEYS
+    )

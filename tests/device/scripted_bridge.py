@@ -78,6 +78,10 @@ class ScriptedBridge:
         payload = orjson.dumps(document) if state else b""
         self.publish(f"sync/{device}/delta", payload, retain=True)
 
+    def ask_for_everything(self, device: str, **members: JsonValue) -> None:
+        """Send a device the request for a resync."""
+        self.publish(f"sync/{device}/resync", orjson.dumps({"$": {"id": "r1"}, **members}))
+
     def __enter__(self) -> ScriptedBridge:
         self._client.connect(self._broker.host, self._broker.port)
         self._client.loop_start()

@@ -8,6 +8,7 @@ from bridge.device import DeviceSession, Encoding, JsonValue
 
 REPLY = "sync/lamp-1/reply/lamp-1"
 DELTA = "sync/lamp-1/delta"
+RESYNC = "sync/lamp-1/resync"
 
 
 def new_session(

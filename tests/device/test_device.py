@@ -166,6 +166,17 @@ def test_calls_that_travel_together_have_the_same_answer(
     assert len(bridge.reports) == 1
 
 
+def test_a_full_report_answers_for_what_it_replaces(
+    bridge: ScriptedBridge, mosquitto: Mosquitto
+) -> None:
+    """Who waits for a patch that was never sent by itself waits for the one that was."""
+    lamp = Device("lamp-1", port=mosquitto.port)
+    reports = [lamp.report({"level": 1}), lamp.report({"on": True}, full=True)]
+    with lamp:
+        assert {report.wait(PATIENCE_S).version for report in reports} == {1}
+    assert bridge.reported == {"lamp-1": {"on": True}}
+
+
 def test_another_devices_state_is_retained_or_asked_for(
     bridge: ScriptedBridge, lamp: Device
 ) -> None:

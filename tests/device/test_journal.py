@@ -3,6 +3,7 @@ from __future__ import annotations
 import logging
 import os
 import resource
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ from bridge.core.limits import Limits
 from bridge.device import journal as journal_module
 from bridge.device import journal_lines
 from bridge.device.journal import FileJournal
-from bridge.device.outbox import Outbox, Restored, SealedReport
+from bridge.device.outbox import Outbox, Restored, SealedReport, WaitingPatch
 from bridge.errors import JournalError
 
 TOPIC = "sync/lamp-1/report"
@@ -33,13 +34,13 @@ def _filled(path: Path) -> None:
     """Leave one sealed report and two patches."""
     with _journal(path) as journal:
         for value in (1, 2, 3):
-            journal.accepted({"a": value}, full=False)
+            journal.accepted(WaitingPatch({"a": value}, full=False, seen=value))
         journal.sealed([(REPORTS[0], 1), (REPORTS[1], 1)])
-        journal.accepted({"b": 0.0}, full=True)
+        journal.accepted(WaitingPatch({"b": 0.0}, full=True))
         journal.settled(REPORTS[0])
 
 
-LEFT = Restored([REPORTS[1]], [({"a": 3}, False), ({"b": 0.0}, True)])
+LEFT = Restored([REPORTS[1]], [WaitingPatch({"a": 3}, False, 3), WaitingPatch({"b": 0.0}, True)])
 
 
 def test_a_journal_gives_back_what_waits(tmp_path: Path) -> None:
@@ -48,6 +49,22 @@ def test_a_journal_gives_back_what_waits(tmp_path: Path) -> None:
     for _ in range(2):
         with _journal(tmp_path / "outbox") as journal:
             assert journal.restored == LEFT
+
+
+def test_a_file_of_before_seen_is_read(tmp_path: Path) -> None:
+    """A device that is given a new library goes on with what it had to say."""
+    path = tmp_path / "outbox"
+    lines = [
+        b'{"kind":"journal","format":1,"topic":"sync/lamp-1/report"}',
+        b'{"kind":"accepted","full":false,"patch":{"a":1}}',
+        b'{"kind":"accepted","full":true,"patch":{"b":2},"seen":7,"later":"unknown"}',
+    ]
+    path.write_bytes(b"".join(b"%08x %b\n" % (zlib.crc32(line), line) for line in lines))
+    with _journal(path) as journal:
+        assert journal.restored.pending == [
+            WaitingPatch({"a": 1}, full=False, seen=0),
+            WaitingPatch({"b": 2}, full=True, seen=7),
+        ]
 
 
 def test_a_new_or_empty_file_is_an_empty_journal(tmp_path: Path) -> None:
@@ -184,7 +201,9 @@ def test_a_full_disk_refuses_reports_and_leaves_the_file_right(
     with _journal(path) as journal:
         assert journal.restored.sealed == sealed
         assert journal.restored.pending == (
-            [({"c": 3}, False)] if seals else [({"a": 1}, False), ({"c": 3}, False)]
+            [WaitingPatch({"c": 3}, full=False)]
+            if seals
+            else [WaitingPatch({"a": 1}, full=False), WaitingPatch({"c": 3}, full=False)]
         )
     assert ("have room" in caplog.text) == seals
 
@@ -202,7 +221,7 @@ def test_what_is_kept_is_on_disk_before_it_is_said_to_be(
 
     with _journal(tmp_path / "outbox") as journal:
         monkeypatch.setattr(os, "fsync", note)
-        journal.accepted({"a": 1}, full=False)
+        journal.accepted(WaitingPatch({"a": 1}, full=False))
         assert len(flushed) == 1
         journal.sealed([(REPORTS[0], 1), (REPORTS[1], 0)])
         assert len(flushed) == 2

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from bridge.core.limits import Limits
 from bridge.device import JsonObject
 from bridge.device import outbox as outbox_module
-from bridge.device.outbox import Outbox, Restored, SealedReport
+from bridge.device.outbox import Outbox, Restored, SealedReport, WaitingPatch
 from bridge.device.payload import METADATA_KEY, Encoding, decode
 from bridge.errors import OutboxFull
 from tests.device.memory_journal import MemoryJournal
@@ -81,8 +81,8 @@ def test_a_full_report_takes_the_place_of_all_that_is_unsent() -> None:
     for patch in ({"a": 1}, {"a": {"b": 1}}, {"a": None}):
         outbox.add(patch, 0.0, full=False)
         outbox.seal(0.0)
-    outbox.add({"only": 1}, 0.0, full=True)
-    outbox.add({"this": 2}, 0.0, full=False)
+    assert outbox.add({"only": 1}, 0.0, full=True) == 3
+    assert outbox.add({"this": 2}, 0.0, full=False) == 4
     outbox.settle("b1.1")
     outbox.seal(0.0)
     (entry,) = outbox.in_flight()
@@ -180,7 +180,11 @@ def test_a_string_without_utf_8_is_refused() -> None:
 def test_reports_of_an_older_boot_go_alone_and_unchanged() -> None:
     """The bridge orders boots by arrival: the new one begins when the old one is done."""
     old = [SealedReport("b0", seq, b"{%d}" % seq) for seq in (4, 5)]
-    outbox = _outbox(restored=Restored(old, [({"a": 1}, False), ({"b": 2}, False)]))
+    outbox = _outbox(
+        restored=Restored(
+            old, [WaitingPatch({"a": 1}, full=False), WaitingPatch({"b": 2}, full=False)]
+        )
+    )
     outbox.add({"c": 3}, 0.0, full=False)
     outbox.seal(0.0)
     assert [entry.report for entry in outbox.in_flight()] == old
@@ -202,7 +206,9 @@ def test_a_rewritten_journal_goes_on_with_what_was_kept() -> None:
         outbox.add(patch, 0.0, full=False)
     journal.rewrite_bytes = 1_000_000
     outbox.seal(0.0)
-    assert journal.crash(0) == Restored([outbox.in_flight()[0].report], [({"a": {"b": 3}}, False)])
+    assert journal.crash(0) == Restored(
+        [outbox.in_flight()[0].report], [WaitingPatch({"a": {"b": 3}}, full=False)]
+    )
 
 
 @given(

@@ -14,6 +14,7 @@ from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
 from bridge.core.update import Metadata, Update
 from bridge.device import JsonObject
+from bridge.device import patch as patch_module
 from bridge.device.patch import can_compose, checked, compose_into, count_keys
 from tests.device.merge_patch import apply_patch
 from tests.device.strategies import patches
@@ -147,6 +148,17 @@ def test_a_composed_patch_does_what_both_do_in_the_bridge(
         return
     compose_into(earlier, later)
     assert _reported([target, earlier, afterwards])[-2:] == in_turn[-2:]
+
+
+@given(patches(), patches())
+def test_a_patch_that_comes_is_applied_by_the_standard(
+    target: JsonObject, patch: JsonObject
+) -> None:
+    """To a twin with nulls in it too, and neither of them is changed."""
+    expected = apply_patch(target, patch)
+    before = copy.deepcopy((target, patch))
+    assert patch_module.apply_patch(target, patch) == expected
+    assert (target, patch) == before
 
 
 def test_keys_are_counted_at_every_level_of_objects() -> None:

@@ -57,6 +57,7 @@ def test_topics_follow_prefix_and_name() -> None:
     assert session.subscriptions == (
         "plant/7/lamp-1/door/delta",
         "plant/7/lamp-1/door/reply/lamp-1",
+        "plant/7/lamp-1/door/resync",
     )
 
 

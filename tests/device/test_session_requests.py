@@ -11,7 +11,7 @@ from bridge.device import (
 )
 from bridge.device.requests import REQUESTS_MAX
 from bridge.errors import OutboxFull
-from tests.device.sessions import DELTA, REPLY, connected, get_answer, new_session
+from tests.device.sessions import DELTA, REPLY, RESYNC, connected, get_answer, new_session
 
 
 def test_the_own_twin_is_asked_for_until_it_comes() -> None:
@@ -92,7 +92,7 @@ def test_the_own_state_can_be_asked_for_like_anothers() -> None:
     """Its topics are the device's own, and the answer is told from a report's."""
     session = connected(new_session())
     request_id = session.request_state("lamp-1", 0.0)
-    assert session.subscriptions == (DELTA, REPLY, "sync/lamp-1/state")
+    assert session.subscriptions == (DELTA, REPLY, RESYNC, "sync/lamp-1/state")
     (event,) = session.received(REPLY, get_answer(request_id), 0.0)
     assert isinstance(event, StateReceived)
 

@@ -41,6 +41,7 @@ class Responder:
     Attributes:
         publish_deltas: Whether devices are told what is desired.
         not_ready: So many questions for a twin are answered with 503.
+        resyncs: After so many reports everything is asked for again.
     """
 
     def __init__(
@@ -48,6 +49,7 @@ class Responder:
     ) -> None:
         self.publish_deltas = True
         self.not_ready = 0
+        self.resyncs = 0
         self.twins: dict[str, _Twin] = {}
         self._port = port
         self._tamper = tamper
@@ -103,6 +105,9 @@ class Responder:
         else:
             self._update(device, verb, twin, document, metadata)
             answer |= {"version": twin.version, "changed": twin.version > before}
+        if verb == "report" and self.resyncs:
+            self.resyncs -= 1
+            client.publish(f"sync/{device}/resync", b'{"reason":"session_lost"}', 1)
         requester = rest[0] if rest else device
         client.publish(f"sync/{device}/reply/{requester}", encode(reply, encoding), 1)
 

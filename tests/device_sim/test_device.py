@@ -63,6 +63,9 @@ class _Network:
         document: JsonObject = {"version": self.version, "at": 0, "state": state}
         self._deliver(f"sync/{LAMP}/delta", encode(document, "json") if state else b"")
 
+    def ask_for_everything(self) -> None:
+        self._deliver(f"sync/{LAMP}/resync", b'{"$":{"id":"r1"},"reason":"session_lost"}')
+
     def _deliver(self, topic: str, payload: bytes) -> None:
         self.device.client().received(topic, payload)
 
@@ -134,6 +137,22 @@ def test_it_forgets_a_delta_that_was_cleared(network: _Network) -> None:
     network.answer(network.reports()[-1])
     assert network.device.believed["on"] is True
     assert network.patches()[-1] == {"on": True}
+
+
+def test_it_says_everything_again_when_the_bridge_asks(network: _Network) -> None:
+    """What it believes, behind what it has to say anyway; what follows is a report as ever."""
+    network.device.report({"brightness_pct": 60})
+    network.ask_for_everything()
+    network.device.report({"on": False})
+    everything = network.reports()[-2]
+    assert isinstance(everything["$"], dict)
+    assert everything["$"]["full"] is True
+    assert network.patches()[-3:] == [
+        {"brightness_pct": 60},
+        {"on": True, "brightness_pct": 60},
+        {"on": False},
+    ]
+    assert network.device.believed == {"on": False, "brightness_pct": 60}
 
 
 def test_what_is_not_answered_is_sent_again_and_counted_once(network: _Network) -> None:

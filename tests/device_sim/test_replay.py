@@ -77,6 +77,15 @@ async def test_the_first_goes_whole_and_the_next_as_what_changed(mosquitto: Mosq
     }
 
 
+async def test_a_bridge_that_asks_for_everything_gets_it(mosquitto: Mosquitto) -> None:
+    """It counts among the reports; the twin is the last document all the same."""
+    with Responder(mosquitto.port) as bridge:
+        bridge.resyncs = 1
+        result = await replay([_MORNING, _NOON], "plug-7", broker=Broker(port=mosquitto.port))
+    assert result.ok
+    assert (result.documents, result.reports, result.acknowledged) == (2, 3, 3)
+
+
 async def test_a_twin_with_another_type_is_a_difference(
     mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -171,6 +171,42 @@ async def test_waiting_replies_are_bounded_in_number_and_bytes() -> None:
     assert publisher._replies.size_bytes <= module.WAITING_BYTES
 
 
+async def test_events_come_after_replies_and_are_bounded_by_themselves() -> None:
+    """However many there are, no reply is dropped for them; and the end waits for them."""
+    link, publisher = make_publisher(0)
+    for number in range(module.WAITING_EVENTS + 3):
+        publisher.tell(Publication(f"event-{number}", b""))
+    publisher.reply(Publication("reply", b""))
+    link.window = 3
+    publisher.pump()
+    assert link.topics() == ["reply", "event-3", "event-4"]
+    link.window = 2 * module.WAITING_EVENTS
+    publisher.pump()
+    assert len(link.sent) == module.WAITING_EVENTS + 1
+
+
+async def test_the_end_waits_for_events() -> None:
+    """What has happened is told before the goodbye."""
+    link, publisher = make_publisher(0)
+    publisher.tell(Publication("event", b""))
+    idle = asyncio.create_task(publisher.wait_until_idle())
+    await asyncio.sleep(0)
+    assert not idle.done()
+    link.window = 1
+    publisher.pump()
+    await idle
+
+
+async def test_an_event_whose_connection_is_lost_is_sent_again() -> None:
+    """It may come twice."""
+    link, publisher = make_publisher(5)
+    publisher.tell(Publication("event", b""))
+    publisher.pump()
+    await link.answer(error=LinkLost("cut"))
+    publisher.pump()
+    assert link.topics() == ["event", "event"]
+
+
 async def test_the_pipeline_waits_while_too_much_is_due() -> None:
     """States and deltas count."""
     link, publisher = make_publisher(0)

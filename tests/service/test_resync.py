@@ -105,7 +105,8 @@ async def test_what_was_missed_before_a_writers_first_message_is_not_asked_for(
     """It was perhaps meant for another bridge. Nor what an application has left out."""
     async with (
         running_bridge(config_for(mosquitto, tmp_path, AT_ONCE)),
-        connected_client(mosquitto, "sync/+/resync", "sync/+/reply/+") as client,
+        connected_client(mosquitto, "sync/+/resync") as asked,
+        connected_client(mosquitto, "sync/+/reply/+") as client,
     ):
         await report(client, 7)
         for seq in (1, 9):
@@ -115,8 +116,7 @@ async def test_what_was_missed_before_a_writers_first_message_is_not_asked_for(
         # Another device has one: its question would come after those.
         for seq in (1, 3):
             await report(client, seq, "sync/lamp-2/report")
-        assert (await client.next("sync/lamp-2/resync"))["missing"] == [[2, 2]]
-        assert "sync/lamp-1/resync" not in client.has_arrived()
+        assert (await asked.next_message()).topic.value == "sync/lamp-2/resync"
 
 
 async def test_a_gap_from_before_a_restart_is_asked_for_when_the_device_is_heard(
@@ -140,15 +140,15 @@ async def test_a_twin_whose_numbers_do_not_matter_any_more_is_not_asked(
     patience = ResyncConfig(gap_timeout_s=2.0)
     async with (
         running_bridge(config_for(mosquitto, tmp_path, patience)) as bridge,
-        connected_client(mosquitto, "sync/+/resync", "sync/+/reply/+") as client,
+        connected_client(mosquitto, "sync/+/resync") as asked,
+        connected_client(mosquitto, "sync/+/reply/+") as client,
     ):
         for seq in (1, 3):
             await report(client, seq)
         await bridge.apply(TwinKey("lamp-1"), order)
         for seq in (1, 3):
             await report(client, seq, "sync/lamp-2/report")
-        await client.next("sync/lamp-2/resync")
-        assert "sync/lamp-1/resync" not in client.has_arrived()
+        assert (await asked.next_message()).topic.value == "sync/lamp-2/resync"
 
 
 async def test_questions_to_all_devices_together_are_paced(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,47 @@ async def test_a_store_that_cannot_be_used_loses_nothing(
             continue
     assert sorted(asked) == sorted((key, "session_lost") for key in TWINS)
     assert make_resumed(await facts(store)) is None
+
+
+async def test_what_could_not_be_written_down_is_written_later(
+    store: StoreThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Until then a restart would not know of it."""
+    calls = make(store)
+    calls.begin("session_lost", 0.0)
+    with monkeypatch.context() as patch:
+
+        async def fail(_function: object) -> None:
+            raise StoreUnavailable("planted")
+
+        patch.setattr(store, "run", fail)
+        with pytest.raises(StoreUnavailable):
+            await calls.keep()
+    assert calls.must_be_kept
+    await calls.keep()
+    assert make_resumed(await facts(store)) == DELAY_S
+
+
+async def test_a_roll_call_that_begins_while_a_page_is_read_begins_at_the_first_twin(
+    store: StoreThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The page of the other one does not count for it."""
+    calls = make(store)
+    calls.begin("session_lost", 0.0)
+    await take(calls, 10.0, 2)
+    run = store.run
+
+    async def begin_meanwhile(function: Callable[[Store], object]) -> object:
+        found = await run(function)
+        if isinstance(found, list):
+            monkeypatch.undo()
+            calls.begin("store_restored", 20.0)
+        return found
+
+    monkeypatch.setattr(store, "run", begin_meanwhile)
+    assert await take(calls, 20.0) == []
+    asked = await take(calls, 100.0)
+    assert sorted(asked) == sorted((key, "store_restored") for key in TWINS)
 
 
 @pytest.mark.parametrize(

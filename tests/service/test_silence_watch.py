@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from bridge import metrics
 from bridge.config import Config, PresenceConfig
+from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.service import Bridge, silence_watch
 from tests.service.test_pipeline import count_to, set_page_limit
@@ -152,16 +154,85 @@ async def test_a_store_that_is_full_makes_going_offline_wait(
     """It is done as soon as there is room."""
     monkeypatch.setattr(silence_watch, "RETRY_S", 0.1)
     async with (
-        running_bridge(config_for(mosquitto, tmp_path, 0.5)) as bridge,
-        connected_client(mosquitto, "sync/+/state") as client,
+        running_bridge(config_for(mosquitto, tmp_path, 2.0)) as bridge,
+        connected_client(mosquitto, "sync/+/reply/+") as client,
     ):
         for number in range(50):
-            await client.publish(f"sync/d{number}/report", {"text": "x" * 4000})
-        await count_to(bridge, metrics.UPDATES_CHANGED, 50)
+            report = {"text": "x" * 4000, "$": {"id": "r"}}
+            await client.publish(f"sync/d{number}/report", report)
+        for _ in range(50):
+            await client.next_message()
         await set_page_limit(bridge, 1)
         await failed(bridge)
         await set_page_limit(bridge, 1_000_000)
         await count_to(bridge, metrics.SILENT_OFFLINE, 50)
+
+
+async def test_a_device_that_is_heard_while_its_order_waits_stays_online(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """It is asked again when the order has its turn."""
+    async with (
+        running_bridge(config_for(mosquitto, tmp_path, 0.5)) as bridge,
+        connected_client(mosquitto, "sync/+/state") as client,
+    ):
+        for device in ("lamp-1", "lamp-2"):
+            await client.publish(f"sync/{device}/report", {"on": True})
+        await until_online_is(client, True, "sync/lamp-2/state")
+        silence = bridge._watch._silence
+        assert silence is not None
+        async with bridge._pipeline._at_work, asyncio.timeout(20):
+            while not bridge._pipeline._submitted:
+                await asyncio.sleep(0.01)
+            later = asyncio.get_running_loop().time() + 3600
+            silence.heard("lamp-1", later)
+        await count_to(bridge, metrics.SILENT_OFFLINE, 1)
+        found = await bridge.run_store(lambda store: store.load([TwinKey("lamp-1")]))
+        assert b'"online":true' in found[TwinKey("lamp-1")].state
+        assert silence.is_overdue("lamp-1", later + 1), "it is watched still"
+
+
+async def test_a_device_that_is_heard_right_after_it_went_offline_is_watched(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its report may be carried out before the watch hears of the outcome."""
+    async with (
+        running_bridge(config_for(mosquitto, tmp_path, 0.3)) as bridge,
+        connected_client(mosquitto, STATE) as client,
+    ):
+        submit_all = bridge._pipeline.submit_all
+        silence = bridge._watch._silence
+        assert silence is not None
+
+        async def report_at_once(*arguments: Any, **options: Any) -> list[Outcome]:
+            outcomes = await submit_all(*arguments, **options)
+            monkeypatch.undo()
+            silence.heard("lamp-1", asyncio.get_running_loop().time())
+            return outcomes
+
+        monkeypatch.setattr(bridge._pipeline, "submit_all", report_at_once)
+        await client.publish("sync/lamp-1/report", {"on": True})
+        await until_online_is(client, False)
+        await count_to(bridge, metrics.SILENT_OFFLINE, 1)
+        assert silence.next_at() is not None
+
+
+async def test_going_offline_waits_while_too_much_is_due(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """A fleet that falls silent does not fill the memory with its states."""
+    async with (
+        running_bridge(config_for(mosquitto, tmp_path, 0.3)) as bridge,
+        connected_client(mosquitto, STATE) as client,
+    ):
+        await client.publish("sync/lamp-1/report", {"on": True})
+        await until_online_is(client, True)
+        await bridge._publisher.wait_until_idle()
+        bridge._publisher._room.clear()
+        await asyncio.sleep(0.6)
+        assert bridge.counters.value(metrics.SILENT_OFFLINE) == 0
+        bridge._publisher._room.set()
+        await until_online_is(client, False)
 
 
 async def failed(bridge: Bridge) -> None:

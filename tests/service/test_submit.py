@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -109,6 +110,32 @@ async def test_orders_and_messages_take_turns_and_none_is_lost(
     state = await client.until_version("sync/lamp-1/state", 40)
     assert len({outcome.version for outcome in outcomes}) == 20
     assert len(state["reported"]) == len(state["desired"]) == 20
+
+
+async def test_an_order_and_a_batch_are_never_at_work_together(
+    bridge: Bridge, client: Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each finds the twins as the other has committed them."""
+    transactions = bridge._pipeline._transactions
+    run = transactions.run
+    at_work, most_at_work = 0, 0
+
+    async def watched(*arguments: Any) -> None:
+        nonlocal at_work, most_at_work
+        at_work += 1
+        most_at_work = max(most_at_work, at_work)
+        try:
+            await run(*arguments)
+        finally:
+            at_work -= 1
+
+    monkeypatch.setattr(transactions, "run", watched)
+    orders = [asyncio.create_task(bridge.apply(LAMP, desire({f"o{n}": n}))) for n in range(20)]
+    for number in range(20):
+        await client.publish("sync/lamp-1/report", {f"m{number}": number})
+    await asyncio.gather(*orders)
+    await client.until_version("sync/lamp-1/state", 40)
+    assert most_at_work == 1
 
 
 async def test_a_store_that_cannot_be_written_is_an_error_and_nothing_took_effect(

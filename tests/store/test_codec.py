@@ -176,8 +176,8 @@ def test_twin_of_format_1_is_read() -> None:
     }  # fmt: skip
     assert twin.desired.root == (NOW + 8, "app", 0, NOW + 8, 6, "app")
     assert [boot.gaps for boot in twin.writers["reported", "lamp-1"].boots] == [
-        [(2, 4, NOW + 1, NOW + 4)],
-        [],
+        ((2, 4, NOW + 1, NOW + 4),),
+        (),
     ]
     assert twin.refusals == {("reported", "lamp-1", 2, 2): Refusal(400, "too_deep", "…")}
     assert list(twin.retained) == [("reported", "lamp-1")]
