@@ -180,8 +180,9 @@ def test_an_element_is_as_new_as_its_newest_write() -> None:
     assert write(cell, 20, ["b", "c"])
     write(cell, 20, None, writer="z")
     assert cell.value() == ["b"]
-    assert write(cell, 21, ["c", "b"])
+    assert write(cell, 21, ["c", "b"], version=7)
     assert cell.value() == ["b", "c"]
+    assert cell.entries['"c"'] == [(21, "w", 0, 0, 7, "c")]
 
 
 @pytest.mark.parametrize("policy", ["device", "app"])

@@ -106,12 +106,14 @@ def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
 def test_full_can_uncover_too() -> None:
     """Where the aggregate or the class's write that it takes is older."""
     world = World(policies={"desired.a.mode": "device"})
-    world.desire({"a": {"mode": None}}, "lamp-1")
-    world.desire({"a": {"mode": "party"}}, "anna")
+    world.desire({"z": 0, "a": {"x": 0, "mode": None}}, "lamp-1")
+    world.desire({"z": 1, "a": {"x": 1, "mode": "party"}}, "anna")
+    assert world.desired == {"z": 1, "a": {"x": 1}}
     outcome = world.desire({}, "bert", full=True, time=world.clock - SECOND // 2)
-    assert world.desired == {"a": {"mode": "party"}}
+    assert world.desired == {"z": 1, "a": {"x": 1, "mode": "party"}}
     assert outcome.change is not None
     assert outcome.change.forward == {"a": {"mode": "party"}}
+    check_section(world.twin.desired)
 
 
 def test_a_class_policy_that_comes_knows_whose_value_is_there() -> None:

@@ -129,6 +129,15 @@ def test_newer_fields_keep_their_object_from_a_late_value() -> None:
     assert losers(world.desire({"a": None}, "bert", time=late)) == []
     world.desire({"a": {}}, "anna")
     assert losers(world.desire({"a": 7}, "bert", time=late)) == [(("a",), {}, "anna", 7, "bert")]
+    world.desire({"a": {"b": 3}}, "anna")
+    world.desire({"a": {}}, "carl")
+    assert losers(world.desire({"a": 8}, "bert", time=late)) == [
+        (("a",), {"b": 3}, "carl", 8, "bert")
+    ]
+    world.desire({"a": {"b": 3}}, "dora")
+    assert losers(world.desire({"a": 8}, "bert", time=late)) == [
+        (("a",), {"b": 3}, "dora", 8, "bert")
+    ]
 
 
 def test_an_older_empty_object_loses_only_where_there_is_none() -> None:

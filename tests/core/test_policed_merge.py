@@ -114,10 +114,20 @@ def test_full_resets_the_aggregates_that_it_names_and_hides_the_others() -> None
 def test_a_late_full_leaves_the_newer_contributions() -> None:
     """Of named and unnamed aggregates alike."""
     world = World(policies={"desired.**": "sum"})
-    world.desire({"a": 1, "b": {"c": 1}}, "anna")
-    world.desire({"a": 10, "b": {"c": 10}}, "bert")
-    world.desire({"x": 1}, "carl", full=True, time=world.clock - SECOND // 2)
-    assert world.desired == {"a": 10, "b": {"c": 10}, "x": 1}
+    world.desire({"a": 1, "b": {"c": 1}, "d": 1}, "anna")
+    world.desire({"a": 10, "b": {"c": 10}, "d": 10}, "bert")
+    world.desire({"x": 1, "d": 2}, "carl", full=True, time=world.clock - SECOND // 2)
+    assert world.desired == {"a": 10, "b": {"c": 10}, "d": 12, "x": 1}
+
+
+def test_a_sum_that_full_removes_is_told_by_its_policy() -> None:
+    """To who had contributed to it meanwhile."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    removal = world.desire({}, "bert", full=True, seen=0)
+    assert [(c.path, c.policy, c.kept, c.lost, c.lost_by) for c in removal.conflicts] == [
+        (("count",), "sum", None, 5, "anna")
+    ]
 
 
 def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:

@@ -241,6 +241,7 @@ def test_rules_that_never_meet_or_differ_in_rank_do_not_tie(
         assert len(Policies.parse(table, LIMITS).table) == 2
 
 
+@pytest.mark.timeout(120)  # even where mutants are tried
 def test_a_table_has_a_largest_size() -> None:
     """All its rules are held against each other, and against each new twin."""
     largest = {f"meter-{n}-*": {"reported.a": "sum"} for n in range(RULES_IN_A_TABLE)}

@@ -136,6 +136,20 @@ def test_a_path_remembers_its_newest_key_and_its_last_visible_change(
     check_section(world.twin.desired)
 
 
+def test_full_that_changes_nothing_keeps_the_version_of_the_last_one() -> None:
+    """The removal of the whole section is as new as the newest `full`."""
+    world = World()
+    world.desire({"a": 1, "b": 1}, "anna")
+    for writer in ("bert", "carl"):
+        world.desire({"a": 1}, writer, full=True, time=world.clock)
+    section = world.twin.desired
+    assert section.root is not None
+    assert written(section.root) == "carl@2 v2 by bert"
+    assert section.tombstones[()] == world.clock
+    assert remembered(section.nodes) == {"a": "carl@2 v1 by anna", "b": "gone bert@1 v2"}
+    check_section(section)
+
+
 def test_a_tombstone_is_as_old_as_what_made_it() -> None:
     """By the bridge's clock; one that is made again is the newest."""
     world = World()

@@ -110,6 +110,36 @@ def test_a_sum_that_does_not_fit_is_refused() -> None:
     assert error(world.desire({"n": -1}, "bert")) == (422, "policy_range")
 
 
+def test_what_is_there_before_a_policy_comes_counts() -> None:
+    """A plain value is a contribution already."""
+    world = World(policies={"desired.n": "sum"})
+    rules, world.twin.desired.rules = world.twin.desired.rules, None
+    world.desire({"n": INTEGER_MAX}, "anna")
+    world.twin.desired.rules = rules
+    assert error(world.desire({"n": 1}, "bert")) == (422, "policy_range")
+    assert error(world.desire({"n": INTEGER_MAX}, "anna")) is None
+
+
+def test_what_something_newer_covers_meets_no_limit() -> None:
+    """It would not be kept."""
+    world = World(policies={"desired.a.tags": "union"})
+    world.desire({"a": 5}, "anna")
+    tags = list(range(CONTRIBUTIONS_PER_CELL + 1))
+    late = world.desire({"a": {"tags": tags}}, "bert", time=world.clock - HOUR)
+    assert (error(late), late.superseded) == (None, True)
+    assert error(world.desire({"a": {"tags": tags}}, "bert")) == (413, "too_many_contributions")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(198, f'"{"y" * 198}"'), (199, f'"{"y" * 199}…')])
+def test_a_value_is_quoted_up_to_200_characters(length: int, shown: str) -> None:
+    """The quotes of a text count."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "y" * length}, "anna")
+    refusal = world.desire({"mode": "x"}, "bert", seen=0).refusal
+    assert refusal is not None
+    assert refusal.message.startswith(f"desired.mode is {shown} since version 1, by anna,")
+
+
 def test_refuse_answers_with_what_is_there() -> None:
     """The writer had not seen it; one that had, or that comes later and says nothing, may."""
     world = World(policies={"desired.mode": "refuse"})
@@ -122,6 +152,7 @@ def test_refuse_answers_with_what_is_there() -> None:
         "get the twin, and decide again"
     )
     assert world.desired == {"mode": "eco"}
+    assert error(world.desire({"other": 1}, "bert", seen=0)) is None
     assert error(world.desire({"mode": "eco"}, "bert", seen=0)) is None
     assert error(world.desire({"mode": "party"}, "bert", seen=1)) is None
     assert error(world.desire({"mode": "night"}, "carl")) is None
@@ -177,6 +208,18 @@ def test_refuse_sees_a_deletion() -> None:
     world.clock += SECOND
     assert error(world.desire({"mode": "party"}, "bert", seen=1)) == (409, "conflict")
     assert error(world.desire({"other": "party"}, "bert", seen=1)) is None
+
+
+@pytest.mark.parametrize(
+    "patch", [{"a": {"mode": 1}}, {"a": {"x": 1}, "mode": 1}, {"a": {"x": {}}, "b": {"mode": 1}}]
+)
+def test_refuse_is_found_wherever_it_stands_in_a_patch(patch: dict[str, Any]) -> None:
+    """Below objects and behind them; the deletion is above all of it."""
+    world = World(policies={"desired.mode": "refuse", "desired.*.mode": "refuse"})
+    world.desire({"x": 1}, "anna")
+    delete(world.twin, "anna", world.clock + SECOND)
+    world.clock += SECOND
+    assert error(world.desire(patch, "bert", seen=1)) == (409, "conflict")
 
 
 def test_refuse_protects_what_a_write_above_would_take() -> None:

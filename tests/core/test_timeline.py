@@ -228,8 +228,10 @@ def test_a_present_whose_time_is_not_known_is_said_to_be_at_0() -> None:
     """There is nothing that could be said better."""
     present = Moment(3, None, exists=True, reported={"on": 1}, desired={})
     assert Rewind(present, Point("version", 4), VERSION_STEP).start() == Missing("ahead", 3, 0)
+    assert Rewind(present, Point("time", 0), VERSION_STEP).start() == present
     rewind = Rewind(present, Point("version", 2), VERSION_STEP)
     assert rewind.start() is None
+    assert rewind.below_version == 4
     assert rewind.take([]) == Missing("gone", 3, 0)
 
 
@@ -282,6 +284,64 @@ def test_versions_lost_to_a_restore_are_not_guessed() -> None:
             found = restored.find(Point("version", version))
             assert isinstance(found, Missing)
             assert found.why == "gone"
+
+
+@pytest.mark.parametrize("newest", [VERSION_STEP - 2, VERSION_STEP + 9])
+def test_versions_between_two_changes_that_no_restore_lies_between_are_known(newest: int) -> None:
+    """They were presence's, however many came, and whatever came later."""
+    first = Change(1, NOW, NOW, "lamp-1", "reported", {"on": 1}, {"on": None})
+    second = Change(2, NOW, NOW, "lamp-1", "reported", {"on": 2}, {"on": 1})
+    third = Change(VERSION_STEP - 2, NOW, NOW, "lamp-1", "reported", {"on": 3}, {"on": 2})
+    past = RestoredPast(World(), [third, second, first], {})
+    past.is_now(Moment(newest, NOW + SECOND, True, {"on": 3}, {}))
+    for version in (3, 500, VERSION_STEP - 3):
+        assert documents(past.find(Point("version", version))) == (True, {"on": 2}, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({}, {"a": None}, {}),
+        ({"a": 1}, {"a": None}, {}),
+        ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
+        ({"a": 1}, {"a": {"c": 2}}, {"a": {"c": 2}}),
+        ({"a": {"b": 1}}, {"a": 1}, {"a": 1}),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+    ],
+)
+def test_a_patch_is_applied_as_rfc_7396_says(
+    target: JsonObject, patch: JsonObject, result: JsonObject
+) -> None:
+    """In place."""
+    apply_patch(target, patch)
+    assert target == result
+
+
+@pytest.mark.parametrize(
+    ("now", "forward"),
+    [
+        ({"a": 5}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {"a": 5}),
+        ({"a": {"b": 2}}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}, "c": 1}, {"a": {"b": 1}, "c": None}),
+        ({}, {"a": {"b": 1}}),
+    ],
+)
+def test_a_change_that_does_not_lead_to_what_followed_breaks_the_history(
+    now: JsonObject, forward: JsonObject
+) -> None:
+    """At whatever depth."""
+    change = Change(2, NOW, NOW, "lamp-1", "reported", forward, {})
+    rewind = Rewind(Moment(3, NOW, True, now, {}), Point("version", 1), VERSION_STEP)
+    assert rewind.take([change]) == Missing("broken", 3, NOW)
+
+
+def test_a_deletion_without_what_was_there_leads_to_empty_sections() -> None:
+    """As a row may be that somebody else has written."""
+    created = Change(1, NOW, NOW, "lamp-1", "reported", {}, {})
+    deleted = Change(2, NOW, NOW, "app", "twin", None, {"reported": 5})
+    rewind = Rewind(Moment(2, NOW, False, {}, {}), Point("version", 1), VERSION_STEP)
+    assert documents(rewind.take([deleted, created])) == (True, {}, {})
 
 
 class RestoredPast(Past):

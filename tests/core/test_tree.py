@@ -246,6 +246,15 @@ def test_a_difference_leads_there_and_back(one: dict[str, Any], other: dict[str,
     assert bool(forward) == (not same(before, after))
 
 
+def test_a_difference_shares_no_object_with_the_documents() -> None:
+    """It is kept in the history while they change."""
+    before, after = {"old": {"x": {"y": 1}}}, {"new": {"x": {"y": 2}}}
+    forward, backward = difference(before, after)
+    before["old"]["x"]["y"] = after["new"]["x"]["y"] = 3
+    assert forward == {"old": None, "new": {"x": {"y": 2}}}
+    assert backward == {"old": {"x": {"y": 1}}, "new": None}
+
+
 def test_leaves_are_counted_with_empty_objects() -> None:
     """Arrays are one leaf."""
     assert count_leaves({"a": 1, "b": {"c": [1, 2], "d": {}}}) == 3
