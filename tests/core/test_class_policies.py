@@ -48,6 +48,16 @@ def test_a_late_write_of_the_preferred_class_takes_the_place() -> None:
     assert register_at(world, "mode") == (NOW + SECOND, "anna", 0, NOW + SECOND, 2, "lamp-1")
 
 
+def test_a_late_write_of_the_preferred_class_replaces_its_own_without_a_conflict() -> None:
+    """What an application has written meanwhile was not seen, and lost before."""
+    world = World(policies={"desired.mode": "device"})
+    world.desire({"mode": "eco"}, "lamp-1")
+    between = world.clock + SECOND // 2
+    world.desire({"mode": "party"}, "anna")
+    late = world.desire({"mode": "night"}, "lamp-1", time=between)
+    assert (world.desired, late.conflicts) == ({"mode": "night"}, ())
+
+
 def test_a_late_write_that_shows_the_same_changes_nothing() -> None:
     """And is settled at the version at which that was already visible."""
     world = World(policies={"desired.mode": "device"})

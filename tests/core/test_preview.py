@@ -27,6 +27,7 @@ def key_at(second: int, writer: str) -> Key:
         pytest.param([{"a": 2}, {"a": None}], 1, {"a": 1}, {}, id="a late value after a removal"),
         pytest.param([{"a": {"b": 1}}, {"a": 5}], 9, {"a": {"c": None}}, {},
                      id="a value with something hidden below it"),
+        pytest.param([{"a": {"b": 1}}], 9, {"a": 5}, {"a": 5}, id="a value in an object's place"),
         pytest.param([{"a": {}}], 0, {"a": None}, {"a": {}}, id="an object that was set empty"),
         pytest.param([{"a": {"b": {"c": 1}}}], 0, {"a": None}, {"a": {"b": {"c": 1}}},
                      id="something newer below"),

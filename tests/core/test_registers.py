@@ -136,6 +136,16 @@ def test_a_path_remembers_its_newest_key_and_its_last_visible_change(
     check_section(world.twin.desired)
 
 
+@pytest.mark.parametrize("late", [{"a": None}, {"a": 5}, {"a": {"b": None}}, {"a": {}}])
+def test_a_late_message_that_hides_nothing_is_no_change(late: dict[str, Any]) -> None:
+    """Neither a version nor a row for the history."""
+    world = World()
+    world.desire({"a": {"b": 1}}, "anna")
+    outcome = world.desire(late, "bert", time=NOW)
+    assert (outcome.version, outcome.changed, outcome.change) == (1, False, None)
+    assert world.desired == {"a": {"b": 1}}
+
+
 def test_full_that_changes_nothing_keeps_the_version_of_the_last_one() -> None:
     """The removal of the whole section is as new as the newest `full`."""
     world = World()

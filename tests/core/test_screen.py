@@ -211,6 +211,43 @@ def test_refuse_sees_a_deletion() -> None:
 
 
 @pytest.mark.parametrize(
+    ("nearest", "seen", "refused"),
+    [
+        pytest.param([{"x": 1}, {"a": 5}], 1, True, id="a value that is newer than what is above"),
+        pytest.param([{"x": 1}, {"a": 5}], 2, False, id="one that was seen"),
+        pytest.param([{"a": 5}, {"a": {"b": 1}}], 1, False, id="a value that is hidden itself"),
+    ],
+)
+def test_refuse_looks_at_the_nearest_above(
+    nearest: list[dict[str, Any]], seen: int, refused: bool
+) -> None:
+    """Of a removal of everything and what was set below it."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire(nearest[0], "anna", full=True)
+    world.desire(nearest[1], "bert")
+    outcome = world.desire({"a": {"mode": 1}}, "carl", seen=seen)
+    assert (error(outcome) == (409, "conflict")) is refused
+
+
+def test_refuse_looks_past_a_value_that_something_above_it_hides() -> None:
+    """What hides it counts."""
+    world = World(policies={"desired.o.a.mode": "refuse"})
+    world.desire({"o": {"a": 5}}, "anna")
+    world.desire({"o": None}, "bert")
+    assert error(world.desire({"o": {"a": {"mode": 1}}}, "carl", seen=1)) == (409, "conflict")
+    assert error(world.desire({"o": {"a": {"mode": 1}}}, "carl", seen=2)) is None
+
+
+def test_of_full_and_what_it_names_the_named_is_nearer() -> None:
+    """It was hidden since, and nobody is in conflict with it."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire({"x": 1}, "bert")
+    world.desire({"a": 1}, "anna", full=True)
+    world.desire({"a": {}}, "bert")
+    assert error(world.desire({"a": {"mode": 1}}, "bert", seen=1)) is None
+
+
+@pytest.mark.parametrize(
     "patch", [{"a": {"mode": 1}}, {"a": {"x": 1}, "mode": 1}, {"a": {"x": {}}, "b": {"mode": 1}}]
 )
 def test_refuse_is_found_wherever_it_stands_in_a_patch(patch: dict[str, Any]) -> None:
