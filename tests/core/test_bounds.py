@@ -65,6 +65,23 @@ def test_the_tombstones_of_both_sections_together_are_bounded() -> None:
     assert all(path[0] == "a" for path in twin.reported.tombstones)
 
 
+@pytest.mark.parametrize("surplus", [0, 1, 2, 19, 20, 21, 30, 45])
+def test_of_the_tombstones_of_both_sections_the_oldest_go(surplus: int) -> None:
+    """Exactly as many as are too many, whichever section they are in."""
+    world = World(Limits(keys=100_000, twin_bytes=10_000_000))
+    for number in range(2):
+        world.send({f"r{number}-{n}": None for n in range(10)})
+        world.desire({f"d{number}-{n}": None for n in range(10)})
+    world.send({f"n{n}": None for n in range(TOMBSTONES_PER_TWIN - 60)})
+    world.desire({f"n{n}": None for n in range(20)})
+    sections = (world.twin.reported, world.twin.desired)
+    before = sorted(arrival for section in sections for arrival in section.tombstones.values())
+    assert len(before) == TOMBSTONES_PER_TWIN
+    world.desire({f"more{n}": None for n in range(surplus)} | {"now": 1})
+    after = sorted(arrival for section in sections for arrival in section.tombstones.values())
+    assert after == before[surplus:] + [world.clock] * surplus
+
+
 def test_a_compressed_update_counts_with_its_full_size() -> None:
     """Small on the wire, large in the twin."""
     world = World(Limits(twin_bytes=2000))

@@ -126,6 +126,19 @@ def test_full_can_uncover_too() -> None:
     check_section(world.twin.desired)
 
 
+def test_full_uncovers_beside_what_it_names() -> None:
+    """What was hidden is not among what it removes, at the top and in an object that it names."""
+    world = World(policies={"desired.mode": "device", "desired.a.mode": "device"})
+    world.desire({"z": 0, "mode": None, "a": {"mode": None}}, "lamp-1")
+    world.desire({"z": 1, "mode": "party", "a": {"x": 1, "mode": "party"}}, "anna")
+    between = world.clock - SECOND // 2
+    outcome = world.desire({"a": {"y": 2}}, "bert", full=True, time=between)
+    assert world.desired == {"z": 1, "mode": "party", "a": {"x": 1, "y": 2, "mode": "party"}}
+    assert outcome.change is not None
+    assert outcome.change.forward == {"mode": "party", "a": {"y": 2, "mode": "party"}}
+    check_section(world.twin.desired)
+
+
 def test_a_class_policy_that_comes_knows_whose_value_is_there() -> None:
     """The device's own stands against an application that had not seen it."""
     world = World(policies={"desired.mode": "device"})

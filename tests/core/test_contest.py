@@ -53,7 +53,7 @@ def test_a_writer_is_not_in_conflict_with_itself() -> None:
     world.desire({"mode": "eco"}, "anna", seq=1)
     world.desire({"mode": "party"}, "anna", seq=3, seen=0)
     assert world.desire({"mode": "night"}, "anna", seq=2).conflicts == ()
-    world.desire({"mode": None}, "anna", seq=5)
+    assert world.desire({"mode": None}, "anna", seq=5, seen=0).conflicts == ()
     assert world.desire({"mode": {"name": "day"}}, "anna", seq=4).conflicts == ()
 
 

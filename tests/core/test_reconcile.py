@@ -198,14 +198,26 @@ def test_tombstones_are_forgotten_after_their_time() -> None:
     assert world.reported == {"b": 2}
 
 
+def test_a_tombstone_is_kept_for_exactly_its_time() -> None:
+    """To the microsecond."""
+    world = World(Limits(tombstone_ttl_us=10 * SECOND))
+    world.send({"a": None})
+    removed = world.clock
+    for age, kept in ((10 * SECOND, True), (10 * SECOND + 1, False)):
+        world.clock = removed + age - SECOND
+        world.send({"b": age})
+        assert (("a",) in world.twin.reported.tombstones) is kept
+
+
 def test_a_whole_section_that_was_replaced_is_forgotten_after_its_time() -> None:
     """The horizon is then the version of `full`."""
     world = World(Limits(tombstone_ttl_us=10 * SECOND))
     world.send({"a": 1, "b": 1})
     world.send({"b": 2}, full=True)
+    world.send({"b": 3}, full=True)
     world.clock += 60 * SECOND
-    world.send({"b": 3})
-    assert (world.twin.reported.root, world.twin.horizon) == (None, 2)
+    world.send({"b": 4})
+    assert (world.twin.reported.root, world.twin.horizon) == (None, 3)
 
 
 def test_any_order_of_arrival_ends_in_the_same_twin() -> None:

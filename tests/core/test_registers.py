@@ -160,6 +160,18 @@ def test_full_that_changes_nothing_keeps_the_version_of_the_last_one() -> None:
     check_section(section)
 
 
+def test_full_that_names_an_empty_object_keeps_it() -> None:
+    """With the version at which it came."""
+    world = World()
+    world.desire({"a": {}, "b": {"c": 1}}, "anna")
+    world.desire({"a": {}, "b": {}}, "bert", full=True)
+    assert remembered(world.twin.desired.nodes) == {
+        "a {}": "bert@2 v1 by anna",
+        "b {}": "bert@2 v1",
+        "b.c": "gone bert@2 v2",
+    }
+
+
 def test_a_tombstone_is_as_old_as_what_made_it() -> None:
     """By the bridge's clock; one that is made again is the newest."""
     world = World()

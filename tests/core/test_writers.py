@@ -114,6 +114,7 @@ def test_a_first_message_that_was_given_up_is_a_repeat() -> None:
     writer = Writer()
     place = writer.locate("b", 2, bytes)
     writer.record(place, "b", 2, 200, bytes, full=True)
+    assert writer.boots[0].first_digest == b""
     assert writer.locate("b", 1, lambda: b"one").duplicate
 
 
