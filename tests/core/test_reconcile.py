@@ -244,6 +244,7 @@ def test_what_the_broker_delivers_again_ends_the_same_with_and_without_seq() -> 
         first = world.desire({"v": 1}, writer="a", packet_id=7, repeated=again)
         second = world.desire({"v": 2}, writer="b", packet_id=8, repeated=again, boot="b", seq=1)
         assert (first.duplicate, second.duplicate) == (again, again)
+        assert not again or first == second == Outcome(2, duplicate=True)
         assert world.twin.desired.value == {"v": 2}
 
 

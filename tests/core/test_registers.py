@@ -118,6 +118,16 @@ Message = tuple[str, float, dict[str, Any]]
             id="a late value far above a newer removal",
         ),
         pytest.param(
+            [("a", 1, {"a": {"b": 1, "c": 1}}), ("a", 3, {"a": {"b": None}}), ("b", 2, {"a": 5})],
+            {"a": "gone b@2 v3", "a.b": "gone a@3 v2", "a.c": "gone a@1 v3 hidden"},
+            id="a late value above a newer removal and an older value",
+        ),
+        pytest.param(
+            [("a", 3, {"a": {"b": {"c": None}}}), ("b", 1, {"a": {"b": 1}}), ("c", 2, {"a": 5})],
+            {"a": "gone c@2 v0", "a.b": "gone b@1 v0", "a.b.c": "gone a@3 v0"},
+            id="late values above a newer removal",
+        ),
+        pytest.param(
             [("anna", 1, {"a": 1}), ("bert", 2, {"a": {"b": None}})],
             {"a": "gone anna@1 v2 hidden", "a.b": "gone bert@2 v1"},
             id="a removal below a value",
@@ -158,6 +168,45 @@ def test_full_that_changes_nothing_keeps_the_version_of_the_last_one() -> None:
     assert section.tombstones[()] == world.clock
     assert remembered(section.nodes) == {"a": "carl@2 v1 by anna", "b": "gone bert@1 v2"}
     check_section(section)
+
+
+@pytest.mark.parametrize(
+    ("before", "late", "superseded"),
+    [
+        ([("a", 1, {"a": {"b": 1}}), ("a", 3, {"a": {"b": None}})], {"a": 5}, True),
+        ([("a", 3, {"a": {"b": 1}})], {"a": 5}, True),
+        ([("a", 3, {"a": {"b": 1}})], {"a": None}, True),
+        ([("a", 3, {"a": {}})], {"a": 5}, True),
+        ([("a", 3, {"a": 5})], {"a": {"b": 1}}, True),
+        ([("a", 3, {"a": {}})], {"a": {}}, True),
+        ([("a", 1, {"a": {"b": 1}}), ("a", 3, {"a": {"c": 1}})], {"a": 5}, False),
+        ([("a", 1, {"a": 1}), ("a", 1.5, {"a": None})], {"a": None}, False),
+        ([("a", 1, {"a": {"b": 1}}), ("a", 1.5, {"a": 5})], {"a": 5}, False),
+        ([("a", 1, {"a": {"b": None}})], {"a": None}, False),
+        ([("a", 3, {"b": 1})], {"a": None}, False),
+        ([("a", 3, {"b": 1})], {}, False),
+    ],
+)
+def test_a_message_is_superseded_where_none_of_it_decides_anything(
+    before: list[Message], late: dict[str, Any], superseded: bool
+) -> None:
+    """Of what is there, or is not there because of it."""
+    world = World()
+    world.clock += HOUR
+    for writer, second, patch in before:
+        world.desire(patch, writer, time=NOW + round(second * SECOND))
+    assert world.desire(late, "b", time=NOW + 2 * SECOND).superseded is superseded
+
+
+def test_an_empty_object_that_full_takes_leaves_a_removal() -> None:
+    """Nothing below it can say that it went."""
+    world = World()
+    world.desire({"a": {}}, "anna")
+    world.desire({"a": {"b": None}}, "bert", full=True)
+    assert world.desired == {}
+    known = remembered(world.twin.desired.nodes)
+    assert known["a"] == "gone bert@2 v2"
+    check_section(world.twin.desired)
 
 
 def test_full_that_names_an_empty_object_keeps_it() -> None:
