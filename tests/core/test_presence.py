@@ -94,6 +94,8 @@ def test_last_seen_is_the_devices_own_life_sign() -> None:
     """Its report, and its coming online; not what others want, nor its last will."""
     world = World()
     world.desire({"on": True})
+    world.desire({"on": False}, writer="lamp-1")
+    world.send({"on": True}, writer="operator")
     assert world.twin.last_seen == 0
     world.send({"on": True})
     seen = world.twin.last_seen

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bridge.core.limits import REFUSALS_PER_TWIN, Limits
-from bridge.core.reconcile import Outcome, delete
+from bridge.core.reconcile import Change, Outcome, delete
 from bridge.core.refusal import Refusal
 from bridge.core.section import same
 from bridge.core.update import Delivery
@@ -21,9 +21,9 @@ def test_the_first_report_makes_version_1() -> None:
         "reported": {"on": True, "color": {"r": 1}},
         "desired": {},
     }
-    assert outcome.change is not None
-    assert outcome.change.forward == {"on": True, "color": {"r": 1}}
-    assert outcome.change.backward == {"on": None, "color": None}
+    forward, backward = {"on": True, "color": {"r": 1}}, {"on": None, "color": None}
+    now = NOW + SECOND
+    assert outcome.change == Change(1, now, now, "lamp-1", "reported", forward, backward)
 
 
 def test_the_same_again_makes_no_version_and_no_history() -> None:
