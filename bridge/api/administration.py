@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol, TypeVar
 
 from bridge.core.orders import Order
+from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.store.base import Store
@@ -16,6 +17,10 @@ Result = TypeVar("Result")
 
 class Administration(Protocol):
     """The holder of a store, such as `bridge.service.Bridge`."""
+
+    @property
+    def policies(self) -> Policies:
+        """Which conflict policy holds where."""
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store in the store's thread and return its result.

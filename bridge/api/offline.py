@@ -13,6 +13,7 @@ import httpx
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
 from bridge.core.orders import Order
+from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.store.base import Store
@@ -24,15 +25,18 @@ Apply = Callable[[TwinKey, Order], Outcome]
 
 
 @contextmanager
-def offline_client(store: Store, path: Path, apply: Apply) -> Iterator[AdminClient]:
+def offline_client(
+    store: Store, path: Path, apply: Apply, policies: Policies = NO_POLICIES
+) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
     Args:
         store: The store; the caller closes it.
         path: Where it is.
         apply: Changes a twin in it.
+        policies: Which conflict policy holds where.
     """
-    transport = _InProcess(_Holder(store, apply), path)
+    transport = _InProcess(_Holder(store, apply, policies), path)
     with AdminClient(path, transport) as client:
         yield client
 
@@ -40,9 +44,10 @@ def offline_client(store: Store, path: Path, apply: Apply) -> Iterator[AdminClie
 class _Holder:
     """Holds a store in the thread that asks."""
 
-    def __init__(self, store: Store, apply: Apply) -> None:
+    def __init__(self, store: Store, apply: Apply, policies: Policies) -> None:
         self._store = store
         self._apply = apply
+        self.policies = policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store."""

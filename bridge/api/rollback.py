@@ -9,6 +9,7 @@ import orjson
 from bridge.api.administration import Administration
 from bridge.api.past import Answer, find_existing, load, present
 from bridge.api.problems import RequestRefused
+from bridge.core.cell import without_aggregates
 from bridge.core.difference import difference
 from bridge.core.reconcile import Outcome
 from bridge.core.section import JsonObject
@@ -47,7 +48,13 @@ async def roll_back(
     wanted = _of(await find_existing(administration, key, point, now), section)
     moment = present(await load(administration, key))
     outcome = Outcome(moment.version)
-    patches = patches_to(_of(moment, section), wanted)
+    rules = administration.policies.rules(key, section)
+    patches = [
+        patch
+        for whole in patches_to(_of(moment, section), wanted)
+        # Written by the operator, a total of then would be added to those of now.
+        if (patch := without_aggregates(whole, rules))
+    ]
     for update in _updates(key, section, writer, patches, moment.version):
         outcome = await administration.apply(key, update)
         if outcome.refusal is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from bisect import bisect_left
 
+from bridge.core.cell import ENTRY_BYTES, cells_size_bytes
 from bridge.core.limits import TOMBSTONES_PER_TWIN, Limits
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject, count_leaves
@@ -30,6 +31,10 @@ def apply_within_limits(twin: Twin, merge: Merge, update: Update, limits: Limits
         refusal = _refusal_by_size(twin, merge, update, limits)
         if refusal is not None:
             return refusal
+    if twin.section(update.section).rules is not None:
+        refusal = _refusal_by_cells(twin, merge, update, growth, limits)
+        if refusal is not None:
+            return refusal
     merge.apply(patch, full=update.metadata.full)
     twin.bytes_at_most = bytes_at_most
     twin.keys_at_most = keys_at_most
@@ -41,7 +46,8 @@ def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -
     trial = Twin(twin.key)
     trial.version, trial.at, trial.online = twin.version + 1, twin.now, twin.online
     trial.reported.value, trial.desired.value = twin.reported.value, twin.desired.value
-    trial.section(update.section).value = merge.preview(update.patch, full=update.metadata.full)
+    preview = merge.preview(update.patch, full=update.metadata.full)
+    trial.section(update.section).value = preview.value
     size_bytes = json_size(trial.document())
     if size_bytes > limits.twin_bytes and size_bytes > json_size(twin.document()):
         return Refusal(
@@ -59,6 +65,40 @@ def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -
             "remove fields (set them to null), or raise limits.keys",
         )
     return None
+
+
+def _refusal_by_cells(
+    twin: Twin, merge: Merge, update: Update, growth: int, limits: Limits
+) -> Refusal | None:
+    """Bound what policies keep beside what is visible: it takes room, although nobody sees it."""
+    growth += _count_entries(update.patch) * (ENTRY_BYTES + len(update.writer))
+    before = twin.cells_at_most
+    if before is None or before + growth > limits.twin_bytes:
+        before = cells_size_bytes(twin.reported.nodes) + cells_size_bytes(twin.desired.nodes)
+    if before + growth > limits.twin_bytes:
+        section = twin.section(update.section)
+        preview = merge.preview(update.patch, full=update.metadata.full)
+        growth = cells_size_bytes(preview.nodes) - cells_size_bytes(section.nodes)
+        if growth > 0 and before + growth > limits.twin_bytes:
+            return Refusal(
+                413,
+                "too_much_kept",
+                f"what policies keep of the twin would be {before + growth} bytes, the limit is "
+                f"{limits.twin_bytes}: set fields to null, or raise limits.twin_bytes",
+            )
+    twin.cells_at_most = before + growth
+    return None
+
+
+def _count_entries(patch: JsonObject) -> int:
+    """Count what a patch may enter into cells: a value, or each element of an array."""
+    total = 0
+    for member in patch.values():
+        if isinstance(member, dict):
+            total += _count_entries(member)
+        else:
+            total += len(member) if isinstance(member, list) else 1
+    return total
 
 
 def _count_keys(twin: Twin) -> int:

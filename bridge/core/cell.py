@@ -20,8 +20,19 @@ import math
 from typing import Final, TypeAlias
 
 from bridge.core.limits import BOOTS_PER_WRITER, INTEGER_MAX, INTEGER_MIN, SEEN_STEPS
-from bridge.core.policy import PolicyName
-from bridge.core.section import CHANGED_BY, HIDDEN, VERSION, WRITER, JsonValue, Key, Node
+from bridge.core.policy import PolicyName, Rules
+from bridge.core.section import (
+    CHANGED_BY,
+    HIDDEN,
+    VERSION,
+    WRITER,
+    Children,
+    JsonObject,
+    JsonValue,
+    Key,
+    Node,
+    Register,
+)
 
 Entry: TypeAlias = "tuple[int, str, int, int, int, JsonValue]"
 Contributor: TypeAlias = "str | tuple[str, int]"
@@ -41,6 +52,9 @@ _BASE: Final = -1
 CLASS_POLICIES: Final = frozenset({"device", "app"})
 AGGREGATES: Final = frozenset({"sum", "max", "min", "union"})
 CELL_POLICIES: Final = CLASS_POLICIES | AGGREGATES
+
+ENTRY_BYTES: Final = 64
+"""What an entry takes beside its writer's name and its value as JSON, in the store, rounded up."""
 
 _ORDER_OF_TYPES: Final = {
     type(None): 0, bool: 1, int: 2, float: 2, str: 3, list: 4, dict: 5,
@@ -78,6 +92,15 @@ class Cell:
     def size(self) -> int:
         """How many entries it holds."""
         return sum(map(len, self.entries.values()))
+
+    @property
+    def size_bytes(self) -> int:
+        """What its entries take in the store, rounded up."""
+        return sum(
+            ENTRY_BYTES + len(entry[WRITER]) + len(canonical(entry[VALUE]))
+            for held in self.entries.values()
+            for entry in held
+        )
 
     def copy(self) -> Cell:
         """Return one that can be changed without this one."""
@@ -225,6 +248,12 @@ class Cell:
             return within_range(self.total())
         return max((held[0] for held in self.entries.values()), key=self._rank)[VALUE]
 
+    @property
+    def is_in_range(self) -> bool:
+        """Tell whether the sum fits the wire, and what was folded into bases the store."""
+        numbers = [number_of(held[0]) for held in self.entries.values()]
+        return is_in_range(self.total()) and all(map(is_in_range, numbers))
+
     def magnitude(self) -> int | float:
         """Return what no sum of some of the contributions is larger than, or as far below 0."""
         return sum(abs(number_of(held[0])) for held in self.entries.values())
@@ -245,7 +274,9 @@ def class_of(writer: str, device: str) -> str:
     return "device" if writer == device else "app"
 
 
-def seeded(node: Node, value: JsonValue, policy: PolicyName, device: str) -> Cell:
+def seeded(
+    node: Node, value: JsonValue, policy: PolicyName, device: str, root: Register | None = None
+) -> Cell:
     """Return a node's cell; where it has none for this policy, one that begins with what is there.
 
     Args:
@@ -253,17 +284,57 @@ def seeded(node: Node, value: JsonValue, policy: PolicyName, device: str) -> Cel
         value: What is visible there.
         policy: One of `CELL_POLICIES`.
         device: The twin's device.
+        root: The last removal of the whole section: what it hides is not there.
     """
     if node.cell is not None and node.cell.policy == policy:
         return node.cell
     cell = Cell(policy)
-    if node.register is not None and node.register[CHANGED_BY] != HIDDEN:
-        key = node.register[:4]
-        shown = value if node.is_value else None
-        if shown is None or fits(policy, shown):
-            writer_class = class_of(node.register[WRITER], device)
-            cell.write(key, shown, node.register[VERSION], writer_class, None)
+    register = node.register
+    if register is None or register[CHANGED_BY] == HIDDEN:
+        return cell
+    if not node.is_value and root is not None and register < root:
+        return cell
+    shown = value if node.is_value else None
+    if shown is None or fits(policy, shown):
+        writer_class = class_of(register[WRITER], device)
+        cell.write(register[:4], shown, register[VERSION], writer_class, None)
     return cell
+
+
+def cells_size_bytes(children: Children) -> int:
+    """Return what all cells in these children and below them take in the store, rounded up."""
+    total = 0
+    for child in children.values():
+        if isinstance(child, Node):
+            total += 0 if child.cell is None else child.cell.size_bytes
+            total += cells_size_bytes(child.children)
+    return total
+
+
+def keep_cells_of(rules: Rules | None, children: Children) -> None:
+    """Let go of cells whose policy does not hold any more: what they showed is a plain value."""
+    for name, child in children.items():
+        if isinstance(child, Node):
+            below = None if rules is None else rules.step(name)
+            if child.cell is not None and (below is None or below.policy != child.cell.policy):
+                child.cell = None
+            keep_cells_of(below, child.children)
+
+
+def without_aggregates(patch: JsonObject, rules: Rules | None) -> JsonObject:
+    """Return a patch without the values that would be contributions; removals stay."""
+    if rules is None:
+        return patch
+    left: JsonObject = {}
+    for name, new in patch.items():
+        below = rules.step(name)
+        if isinstance(new, dict) and new:
+            inner = without_aggregates(new, below)
+            if inner:
+                left[name] = inner
+        elif new is None or below is None or below.policy not in AGGREGATES:
+            left[name] = new
+    return left
 
 
 def fits(policy: PolicyName, value: JsonValue) -> bool:
@@ -301,12 +372,14 @@ def within_range(number: float) -> int | float:
 
 def canonical(value: JsonValue) -> str:
     """Return a text that two values share only if they are the same JSON value."""
+    if isinstance(value, float):
+        value += 0.0  # -0.0 is 0.0
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def element_order(value: JsonValue) -> tuple[int, float | str, bool, str]:
+def element_order(value: JsonValue) -> tuple[int, float | str, bool]:
     """Return what elements of a union are sorted by: type, then value, then int before float."""
     rank = _ORDER_OF_TYPES[type(value)]
     if isinstance(value, bool | int | float):
-        return (rank, value, isinstance(value, float), canonical(value))
-    return (rank, value if isinstance(value, str) else canonical(value), False, "")
+        return (rank, value, isinstance(value, float))
+    return (rank, value if isinstance(value, str) else canonical(value), False)

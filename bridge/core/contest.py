@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, TypeAlias
 
 from bridge.core.conflict import Conflict, differs
 from bridge.core.difference import copy_object
+from bridge.core.limits import CONFLICTS_PER_UPDATE
 from bridge.core.policy import PolicyName
 from bridge.core.section import (
     CHANGED_BY,
@@ -18,6 +19,9 @@ from bridge.core.section import (
     Path,
     Register,
 )
+
+Side: TypeAlias = "tuple[JsonValue, str, int]"
+"""One side of a conflict: its value, who wrote it, and the stamp."""
 
 EVERYTHING: Final = 2**63
 """Above every version: a writer that does not say what it had seen is taken to have seen it."""
@@ -68,18 +72,20 @@ class Contest:
         self, path: Path, policy: PolicyName, kept: JsonValue, by: Register, lost: JsonValue
     ) -> None:
         stamp, writer = self._key[:2]
-        self.conflicts.append(
-            Conflict(path, policy, _own(kept), by[WRITER], by[STAMP], _own(lost), writer, stamp)
-        )
+        self._note(path, policy, (kept, by[WRITER], by[STAMP]), (lost, writer, stamp))
 
     def _win(
         self, path: Path, policy: PolicyName, kept: JsonValue, lost: JsonValue, from_: Register
     ) -> None:
         stamp, writer = self._key[:2]
-        lost_by = from_[CHANGED_BY]
-        self.conflicts.append(
-            Conflict(path, policy, _own(kept), writer, stamp, _own(lost), lost_by, from_[STAMP])
-        )
+        self._note(path, policy, (kept, writer, stamp), (lost, from_[CHANGED_BY], from_[STAMP]))
+
+    def _note(self, path: Path, policy: PolicyName, kept: Side, lost: Side) -> None:
+        if len(self.conflicts) < CONFLICTS_PER_UPDATE:
+            kept_value, lost_value = _own(kept[0]), _own(lost[0])
+            self.conflicts.append(
+                Conflict(path, policy, kept_value, *kept[1:], lost_value, *lost[1:])
+            )
 
 
 def _own(value: JsonValue) -> JsonValue:

@@ -78,6 +78,9 @@ class Hiding(Contest):
                     nodes[name] = node
                     self._replaced(newer, value.pop(name), None, here, "latest")
                     self._hide(node, here)
+                else:
+                    # What hides it is what counts from now on.
+                    node.register = (*newer[:CHANGED_BY], HIDDEN)
                 newer = None
             self._drop_from_cell(node, value, name, here)
             if not node.is_value:
@@ -103,20 +106,6 @@ class Hiding(Contest):
             if node.register is not None:
                 self._hide(node, path)
         return _later(newest, node.marker)
-
-    def _drop_contributions(self, nodes: Children, value: JsonObject, path: Path) -> None:
-        """Take from every cell what is older than this update, a removal of the whole section."""
-        for name, node in nodes.items():
-            if not isinstance(node, Node):
-                continue
-            here = (*path, name)
-            self._drop_from_cell(node, value, name, here)
-            if node.children and not node.is_value:
-                shown = value.get(name)
-                below: JsonObject = shown if isinstance(shown, dict) else {}
-                self._drop_contributions(node.children, below, here)
-                if below:
-                    value[name] = below
 
     def _drop_from_cell(self, node: Node, value: JsonObject, name: str, path: Path) -> None:
         if node.cell is not None and node.cell.drop_older(self._key):

@@ -26,6 +26,9 @@ SEEN_STEPS = 16
 """What a class of writers had seen, remembered for each path with the policy `device` or `app`: one
 is the rule, more only where a writer that had seen less wrote later."""
 
+CONFLICTS_PER_UPDATE = 100
+"""Losers that one update is told of: as many as a twin keeps by default."""
+
 CONTRIBUTIONS_PER_CELL = 256
 """Entries of one path whose policy is an aggregate: writers and their boots, or elements."""
 

@@ -127,7 +127,11 @@ def _reconcile_numbered(
 ) -> Outcome:
     writer = twin.writers.get((update.section, update.writer)) or Writer()
     place = writer.locate(
-        boot, seq, lambda: _digest(update.payload), repeated=update.delivery.repeated
+        boot,
+        seq,
+        lambda: _digest(update.payload),
+        repeated=update.delivery.repeated,
+        boots_begun=twin.boots_begun,
     )
     if place.duplicate:
         refusal = twin.refusals.get((update.section, update.writer, place.order, seq))
@@ -236,8 +240,10 @@ def _remember(
         lambda: _digest(update.payload),
         full=update.metadata.full and refusal is None and update.section == "reported",
     )
-    if place.record is None and update.section == "reported" and not twin.key.name:
-        _note_boot(twin, boot)
+    if place.record is None:
+        twin.boots_begun = place.order
+        if update.section == "reported" and not twin.key.name:
+            _note_boot(twin, boot)
 
 
 def _conclude(
@@ -351,7 +357,7 @@ def delete(
 
 def no_such_twin(twin: Twin) -> Refusal:
     """Return the refusal for a request that needs the twin to exist."""
-    what = "has been deleted" if twin.horizon else "does not exist"
+    what = "does not exist" if twin.reported.root is None else "has been deleted"
     return Refusal(
         404, "no_such_twin", f"twin {str(twin.key)!r} {what}: a report or a desire creates it"
     )

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from typing import Final
 
-from bridge.core.cell import AGGREGATES, Cell, fits, is_in_range, seeded
+from bridge.core.cell import AGGREGATES, Cell, fits, seeded
 from bridge.core.conflict import differs
 from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX
 from bridge.core.paths import path_text
@@ -189,7 +189,7 @@ class Screening:
         node = child if isinstance(child, Node) else Node(child, is_value=child is not None)
         if self._is_shadowed or _is_far_from_limits(node.cell, policy, current, new):
             return
-        trial = seeded(node, current, policy, self._device).copy()
+        trial = seeded(node, current, policy, self._device, self._section.root).copy()
         if self._full:
             trial.drop_older(self._key)
         size = trial.size
@@ -200,7 +200,7 @@ class Screening:
                 f"{CONTRIBUTIONS_PER_CELL}: set it to null to begin anew"
             )
             raise _Refused(Refusal(413, "too_many_contributions", f"{self._where(path)}: {many}"))
-        if policy == "sum" and not is_in_range(trial.total()):
+        if policy == "sum" and not trial.is_in_range:
             large = "the sum would not fit into 64 bits signed: set it to null to begin anew"
             raise _Refused(Refusal(422, "policy_range", f"{self._where(path)}: {large}"))
 

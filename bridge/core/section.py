@@ -8,8 +8,8 @@ Registers are plain tuples, because there is one for each field of each twin:
     (stamp, writer, boot_order, seq, version, changed_by)
 
 The first four are the *key*, which is totally ordered and given once, on arrival; the last two say
-which version last changed what is visible here, and who did (nobody, the empty string, where it is
-a value that something newer hides). Keys are four of these. As tuples of
+which version last changed what is visible here, and who did (nobody, the empty string, where
+something newer hides it). Keys are four of these. As tuples of
 different length compare by their common part first, `register < key` says that the key is the
 newer one; a key is only ever compared with registers of other messages.
 """
@@ -35,7 +35,7 @@ VERSION: Final = 4
 CHANGED_BY: Final = 5
 
 HIDDEN: Final = ""
-"""`changed_by` of a value that is no longer visible, so that it is not taken for a removal."""
+"""`changed_by` of what something newer hides: that counts, and not what it hides."""
 
 
 class Node:

@@ -107,7 +107,7 @@ class Setting(Hiding):
     ) -> Step | None:
         """Write to a path that shows what its policy makes of all the writes to it."""
         key, register = self._key, node.register
-        cell = node.cell = seeded(node, value.get(name), policy, self._device)
+        cell = node.cell = seeded(node, value.get(name), policy, self._device, self._section.root)
         if self._full:
             cell.drop_older(key)
         newest = register is None or register < key

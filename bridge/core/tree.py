@@ -20,7 +20,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bridge.core.cell import CELL_POLICIES
+from bridge.core.cell import CELL_POLICIES, Cell
 from bridge.core.contest import EVERYTHING
 from bridge.core.difference import copy_object, difference, value_at
 from bridge.core.hiding import Step
@@ -124,8 +124,8 @@ class Merge(Setting):
         section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
-    def preview(self, patch: JsonObject, *, full: bool) -> JsonObject:
-        """Return what would be visible after `apply`, which changes nothing yet."""
+    def preview(self, patch: JsonObject, *, full: bool) -> Section:
+        """Return what the section would be after `apply`; it changes nothing yet."""
         section = Section(self._section.rules)
         section.root = self._section.root
         section.value = copy_object(self._section.value)
@@ -140,7 +140,7 @@ class Merge(Setting):
             kept=self._kept,
         )
         merge.apply(patch, full=full)
-        return section.value
+        return section
 
     def _merge(
         self, nodes: Children, value: JsonObject, patch: JsonObject, path: Path, rules: Rules | None
@@ -255,8 +255,10 @@ class Merge(Setting):
         if was_there:
             del value[name]
             if self._full and not forward:
-                # It was empty: nothing below it can say that it went.
+                # It was empty: nothing below can say that it went. No policy takes it for a write.
                 node.register = self._register
+                if rules is not None and rules.policy in CELL_POLICIES:
+                    node.cell = Cell(rules.policy)
                 self._bury(path)
             return None, backward
         return (None, hidden) if hidden is not None else None
@@ -270,6 +272,29 @@ class Merge(Setting):
             node.marker = (*self._key, last[4], last[5])
         else:
             node.marker = self._register
+
+    def _drop_contributions(self, nodes: Children, value: JsonObject, path: Path) -> None:
+        """Take from every cell what is older than this update, a removal of the whole section.
+
+        Nothing is touched where the policy `first` keeps something, nor above that.
+        """
+        for name, node in nodes.items():
+            if not isinstance(node, Node):
+                continue
+            here = (*path, name)
+            if here in self._kept:
+                continue
+            if not self._holds_kept(here):
+                self._drop_from_cell(node, value, name, here)
+            if node.children and not node.is_value:
+                shown = value.get(name)
+                below: JsonObject = shown if isinstance(shown, dict) else {}
+                self._drop_contributions(node.children, below, here)
+                if below:
+                    value[name] = below
+
+    def _holds_kept(self, path: Path) -> bool:
+        return any(kept[: len(path)] == path for kept in self._kept)
 
     def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:
         """Return a patch without what the policy `first` keeps from being written."""
@@ -302,7 +327,7 @@ class Merge(Setting):
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
                 if new:
                     # What holds something that is kept stays as it is.
-                    if not any(kept[: len(here)] == here for kept in self._kept):
+                    if not self._holds_kept(here):
                         self._drop_older_marker(node)
                 elif node.register is None or node.register < self._key:
                     self._mark(node, visible_already=True)

@@ -58,12 +58,16 @@ class Twin:
         last_seen: When the device was last heard, in µs.
         bytes_at_most: Upper bound of its size as JSON; exact after each publication.
         keys_at_most: Upper bound of its fields.
+        boots_begun: The highest order that a boot of any writer was ever given.
+        cells_at_most: Upper bound of what policies keep of it, in bytes; None: it is not known.
     """
 
     __slots__ = (
         "at",
         "boots",
+        "boots_begun",
         "bytes_at_most",
+        "cells_at_most",
         "deliveries",
         "desired",
         "exists",
@@ -91,6 +95,7 @@ class Twin:
         self.desired = Section(policies.rules(key, "desired"))
         self.online: bool | None = None
         self.boots: list[Boot] = []
+        self.boots_begun = 0
         self.writers: dict[WriterKey, Writer] = {}
         # Most twins have none of these. They are replaced whole, so that these twins can share.
         self.refusals: Mapping[RefusalKey, Refusal] = _NO_REFUSALS
@@ -99,6 +104,7 @@ class Twin:
         self.last_seen = 0
         self.bytes_at_most = 0
         self.keys_at_most = 0
+        self.cells_at_most: int | None = None
 
     def section(self, name: SectionName) -> Section:
         """Return the section of this name."""
@@ -125,6 +131,7 @@ class Twin:
         known = [key for key in self.writers if key[1] == writer and section in (None, key[0])]
         for key in known:
             del self.writers[key]
+        self.refusals = {key: why for key, why in self.refusals.items() if key[:2] not in known}
         return bool(known)
 
     def remember_delivery(self, digest: bytes) -> None:

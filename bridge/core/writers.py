@@ -19,7 +19,7 @@ class Gap(NamedTuple):
     """Messages `first` to `last` of a boot have not arrived.
 
     `before` and `after` are the stamps of the messages on both sides; `before` is 0 where no
-    message of the boot came before the gap.
+    message of the writer is known that came before the gap.
     """
 
     first: int
@@ -34,7 +34,8 @@ class BootRecord:
 
     Attributes:
         boot: As the writer calls it.
-        order: Number of the boot in order of first arrival, from 1.
+        order: Number of the boot in order of first arrival, from 1. No other boot of the twin has
+            it, nor had it one that is forgotten: a sum is added up by it.
         highest: Highest `seq` received.
         highest_stamp: Its stamp, in µs.
         lowest_stamp: Stamp of the lowest `seq` received.
@@ -82,7 +83,9 @@ class Writer:
     def __init__(self, boots: list[BootRecord] | None = None) -> None:
         self.boots: list[BootRecord] = [] if boots is None else boots
 
-    def locate(self, boot: Boot, seq: int, digest: Digest, *, repeated: bool = False) -> Place:
+    def locate(
+        self, boot: Boot, seq: int, digest: Digest, *, repeated: bool = False, boots_begun: int = 0
+    ) -> Place:
         """Find where a message stands; changes nothing.
 
         Args:
@@ -90,6 +93,7 @@ class Writer:
             seq: Its number, from 1.
             digest: Computes the digest of the message, where it is needed.
             repeated: The broker delivers it again: it may belong to an earlier life of the boot.
+            boots_begun: The highest order that a boot of the twin was ever given.
         """
         boots = self.boots
         if boots:
@@ -98,7 +102,7 @@ class Writer:
                 return Place(False, newest.order, newest.highest_stamp, None, newest)
         index = next((i for i in reversed(range(len(boots))) if boots[i].boot == boot), None)
         if index is None:
-            return self._new_boot()
+            return self._new_boot(boots_begun)
         record = boots[index]
         ceiling = boots[index + 1].lowest_stamp if index + 1 < len(boots) else None
         if seq > record.highest:
@@ -112,14 +116,15 @@ class Writer:
         if seq == 1 and record.first_digest:
             lives = [life for life in boots if life.boot == boot] if repeated else [record]
             if digest() not in [life.first_digest for life in lives]:
-                return self._new_boot()
+                return self._new_boot(boots_begun)
         return Place(True, record.order, 0, None, record)
 
-    def _new_boot(self) -> Place:
+    def _new_boot(self, boots_begun: int) -> Place:
         if not self.boots:
-            return Place(False, 1, 0, None, None)
+            return Place(False, boots_begun + 1, 0, None, None)
         newest = self.boots[-1]
-        return Place(False, newest.order + 1, newest.highest_stamp, None, None)
+        order = max(boots_begun, newest.order) + 1
+        return Place(False, order, newest.highest_stamp, None, None)
 
     def record(
         self, place: Place, boot: Boot, seq: int, stamp: int, digest: Digest, *, full: bool = False
@@ -130,7 +135,7 @@ class Writer:
         """
         record = place.record
         if record is None:
-            record = BootRecord(boot, place.order, 0, 0, stamp, b"", ())
+            record = BootRecord(boot, place.order, 0, place.floor, stamp, b"", ())
             self.boots.append(record)
             del self.boots[:-BOOTS_PER_WRITER]
         if seq == 1:
@@ -159,9 +164,7 @@ class Writer:
         """
         for record in reversed(self.boots):
             if record.gaps:
-                missing = [
-                    (gap.first, gap.last) for gap in record.gaps if gap.before or record.order > 1
-                ]
+                missing = [(gap.first, gap.last) for gap in record.gaps if gap.before]
                 if missing:
                     return record.boot, missing
         return None

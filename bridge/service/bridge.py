@@ -16,6 +16,7 @@ from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config
 from bridge.core.orders import Order
+from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import (
@@ -140,6 +141,11 @@ class Bridge:
         """
         return await self._store.run(function)
 
+    @property
+    def policies(self) -> Policies:
+        """Which conflict policy holds where."""
+        return self.config.policies
+
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, as a message would, in between the messages.
 
@@ -222,7 +228,9 @@ class Bridge:
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
         cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
-        events = Events(self._grammar, encoding) if config.publish.events else None
+        events = (
+            Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
+        )
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
             config,

@@ -77,8 +77,11 @@ class TwinCache:
             StoreCorrupt: The stored twin cannot be decoded.
         """
         if stored is None:
-            cached = CachedTwin(Twin(key, self._policies))
-            cached.twin.version = self._first_version
+            twin = Twin(key, self._policies)
+            # What a reader knows of it is from before the restore, and means something else.
+            twin.version = twin.horizon = self._first_version
+            twin.reported.version = twin.desired.version = self._first_version
+            cached = CachedTwin(twin)
         else:
             # With the key that the table holds anyway.
             stored = stored._replace(key=key)

@@ -26,11 +26,13 @@ class Events:
     Args:
         grammar: The topics.
         encoding: What to write them in.
+        limit_bytes: Of one; a broker could end the connection for a larger one.
     """
 
-    def __init__(self, grammar: TopicGrammar, encoding: Encoding) -> None:
+    def __init__(self, grammar: TopicGrammar, encoding: Encoding, limit_bytes: int) -> None:
         self._grammar = grammar
         self._encoding: Encoding = encoding
+        self._limit_bytes = limit_bytes
 
     def of(
         self, order: Order, outcome: Outcome, twin: Twin, online_before: bool | None
@@ -63,9 +65,17 @@ class Events:
             )
         return Publication(
             self._grammar.topic(twin.key, "event"),
-            outbound.encode(event.document(), self._encoding),
+            self._encoded(event),
             content_type=outbound.CONTENT_TYPES[self._encoding],
         )
+
+    def _encoded(self, event: Event) -> bytes:
+        """Return an event as bytes; one that is too large without its details."""
+        encoded = outbound.encode(event.document(), self._encoding)
+        if len(encoded) <= self._limit_bytes:
+            return encoded
+        short = event._replace(patch={}, previous={}, conflicts=())
+        return outbound.encode({**short.document(), "truncated": True}, self._encoding)
 
 
 def _conflict(section: str, conflict: Conflict) -> JsonObject:

@@ -333,6 +333,11 @@ class Publisher:
         waiting = (*self._due.values(), *self._rebuild.values(), *self._in_flight.values())
         return min((publication.at for publication in waiting), default=None)
 
+    @property
+    def has_room(self) -> bool:
+        """Tell whether more twins may be offered."""
+        return self._room.is_set()
+
     async def wait_for_room(self) -> None:
         """Wait while more twins are waiting than may wait."""
         await self._room.wait()

@@ -44,6 +44,7 @@ class Reconciler:
         self._cache = cache
         self._changes = changes
         self._clock = clock
+        self._limits = limits
         self._decoder = Decoder(grammar, limits)
 
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request]:
@@ -128,7 +129,23 @@ class Reconciler:
                 device = self._cache.use(TwinKey(twin.key.device)).twin
                 last_seen = max(last_seen, device.last_seen)
             answer = outbound.twin_answer(twin, order, request.request_id, last_seen)
-            self._reply(request, answer, effects)
+            self._reply_within_limit(request, answer, twin.version, effects)
+
+    def _reply_within_limit(
+        self, request: Request, answer: JsonObject, version: int, effects: Effects
+    ) -> None:
+        """Reply, unless it is more than a payload may be: a broker could end the connection."""
+        payload = outbound.encode(answer, request.encoding)
+        if len(payload) <= self._limits.payload_bytes:
+            self._send(request, payload, effects)
+            return
+        refusal = Refusal(
+            413,
+            "answer_too_large",
+            f"the answer would be {len(payload)} bytes, the limit is {self._limits.payload_bytes}: "
+            "ask without meta, or raise limits.payload_bytes",
+        )
+        self._refuse(request, refusal, Outcome(version), effects)
 
     def _refuse(
         self, request: Request, refusal: Refusal, outcome: Outcome | None, effects: Effects
@@ -156,10 +173,13 @@ class Reconciler:
         )
 
     def _reply(self, request: Request, answer: JsonObject, effects: Effects) -> None:
+        self._send(request, outbound.encode(answer, request.encoding), effects)
+
+    def _send(self, request: Request, payload: bytes, effects: Effects) -> None:
         effects.replies.append(
             Publication(
                 self._reply_topic(request),
-                outbound.encode(answer, request.encoding),
+                payload,
                 content_type=outbound.CONTENT_TYPES[request.encoding],
                 correlation_data=request.message.correlation_data,
             )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 import orjson
@@ -10,7 +10,7 @@ import orjson
 from bridge import metrics
 from bridge.core.topics import TwinKey
 from bridge.core.update import Presence
-from bridge.errors import StoreUnavailable
+from bridge.errors import StoreCorrupt, StoreUnavailable
 from bridge.logs import RateLimited
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -103,7 +103,10 @@ class SilenceWatch:
         devices = self._silence.overdue(now, OFFLINE_AT_ONCE)
         if not devices:
             return
-        await self._publisher.wait_for_room()
+        if not self._publisher.has_room:
+            # Not waited for: other things are due as well.
+            self._retry_at = now + RETRY_S
+            return
         gone: list[str] = []
 
         def is_still_silent(key: TwinKey) -> bool:
@@ -113,21 +116,41 @@ class SilenceWatch:
             gone.append(key.device)
             return True
 
-        outcomes = await self._pipeline.submit_all(
-            [(TwinKey(device), Presence(False)) for device in devices], wanted=is_still_silent
-        )
-        self._counters.add(
-            metrics.SILENT_OFFLINE, count=sum(outcome.changed for outcome in outcomes)
-        )
+        try:
+            await self._submit(devices, is_still_silent)
+        except StoreCorrupt:
+            # One of them cannot be read: the others must not wait for it.
+            gone.clear()
+            for device in devices:
+                await self._submit_alone(device, is_still_silent)
         for device in gone:
             if self._silence.is_overdue(device, self._clock()):
                 self._silence.forget(device)
 
+    async def _submit(self, devices: Iterable[str], wanted: Callable[[TwinKey], bool]) -> None:
+        outcomes = await self._pipeline.submit_all(
+            [(TwinKey(device), Presence(False)) for device in devices], wanted=wanted
+        )
+        self._counters.add(
+            metrics.SILENT_OFFLINE, count=sum(outcome.changed for outcome in outcomes)
+        )
+
+    async def _submit_alone(self, device: str, wanted: Callable[[TwinKey], bool]) -> None:
+        try:
+            await self._submit([device], wanted)
+        except StoreCorrupt as error:
+            self._silence.forget(device)
+            self._log.warning(
+                "a silent device cannot be taken offline", device, reason=error.message
+            )
+
 
 def _is_online(row: StoredTwin) -> bool:
     # A look at the bytes first: most fleets are large, and few of them are online for ever.
-    return (
-        row.exists
-        and b'"online":true' in row.state
-        and orjson.loads(row.state).get("online") is True
-    )
+    if not row.exists or b'"online":true' not in row.state:
+        return False
+    try:
+        state: object = orjson.loads(row.state)
+    except orjson.JSONDecodeError:
+        return False  # It is damaged; its next message will tell.
+    return isinstance(state, dict) and state.get("online") is True

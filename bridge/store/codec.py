@@ -13,6 +13,7 @@ from typing import Any, Final
 import msgpack
 import orjson
 
+from bridge.core.cell import keep_cells_of
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.refusal import Refusal
 from bridge.core.twin import Twin
@@ -26,7 +27,7 @@ from bridge.store.section_codec import SectionDecoder, SectionEncoder
 
 FORMAT: Final = 2
 _HORIZON_INDEX: Final = 2
-_LENGTHS: Final = {codec_1.FORMAT: codec_1.LENGTH, FORMAT: 15}
+_LENGTHS: Final = {codec_1.FORMAT: codec_1.LENGTH, FORMAT: 16}
 _SECTION_INDEXES: Final = {codec_1.FORMAT: codec_1.SECTION_INDEXES, FORMAT: (9, 10)}
 
 
@@ -62,6 +63,7 @@ def encode_internals(twin: Twin) -> bytes:
             list(twin.refusals.items()),
             list(twin.retained.items()),
             twin.deliveries,
+            twin.boots_begun,
         )
     )
     return packed
@@ -121,6 +123,7 @@ def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
         refusals,
         retained,
         deliveries,
+        twin.boots_begun,
     ) = row
     twin.deliveries = tuple(deliveries)
     keys = KeyDecoder(twin.now, version, names, twin.key.device)
@@ -129,6 +132,8 @@ def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
     sections = SectionDecoder(keys, registers)
     sections.fill(twin.reported, reported, state.get("reported", {}))
     sections.fill(twin.desired, desired, state.get("desired", {}))
+    for section in (twin.reported, twin.desired):
+        keep_cells_of(section.rules, section.nodes)
     known = {boot: boot for boot in twin.boots}  # so that both are one object
     twin.writers = {
         ("reported" if reports else "desired", keys.names[writer]): Writer(

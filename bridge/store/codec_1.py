@@ -50,6 +50,8 @@ def fill(twin: Twin, internals: bytes, state: dict[str, Any]) -> None:
     _fill_section(twin.reported, reported, state.get("reported", {}))
     _fill_section(twin.desired, desired, state.get("desired", {}))
     twin.writers = {tuple(key): _writer(rows) for key, rows in writers}
+    orders = (boot.order for writer in twin.writers.values() for boot in writer.boots)
+    twin.boots_begun = max(orders, default=0)
     for key, refusal in refusals:
         twin.remember_refusal(key, Refusal(*refusal))
     for key, digest in retained:

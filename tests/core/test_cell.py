@@ -295,13 +295,13 @@ def test_a_sum_of_integers_ends_at_64_bits() -> None:
 def test_a_value_has_one_text() -> None:
     """Whatever the order of its keys; an element of a union is known by it."""
     assert canonical({"b": "ü", "a": [1, 2.0]}) == '{"a":[1,2.0],"b":"ü"}'
+    assert canonical(-0.0) == canonical(0.0) == "0.0"
 
 
 @pytest.mark.parametrize(
     "ordered",
     [
         [None, False, True, -1, 0, 2, 2.0, "", "a", [1], [], {"k": 1}, {}],
-        [-0.0, 0.0],
         ["\n", " ", "!", "A", "ü"],
         [[10], [1], [2]],
     ],

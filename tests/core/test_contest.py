@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.core.conflict import Conflict, differs
+from bridge.core.limits import CONFLICTS_PER_UPDATE
 from bridge.core.policy import POLICIES
 from bridge.core.reconcile import Outcome, delete
 from tests.core.world import NOW, SECOND, World
@@ -226,6 +227,17 @@ def test_a_conflict_keeps_values_of_its_own() -> None:
     [conflict] = world.desire({"a": 5}, "bert", time=world.clock - HOUR).conflicts
     world.desire({"a": {"b": 2, "c": 3}}, "anna")
     assert conflict.kept == {"b": 1}
+
+
+def test_one_update_is_told_of_no_more_losers_than_are_kept() -> None:
+    """However many fields two applications write over each other."""
+    world = World()
+    fields = {f"k{number}": number for number in range(CONFLICTS_PER_UPDATE + 5)}
+    world.desire(fields, "anna")
+    lost = world.desire(dict.fromkeys(fields, "x"), "bert", time=world.clock - HOUR)
+    assert len(lost.conflicts) == CONFLICTS_PER_UPDATE
+    won = world.desire(dict.fromkeys(fields, "y"), "bert", seen=0)
+    assert len(won.conflicts) == CONFLICTS_PER_UPDATE
 
 
 def test_the_same_value_is_no_conflict() -> None:

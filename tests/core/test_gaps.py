@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bridge.core.limits import GAPS_PER_BOOT, Limits
+from bridge.core.limits import BOOTS_PER_WRITER, GAPS_PER_BOOT, WRITERS_PER_TWIN, Limits
 from tests.core.world import World
 
 
@@ -97,3 +97,29 @@ def test_a_forgotten_writer_begins_anew() -> None:
     assert world.twin.forget_writer("lamp-1")
     assert set(world.twin.writers) == {("desired", "anna")}
     assert world.send({"a": 2}, seq=1).changed
+
+
+def test_no_boot_is_given_a_number_again() -> None:
+    """A sum is added up by boots, and a refusal is remembered by them."""
+    world = World(policies={"reported.n": "sum"})
+    world.send({"n": 100}, boot="a", seq=1)
+    assert world.send({"n": "x"}, boot="a", seq=2).refusal is not None
+    world.twin.forget_writer("lamp-1")
+    world.send({"n": 5}, boot="b", seq=1)
+    assert world.reported == {"n": 105}
+    world.send({"n": 6}, boot="b", seq=2)
+    again = world.send({"n": 6}, boot="b", seq=2)
+    assert (again.duplicate, again.refusal, world.reported) == (True, None, {"n": 106})
+
+
+def test_a_writer_that_was_evicted_goes_on_adding_up() -> None:
+    """Many others have numbered their messages since; its boots stay what they were."""
+    world = World(policies={"desired.n": "sum"})
+    for boot in range(BOOTS_PER_WRITER + 1):
+        world.desire({"n": 10}, "door", boot=boot, seq=1)
+    for number in range(WRITERS_PER_TWIN):
+        world.desire({"x": number}, f"w{number}", seq=1)
+    assert ("desired", "door") not in world.twin.writers
+    for total in (1, 2, 3):
+        world.desire({"n": total}, "door", boot="new", seq=total)
+        assert world.desired["n"] == 10 * (BOOTS_PER_WRITER + 1) + total

@@ -283,6 +283,28 @@ def test_a_null_that_does_not_stand_loses_nothing_of_what_does() -> None:
     assert world.desired == {"c": {}}
 
 
+def test_a_policy_that_comes_begins_with_nothing_that_is_hidden() -> None:
+    """Neither below a newer value nor below a removal of everything."""
+    for hide, full in (({"b": 1}, False), ({"x": 1}, True)):
+        world = World(policies={"desired.**": "device"})
+        rules, world.twin.desired.rules = world.twin.desired.rules, None
+        world.desire({"b": {"b": None}}, "lamp-1")
+        world.desire(hide, "lamp-1", full=full)
+        world.twin.desired.rules = rules
+        world.desire({"b": {"b": 2}}, "anna")
+        assert world.desired["b"] == {"b": 2}
+
+
+def test_full_takes_no_contribution_of_what_first_keeps() -> None:
+    """The cell of an earlier policy is left as it is."""
+    world = World(policies={"desired.**": "sum"})
+    world.desire({"a": {"b": 1}, "c": 2}, "lamp-1")
+    first = World(policies={"desired.**": "first"})
+    world.twin.desired.rules = first.twin.desired.rules
+    world.desire({"a": {"b": 0}}, "anna", full=True, seen=0)
+    assert world.desired == {"a": {"b": 1}}
+
+
 def test_full_leaves_the_object_that_holds_what_first_keeps() -> None:
     """An empty one too: a reader is told of it."""
     world = World(policies={"desired.**": "first"})
@@ -292,3 +314,12 @@ def test_full_leaves_the_object_that_holds_what_first_keeps() -> None:
     changes = changes_since(world.twin, 0)
     assert changes is not None
     assert changes[1] == {"c": {}}
+
+
+def test_an_object_that_full_emptied_is_nobody_s_write() -> None:
+    """An application may set the path: no device has written there."""
+    world = World(policies={"desired.**": "device"})
+    world.desire({"b": {}}, "zoe")
+    world.desire({"b": {"b": None}}, "lamp-1", full=True)
+    world.desire({"b": 2}, "anna")
+    assert world.desired == {"b": 2}

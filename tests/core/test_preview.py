@@ -47,7 +47,7 @@ def test_a_preview_is_what_comes(
     section = world.twin.desired
     before = copy_object(section.value)
     merge = Merge(section, key_at(second, "bert"), world.twin.version, world.clock)
-    assert same(merge.preview(patch, full=False), shown)
+    assert same(merge.preview(patch, full=False).value, shown)
     assert same(section.value, before)
     merge.apply(patch)
     assert same(section.value, shown)
@@ -64,7 +64,7 @@ def test_a_preview_knows_the_writer_and_what_it_had_seen(
     world = World(policies=POLICIES)
     world.desire({"ours": "theirs"}, "lamp-1")
     merge = Merge(world.twin.desired, key_at(9, writer), 1, world.clock, seen=seen, device="lamp-1")
-    assert merge.preview({"ours": "mine"}, full=False) == {"ours": shown}
+    assert merge.preview({"ours": "mine"}, full=False).value == {"ours": shown}
 
 
 def test_a_preview_keeps_what_was_first() -> None:
@@ -75,7 +75,7 @@ def test_a_preview_keeps_what_was_first() -> None:
     screening = Screening(section, "desired", key, 0, "lamp-1")
     screening.look_at({"first": "bert"}, full=False)
     merge = Merge(section, key, 1, world.clock, seen=0, kept=screening.kept)
-    assert merge.preview({"first": "bert"}, full=False) == {"first": "anna"}
+    assert merge.preview({"first": "bert"}, full=False).value == {"first": "anna"}
 
 
 def test_a_preview_of_full_is_what_it_leaves() -> None:
@@ -84,5 +84,5 @@ def test_a_preview_of_full_is_what_it_leaves() -> None:
     world.desire({"a": 1, "b": 2}, "anna")
     world.desire({"c": 3}, "anna")
     merge = Merge(world.twin.desired, key_at(1, "bert"), 2, world.clock)
-    assert merge.preview({"b": 4}, full=True) == {"b": 4, "c": 3}
+    assert merge.preview({"b": 4}, full=True).value == {"b": 4, "c": 3}
     assert world.desired == {"a": 1, "b": 2, "c": 3}

@@ -258,6 +258,22 @@ def test_the_same_content_under_another_packet_id_is_another_message() -> None:
     assert world.reported == {"on": True}
 
 
+def test_a_boot_without_a_number_numbers_nothing() -> None:
+    """The broker's repeat is known by how it was delivered."""
+    world = World()
+    world.send({"on": 1}, boot="b", packet_id=7)
+    assert world.send({"on": 1}, boot="b", packet_id=7, repeated=True).duplicate
+    assert world.twin.writers == {}
+
+
+def test_a_retained_message_that_is_refused_is_remembered() -> None:
+    """It would come again with every subscription."""
+    world = World()
+    refusal = Refusal(400, "too_deep", "…")
+    assert world.send({}, retained=True, refusal=refusal) == Outcome(0, store=True, refusal=refusal)
+    assert world.send({}, retained=True, refusal=refusal) == Outcome(0, duplicate=True)
+
+
 def test_what_is_remembered_of_retained_messages_is_short() -> None:
     """Eight bytes for each topic; it is stored, and so never called otherwise."""
     world = World()

@@ -124,7 +124,7 @@ Message = tuple[str, float, dict[str, Any]]
         ),
         pytest.param(
             [("a", 3, {"a": {"b": {"c": None}}}), ("b", 1, {"a": {"b": 1}}), ("c", 2, {"a": 5})],
-            {"a": "gone c@2 v0", "a.b": "gone b@1 v0", "a.b.c": "gone a@3 v0"},
+            {"a": "gone c@2 v0", "a.b": "gone b@1 v0 hidden", "a.b.c": "gone a@3 v0"},
             id="late values above a newer removal",
         ),
         pytest.param(

@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from bridge.core.limits import CONTRIBUTIONS_PER_CELL, INTEGER_MAX, INTEGER_MIN
+from bridge.core.limits import (
+    BOOTS_PER_WRITER,
+    CONTRIBUTIONS_PER_CELL,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Limits,
+)
 from bridge.core.reconcile import Outcome, delete
 from bridge.core.screen import SHOWN_CHARACTERS
 from tests.core.world import SECOND, World
@@ -339,3 +345,32 @@ def test_a_refusal_by_policy_is_remembered_for_a_repeat() -> None:
     world.desire({"mode": None}, "anna")
     again = world.desire({"mode": "party"}, "bert", seen=0, seq=1)
     assert (again.duplicate, again.refusal) == (True, refused.refusal)
+
+
+def test_what_nobody_sees_is_bounded_too() -> None:
+    """The application's values are hidden by the device's, and would fill the store."""
+    world = World(Limits(twin_bytes=4096), policies={"desired.**": "device"})
+    world.desire({f"k{number}": number for number in range(20)}, "lamp-1")
+    hidden = "x" * 1000
+    answers = [error(world.desire({f"k{number}": hidden}, "anna")) for number in range(6)]
+    assert answers == [None, None, (413, "too_much_kept"), *[(413, "too_much_kept")] * 3]
+    last = world.desire({"k5": hidden}, "anna").refusal
+    assert last is not None
+    assert "the limit is 4096: set fields to null" in last.message
+    assert error(world.desire({"k0": "short"}, "anna")) is None
+    assert error(world.desire({"k5": hidden}, "anna")) is None
+    assert error(world.desire({"k6": hidden}, "anna", full=True)) is None
+
+
+def test_a_base_that_does_not_fit_is_refused_although_the_sum_would() -> None:
+    """It could not be stored; folded away, it is no boot's any more."""
+    world = World(policies={"desired.n": "sum"})
+    for boot in range(1, BOOTS_PER_WRITER + 2):
+        world.desire({"n": INTEGER_MAX}, "plus", boot=boot, seq=1)
+        outcome = world.desire({"n": -INTEGER_MAX}, "minus", boot=boot, seq=1)
+    assert error(outcome) is None
+    answers = {
+        error(world.desire({"n": number}, writer, boot=99, seq=1))
+        for number, writer in ((INTEGER_MAX, "plus"), (-INTEGER_MAX, "minus"))
+    }
+    assert (422, "policy_range") in answers

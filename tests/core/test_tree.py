@@ -105,7 +105,7 @@ def test_a_preview_shows_what_would_be_and_changes_nothing(
     assert same(section.value, before)
     assert list(section.registers()) == registers
     merge.apply(patch, full=full)
-    assert same(section.value, preview)
+    assert same(section.value, preview.value)
 
 
 def prune_to(value: Any, wanted: Any) -> bool:

@@ -61,7 +61,7 @@ def everything(value: Any) -> Any:
     return {
         name: everything(getattr(value, name))
         for name in names
-        if name not in ("bytes_at_most", "keys_at_most", "rules")
+        if name not in ("bytes_at_most", "keys_at_most", "cells_at_most", "rules")
     }
 
 
