@@ -328,9 +328,9 @@ def without_aggregates(patch: JsonObject, rules: Rules | None) -> JsonObject:
     left: JsonObject = {}
     for name, new in patch.items():
         below = rules.step(name)
-        if isinstance(new, dict) and new:
+        if isinstance(new, dict):
             inner = without_aggregates(new, below)
-            if inner:
+            if inner or not new:
                 left[name] = inner
         elif new is None or below is None or below.policy not in AGGREGATES:
             left[name] = new
