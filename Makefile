@@ -14,7 +14,7 @@ HISTORIES := 20000
 SEED := 1
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench simulate clean services
+.PHONY: help demo test check bench simulate mutate clean services
 .NOTPARALLEL:
 
 help:
@@ -23,6 +23,7 @@ help:
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
 	@echo 'make bench   measure throughput and latency next to an echo (BENCH_ARGS="--rounds 1")'
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
+	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
 demo: $(VENV)/installed
@@ -43,11 +44,14 @@ bench: $(TEST_VENV)/installed services
 simulate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)
 
+mutate: $(TEST_VENV)/installed
+	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)
+
 services:
 	@sh .ci/services mosquitto mosquitto-clients
 
 clean:
-	rm -rf $(VENV) $(TEST_VENV) build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TEST_VENV) build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A real installation, so that the demo also shows that the package is whole.
@@ -61,7 +65,7 @@ $(TEST_VENV)/installed: $(TEST_VENV)/python-$(VERSION) pyproject.toml bridge/__i
 	@echo 'Installing syncbridge and its tools into $(TEST_VENV) …'
 	@$(TEST_VENV)/bin/python -c 'import tomllib; \
 	groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
-	print(*groups["test"], *groups["check"], sep="\n")' > $(TEST_VENV)/requirements.txt
+	print(*groups["test"], *groups["check"], *groups["mutation"], sep="\n")' > $(TEST_VENV)/requirements.txt
 	@$(TEST_VENV)/bin/python $(PIP) install --editable . --requirement $(TEST_VENV)/requirements.txt
 	@touch $@
 

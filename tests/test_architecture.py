@@ -107,7 +107,7 @@ LINES_IN_A_FILE = 400
 # Paths of one person's machine; split here so that this file may hold them.
 _MACHINE_PATHS = re.compile("|".join(("/ho" + "me/", "/Us" + "ers/", "/ro" + "ot/", "/wo" + "rk/")))
 _TEXT_FILES = ("*.py", "*.md", "*.toml", "*.yaml", "*.yml", "*.cfg", "Makefile", "run", "services")
-_NOT_OURS = re.compile(r"(^|/)(\.git|\.venv[^/]*|\.[a-z]+_cache|\.hypothesis|build|dist)/")
+_NOT_OURS = re.compile(r"(^|/)(\.git|\.venv[^/]*|\.[a-z]+_cache|\.hypothesis|build|dist|mutants)/")
 
 PROJECT = [*read_package(ROOT, "bridge"), *read_package(ROOT, "device_sim")]
 KNOWN = frozenset(module.name for module in PROJECT)

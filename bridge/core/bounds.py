@@ -45,8 +45,7 @@ def _refusal_by_size(twin: Twin, merge: Merge, update: Update, limits: Limits) -
     """Try the update on a copy of what is visible: the exact size decides."""
     trial = Twin(twin.key)
     trial.version, trial.at, trial.online = twin.version + 1, twin.now, twin.online
-    for name in ("reported", "desired"):
-        trial.section(name).value = twin.section(name).value
+    trial.reported.value, trial.desired.value = twin.reported.value, twin.desired.value
     preview = merge.preview(update.patch, full=update.metadata.full)
     trial.section(update.section).value = preview.value
     size_bytes = json_size(trial.document())

@@ -179,10 +179,10 @@ class Cell:
         contributor = (entry[1], entry[2])
         held = self.entries.get(contributor, [])
         total = number_of(entry)
-        if any(old[:4] > entry[:4] and number_of(old) >= total for old in held):
+        if any(old > entry and number_of(old) >= total for old in held):
             return False
-        kept = [old for old in held if old[:4] > entry[:4] or number_of(old) > total]
-        self.entries[contributor] = sorted((*kept, entry), key=_key_of)
+        kept = [old for old in held if old > entry or number_of(old) > total]
+        self.entries[contributor] = sorted((*kept, entry))
         self._fold(entry[1])
         return True
 
@@ -196,7 +196,7 @@ class Cell:
         for boot in boots[: max(0, len(boots) - BOOTS_PER_WRITER)]:
             folded = self.entries.pop((writer, boot))
             base = self.entries.get((writer, _BASE), [])
-            stamp, _, order, seq, version, _ = max([*base, folded[-1]], key=_key_of)
+            stamp, _, order, seq, version, _ = max([*base, folded[-1]])
             total = sum(number_of(held[0]) for held in (base, folded) if held)
             self.entries[writer, _BASE] = [(stamp, writer, order, seq, version, total)]
 
@@ -328,9 +328,9 @@ def without_aggregates(patch: JsonObject, rules: Rules | None) -> JsonObject:
     left: JsonObject = {}
     for name, new in patch.items():
         below = rules.step(name)
-        if isinstance(new, dict) and new:
+        if isinstance(new, dict):
             inner = without_aggregates(new, below)
-            if inner:
+            if inner or not new:
                 left[name] = inner
         elif new is None or below is None or below.policy not in AGGREGATES:
             left[name] = new
@@ -344,10 +344,6 @@ def fits(policy: PolicyName, value: JsonValue) -> bool:
     if policy == "union":
         return isinstance(value, list)
     return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _key_of(entry: Entry) -> Key:
-    return entry[:4]
 
 
 def number_of(entry: Entry) -> int | float:
@@ -381,9 +377,9 @@ def canonical(value: JsonValue) -> str:
     return json.dumps(value, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
 
 
-def element_order(value: JsonValue) -> tuple[int, float | str, bool, str]:
+def element_order(value: JsonValue) -> tuple[int, float | str, bool]:
     """Return what elements of a union are sorted by: type, then value, then int before float."""
     rank = _ORDER_OF_TYPES[type(value)]
     if isinstance(value, bool | int | float):
-        return (rank, value, isinstance(value, float), canonical(value))
-    return (rank, value if isinstance(value, str) else canonical(value), False, "")
+        return (rank, value, isinstance(value, float))
+    return (rank, value if isinstance(value, str) else canonical(value), False)

@@ -125,7 +125,7 @@ class Merge(Setting):
         section.root = self._at_path(section.root, changed=bool(self.forward))
         self._bury(())
 
-    def preview(self, patch: JsonObject, *, full: bool = False) -> Section:
+    def preview(self, patch: JsonObject, *, full: bool) -> Section:
         """Return what the section would be after `apply`; it changes nothing yet."""
         section = Section(self._section.rules)
         section.root = self._section.root

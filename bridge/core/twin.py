@@ -167,4 +167,4 @@ class Twin:
 
     def delta(self) -> JsonObject:
         """Return what `reported` still lacks of `desired`; it shares objects with `desired`."""
-        return outstanding(self.desired.value, self.reported.value) if self.desired.value else {}
+        return outstanding(self.desired.value, self.reported.value)

@@ -123,6 +123,7 @@ def test_a_device_that_always_says_boot_1_seq_1_is_believed() -> None:
     assert world.desired == {"n": 19}
 
 
+@pytest.mark.timeout(120)  # even where mutants are tried
 def test_ten_thousand_writers_of_one_twin_take_the_room_of_a_few() -> None:
     """The least recent are forgotten, and the newest values stand."""
     world = World()

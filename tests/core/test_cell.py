@@ -14,6 +14,7 @@ from bridge.core.cell import Cell, canonical, class_of, element_order, fits, see
 from bridge.core.limits import BOOTS_PER_WRITER, INTEGER_MAX, INTEGER_MIN, SEEN_STEPS
 from bridge.core.policy import PolicyName
 from bridge.core.section import HIDDEN, Key, Node
+from tests.support.examples import examples
 
 
 def key(stamp: int, writer: str = "w", order: int = 0, seq: int = 0) -> Key:
@@ -137,6 +138,26 @@ def test_more_boots_than_are_told_apart_are_added_up_in_a_base() -> None:
     assert cell.value() == sum(range(4, boots + 1)) + 100
 
 
+def test_what_has_no_number_is_no_boot() -> None:
+    """With as many boots as are told apart, messages without `seq` still stand for themselves."""
+    cell = Cell("sum")
+    for order in range(BOOTS_PER_WRITER + 1):
+        write(cell, 1, 1, writer="a", order=order)
+    assert ("a", -1) not in cell.entries
+    assert cell.size == cell.value() == BOOTS_PER_WRITER + 1
+
+
+def test_the_base_of_a_writer_is_its_own() -> None:
+    """Boots of other writers are not counted with it, and none of them is folded."""
+    cell = Cell("sum")
+    for order in range(1, BOOTS_PER_WRITER + 1):
+        write(cell, 1, 1, writer="a", order=order)
+        write(cell, 1, 1, writer="b", order=order)
+    assert cell.size == 2 * BOOTS_PER_WRITER
+    write(cell, 2, 1, writer="a", order=BOOTS_PER_WRITER + 1)
+    assert {who for who, boot in cell.entries if boot == -1} == {"a"}  # type: ignore[misc]
+
+
 def test_an_extreme_is_kept_for_each_writer() -> None:
     """The larger one, and of equal ones the newer, so that the older removal does not take it."""
     cell = Cell("max")
@@ -159,8 +180,9 @@ def test_an_element_is_as_new_as_its_newest_write() -> None:
     assert write(cell, 20, ["b", "c"])
     write(cell, 20, None, writer="z")
     assert cell.value() == ["b"]
-    assert write(cell, 21, ["c", "b"])
+    assert write(cell, 21, ["c", "b"], version=7)
     assert cell.value() == ["b", "c"]
+    assert cell.entries['"c"'] == [(21, "w", 0, 0, 7, "c")]
 
 
 @pytest.mark.parametrize("policy", ["device", "app"])
@@ -201,6 +223,10 @@ def test_a_class_remembers_the_most_that_it_had_seen() -> None:
     assert len(cell.seen["app"]) == 2
     write(cell, 15, 9, writer="anna", version=5, seen=2)
     assert len(cell.seen["app"]) == 2
+    write(cell, 25, 9, writer="anna", version=5, seen=1)
+    assert [(step[0], step[4]) for step in cell.seen["app"]] == [(20, 3), (30, 1)]
+    write(cell, 31, 3, writer="anna", version=5, seen=1)
+    assert [(step[0], step[4]) for step in cell.seen["app"]] == [(20, 3), (31, 1)]
     assert not cell.drop_older(key(5))
     assert cell.drop_older(key(25))
     assert (cell.value(), [step[4] for step in cell.seen["app"]]) == (3, [1])
@@ -248,6 +274,7 @@ def test_a_copy_changes_alone() -> None:
     write(again, 2, 6, writer="anna", seen=2)
     assert (classes.value(), again.value()) == (5, 6)
     assert [step[4] for step in classes.seen["app"]] == [1]
+    assert (copied.copy().reset, classes.copy().seen) == (copied.reset, classes.seen)
 
 
 def test_a_sum_of_integers_ends_at_64_bits() -> None:
@@ -263,6 +290,26 @@ def test_a_sum_of_integers_ends_at_64_bits() -> None:
     assert within_range(INTEGER_MIN - 1) == INTEGER_MIN
     assert within_range(-float("inf")) == -float(INTEGER_MAX)
     assert within_range(1.5) == 1.5
+
+
+def test_a_value_has_one_text() -> None:
+    """Whatever the order of its keys; an element of a union is known by it."""
+    assert canonical({"b": "ü", "a": [1, 2.0]}) == '{"a":[1,2.0],"b":"ü"}'
+    assert canonical(-0.0) == canonical(0.0) == "0.0"
+
+
+@pytest.mark.parametrize(
+    "ordered",
+    [
+        [None, False, True, -1, 0, 2, 2.0, "", "a", [1], [], {"k": 1}, {}],
+        ["\n", " ", "!", "A", "ü"],
+        [[10], [1], [2]],
+    ],
+)
+def test_elements_are_sorted_by_type_and_then_by_value(ordered: list[Any]) -> None:
+    """Texts as they are, arrays and objects by their text."""
+    for order in (ordered[::-1], ordered[1:] + ordered[:1]):
+        assert list(map(repr, sorted(order, key=element_order))) == list(map(repr, ordered))
 
 
 @pytest.mark.parametrize(
@@ -309,6 +356,7 @@ elements = st.one_of(
 
 
 @given(st.lists(elements, max_size=6), st.randoms())
+@examples(100)
 def test_elements_have_one_order(values: list[Any], shuffle: random.Random) -> None:
     """Whatever order they come in, the texts of the sorted ones are the same."""
     before = [canonical(value) for value in sorted(values, key=element_order)]

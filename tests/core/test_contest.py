@@ -6,6 +6,7 @@ from typing import Any
 
 from bridge.core.conflict import Conflict, differs
 from bridge.core.limits import CONFLICTS_PER_UPDATE
+from bridge.core.policy import POLICIES
 from bridge.core.reconcile import Outcome, delete
 from tests.core.world import NOW, SECOND, World
 
@@ -15,6 +16,7 @@ T1, T2, T3 = (NOW + number * SECOND for number in (1, 2, 3))
 
 def losers(outcome: Outcome) -> list[tuple[tuple[str, ...], Any, str, Any, str]]:
     """Path, and value and writer of both sides."""
+    assert all(conflict.policy in POLICIES for conflict in outcome.conflicts)
     return [(c.path, c.kept, c.kept_by, c.lost, c.lost_by) for c in outcome.conflicts]
 
 
@@ -54,6 +56,8 @@ def test_a_writer_is_not_in_conflict_with_itself() -> None:
     world.desire({"mode": "eco"}, "anna", seq=1)
     world.desire({"mode": "party"}, "anna", seq=3, seen=0)
     assert world.desire({"mode": "night"}, "anna", seq=2).conflicts == ()
+    assert world.desire({"mode": None}, "anna", seq=5, seen=0).conflicts == ()
+    assert world.desire({"mode": {"name": "day"}}, "anna", seq=4).conflicts == ()
 
 
 def test_a_concurrent_removal_is_a_loser_too() -> None:
@@ -126,6 +130,60 @@ def test_newer_fields_keep_their_object_from_a_late_value() -> None:
     world.desire({"a": {"b": None}}, "anna")
     assert losers(world.desire({"a": 6}, "bert", time=late)) == [(("a",), None, "anna", 6, "bert")]
     assert losers(world.desire({"a": None}, "bert", time=late)) == []
+    world.desire({"a": {}}, "anna")
+    assert losers(world.desire({"a": 7}, "bert", time=late)) == [(("a",), {}, "anna", 7, "bert")]
+    world.desire({"a": {"b": 3}}, "anna")
+    world.desire({"a": {}}, "carl")
+    assert losers(world.desire({"a": 8}, "bert", time=late)) == [
+        (("a",), {"b": 3}, "carl", 8, "bert")
+    ]
+    world.desire({"a": {"b": 3}}, "dora")
+    assert losers(world.desire({"a": 8}, "bert", time=late)) == [
+        (("a",), {"b": 3}, "dora", 8, "bert")
+    ]
+
+
+def test_a_newer_empty_object_keeps_a_late_value_away() -> None:
+    """Also where nothing was ever below it."""
+    world = World()
+    world.desire({"a": {}}, "anna")
+    assert losers(world.desire({"a": 7}, "bert", time=NOW)) == [(("a",), {}, "anna", 7, "bert")]
+
+
+def test_a_late_value_is_told_what_stands() -> None:
+    """Also where the value has taken an object's place."""
+    world = World()
+    world.desire({"a": {"b": 1}}, "anna")
+    world.desire({"a": 5}, "anna")
+    assert losers(world.desire({"a": 6}, "bert", time=NOW)) == [(("a",), 5, "anna", 6, "bert")]
+
+
+def test_a_removal_below_a_value_takes_its_place() -> None:
+    """The value is the loser, and nothing is there."""
+    world = World()
+    world.desire({"a": 5}, "anna")
+    outcome = world.desire({"a": {"b": None}}, "bert", seen=0)
+    assert outcome.change is not None
+    assert (outcome.change.forward, outcome.change.backward) == ({"a": None}, {"a": 5})
+    assert losers(outcome) == [(("a",), None, "bert", 5, "anna")]
+
+
+def test_who_adds_to_an_object_that_came_back_meets_no_removal() -> None:
+    """Nor who removes where nothing is."""
+    world = World()
+    world.desire({"a": 5, "c": 1}, "anna")
+    world.desire({"a": None, "c": None}, "anna")
+    world.desire({"a": {"b": 1}}, "bert", seen=2)
+    assert losers(world.desire({"a": {"c": 1}}, "carl", seen=1)) == []
+    assert losers(world.desire({"c": {"d": None}}, "carl", seen=1)) == []
+
+
+def test_a_conflict_names_the_policy_of_its_path() -> None:
+    """Where an object comes in the place of a value, too."""
+    world = World(policies={"desired.a": "max"})
+    world.desire({"a": 5}, "anna")
+    [conflict] = world.desire({"a": {"b": 1}}, "bert", seen=0).conflicts
+    assert (conflict.path, conflict.policy, conflict.lost) == (("a",), "max", 5)
 
 
 def test_an_older_empty_object_loses_only_where_there_is_none() -> None:

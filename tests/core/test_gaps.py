@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from bridge.core.limits import BOOTS_PER_WRITER, GAPS_PER_BOOT, WRITERS_PER_TWIN, Limits
+from bridge.core.reconcile import Outcome
+from bridge.core.refusal import Refusal
 from tests.core.world import World
 
 
@@ -97,6 +99,21 @@ def test_a_forgotten_writer_begins_anew() -> None:
     assert world.twin.forget_writer("lamp-1")
     assert set(world.twin.writers) == {("desired", "anna")}
     assert world.send({"a": 2}, seq=1).changed
+
+
+def test_why_a_forgotten_writer_was_refused_is_forgotten_too() -> None:
+    """And no other writer's refusal."""
+    world = World()
+    refusal = Refusal(400, "too_deep", "…")
+    for writer in ("anna", "bert"):
+        world.desire({}, writer, seq=1, refusal=refusal)
+    world.twin.forget_writer("anna")
+    assert [(section, writer) for section, writer, *_ in world.twin.refusals] == [
+        ("desired", "bert")
+    ]
+    assert world.desire({}, "bert", seq=1, refusal=refusal) == Outcome(
+        0, duplicate=True, refusal=refusal
+    )
 
 
 def test_no_boot_is_given_a_number_again() -> None:

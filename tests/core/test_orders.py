@@ -8,7 +8,7 @@ from bridge.core.limits import Limits
 from bridge.core.orders import Deletion, ForgetWriter, Order, carry_out
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
-from bridge.core.update import Metadata, Presence, SectionName, Update
+from bridge.core.update import Delivery, Metadata, Presence, SectionName, Update
 
 KEY = TwinKey("lamp-1")
 NOW = 1_700_000_000_000_000
@@ -42,6 +42,18 @@ def test_every_order_is_carried_out(twin: Twin, order: Order, version: int) -> N
     outcome = carry_out(twin, order, NOW, Limits())
     assert (outcome.version, outcome.store, outcome.refusal) == (version, True, None)
     assert twin.version == version
+
+
+def test_a_deletion_says_who_and_is_known_when_it_comes_again(twin: Twin) -> None:
+    """By how it was delivered."""
+    order = Deletion("anna", b"payload", Delivery(packet_id=7))
+    outcome = carry_out(twin, order, NOW, Limits())
+    assert outcome.change is not None
+    assert outcome.change.writer == "anna"
+    carry_out(twin, update("reported", "lamp-1", on=1)._replace(payload=b"new"), NOW, Limits())
+    again = order._replace(delivery=Delivery(packet_id=7, repeated=True))
+    assert carry_out(twin, again, NOW, Limits()).duplicate
+    assert not carry_out(twin, again._replace(payload=b"other"), NOW, Limits()).duplicate
 
 
 def test_a_forgotten_writer_may_send_its_numbers_again(twin: Twin) -> None:

@@ -16,6 +16,7 @@ from bridge.core.pattern import (
     parse_path_pattern,
 )
 from bridge.core.topics import TwinKey
+from tests.support.examples import examples
 
 LIMITS = Limits(depth=3, key_bytes=8)
 
@@ -68,6 +69,7 @@ _LEVELS = st.lists(st.text("ab", max_size=2), min_size=1, max_size=4).map(tuple)
 
 
 @given(_LEVELS, _LEVELS, st.text("ab", max_size=6))
+@examples(100)
 def test_a_common_text_is_found_where_there_is_one(
     one: tuple[str, ...], other: tuple[str, ...], text: str
 ) -> None:
@@ -107,32 +109,40 @@ def test_a_device_pattern_matches_twins(
         assert not parsed.matches(TwinKey(*text.split("/"))), text
 
 
+_IDENTIFIER = "1 to 128 of A-Z a-z 0-9 . _ : @ ~ - and not starting with a dot"
+NO_DEVICE = f"no device id matches it: it is {_IDENTIFIER}"
+NO_NAME = f"no twin's name matches it: it is {_IDENTIFIER}"
+ONE_STAR = "one * matches any run of characters already: write one"
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("", "no device id matches it: it is 1 to 128 of"),
-        ("a b", "no device id matches it"),
-        ("a+", "no device id matches it"),
-        ("mé*", "no device id matches it"),
-        (".a", "not starting with a dot"),
-        (".*", "not starting with a dot"),
-        ("x" * 129, "no device id matches it"),
-        ("x" * 129 + "*", "no device id matches it"),
-        ("*." + "x" * 127, "no device id matches it"),
-        ("/setup", "no device id matches it"),
-        ("a/", "no twin's name matches it"),
-        ("a/b/c", "no twin's name matches it"),
-        ("a/.b", "no twin's name matches it"),
-        ("a/report", "no twin can be named 'report'"),
-        ("*/history", "no twin can be named 'history'"),
-        ("a**", "write one"),
-        ("a/**", "write one"),
+        ("", NO_DEVICE),
+        ("a b", NO_DEVICE),
+        ("a+", NO_DEVICE),
+        ("mé*", NO_DEVICE),
+        (".a", NO_DEVICE),
+        (".*", NO_DEVICE),
+        ("x" * 129, NO_DEVICE),
+        ("x" * 129 + "*", NO_DEVICE),
+        ("*." + "x" * 127, NO_DEVICE),
+        ("/setup", NO_DEVICE),
+        ("a/", NO_NAME),
+        ("a/b/c", NO_NAME),
+        ("a/.b", NO_NAME),
+        ("a/report", "no twin can be named 'report': that word is part of the topics"),
+        ("*/history", "no twin can be named 'history': that word is part of the topics"),
+        ("a**", ONE_STAR),
+        ("a/**", ONE_STAR),
+        ("a*b**", ONE_STAR),
     ],
 )
 def test_a_device_pattern_that_can_never_match_is_refused(pattern: str, why: str) -> None:
     """With the reason."""
-    with pytest.raises(PatternError, match=why):
+    with pytest.raises(PatternError) as caught:
         parse_device_pattern(pattern)
+    assert str(caught.value) == why
 
 
 @pytest.mark.parametrize(
@@ -148,35 +158,42 @@ def test_a_path_pattern_at_the_limits_is_taken(pattern: str) -> None:
     assert parsed.section == pattern.split(".")[0]
 
 
+NO_SECTION = "a path begins with reported. or desired."
+ONLY_LAST = "** can only be the last level; * is one level of whatever name"
+ALONE = "** stands alone between dots; within a key one * is enough"
+RESERVED = "no key starts with $: they are reserved"
+
+
 @pytest.mark.parametrize(
     ("pattern", "why"),
     [
-        ("", "empty key"),
-        ("mode", "begins with reported. or desired."),
-        ("report.a", "begins with reported. or desired."),
-        ("*.a", "begins with reported. or desired."),
-        ("reported*.a", "begins with reported. or desired."),
+        ("", "'' has an empty key; an empty key is written \"\""),
+        ("mode", NO_SECTION),
+        ("report.a", NO_SECTION),
+        ("*.a", NO_SECTION),
+        ("reported*.a", NO_SECTION),
         ("reported", "nothing stands behind reported: reported.** is all of it"),
-        ("reported.", "empty key"),
-        ("reported..a", "empty key"),
-        ('reported."a', "quote that is not closed"),
-        ("reported.a\\", "nothing behind it"),
-        ("reported.**.a", "can only be the last level"),
-        ("reported.a.**.**", "can only be the last level"),
-        ("reported.a**", "stands alone between dots"),
-        ("reported.***", "stands alone between dots"),
-        ("reported.$a", "reserved"),
-        ('reported."$a"', "reserved"),
-        ("reported.a.$*", "reserved"),
-        ("reported.123456789", "has at least 9 bytes, and limits.key_bytes is 8"),
-        ("reported.1234*56789", "has at least 9 bytes"),
-        ("reported.äöüäö", "has at least 10 bytes"),
-        ("reported.a.b.c.d", "has 4 levels, and limits.depth lets a patch have 3"),
-        ("reported.a.b.c.**", "has 4 levels"),
-        ("reported.\ud800", "surrogate"),
+        ("reported.", "'reported.' has an empty key; an empty key is written \"\""),
+        ("reported..a", "'reported..a' has an empty key; an empty key is written \"\""),
+        ('reported."a', "'reported.\"a' has a quote that is not closed"),
+        ("reported.a\\", "'reported.a\\\\' ends in a backslash with nothing behind it"),
+        ("reported.**.a", ONLY_LAST),
+        ("reported.a.**.**", ONLY_LAST),
+        ("reported.a**", ALONE),
+        ("reported.***", ALONE),
+        ("reported.$a", RESERVED),
+        ('reported."$a"', RESERVED),
+        ("reported.a.$*", RESERVED),
+        ("reported.123456789", "a key of it has at least 9 bytes, and limits.key_bytes is 8"),
+        ("reported.1234*56789", "a key of it has at least 9 bytes, and limits.key_bytes is 8"),
+        ("reported.äöüäö", "a key of it has at least 10 bytes, and limits.key_bytes is 8"),
+        ("reported.a.b.c.d", "it has 4 levels, and limits.depth lets a patch have 3"),
+        ("reported.a.b.c.**", "it has 4 levels, and limits.depth lets a patch have 3"),
+        ("reported.\ud800", "it holds a half of a surrogate pair, which no key does"),
     ],
 )
 def test_a_path_pattern_that_can_never_match_is_refused(pattern: str, why: str) -> None:
     """With the reason."""
-    with pytest.raises(PatternError, match=why.replace("*", r"\*")):
+    with pytest.raises(PatternError) as caught:
         parse_path_pattern(pattern, LIMITS)
+    assert str(caught.value) == why

@@ -6,24 +6,11 @@ from typing import Any
 
 import pytest
 
-from bridge.core.section import CHANGED_BY, Node, Register
+from bridge.core.section import CHANGED_BY
 from bridge.core.since import changes_since
-from tests.core.world import NOW, SECOND, World
+from tests.core.world import SECOND, World, register_at
 
 HOUR = 3600 * SECOND
-
-
-def register_at(world: World, *path: str) -> Register:
-    """Return the register at a path of `desired`."""
-    children = world.twin.desired.nodes
-    for name in path[:-1]:
-        node = children[name]
-        assert isinstance(node, Node)
-        children = node.children
-    child = children[path[-1]]
-    register = child if isinstance(child, tuple) else child.register
-    assert register is not None
-    return register
 
 
 def test_a_sum_adds_up_its_writers() -> None:
@@ -74,6 +61,7 @@ def test_a_late_null_takes_only_what_is_older() -> None:
     assert removal.change.forward == {"count": 3}
     assert removal.change.backward == {"count": 8}
     assert register_at(world, "count")[CHANGED_BY] == "carl"
+    assert removal.conflicts == ()
     assert world.desired == {"count": 3}
     assert not world.desire({"count": None}, "carl", time=between).changed
 
@@ -102,6 +90,9 @@ def test_an_older_removal_above_takes_only_the_older_contributions() -> None:
     assert removal.change is not None
     assert removal.change.forward == {"count": 3} or removal.change.forward == {"a": {"count": 3}}
     assert register_at(world, "a", "count")[CHANGED_BY] == "carl"
+    assert [(c.path, c.policy, c.kept, c.lost) for c in removal.conflicts] == [
+        (("a",), "latest", {"count": 3}, None)
+    ]
 
 
 def test_full_resets_the_aggregates_that_it_names_and_hides_the_others() -> None:
@@ -123,10 +114,20 @@ def test_full_resets_the_aggregates_that_it_names_and_hides_the_others() -> None
 def test_a_late_full_leaves_the_newer_contributions() -> None:
     """Of named and unnamed aggregates alike."""
     world = World(policies={"desired.**": "sum"})
-    world.desire({"a": 1, "b": {"c": 1}}, "anna")
-    world.desire({"a": 10, "b": {"c": 10}}, "bert")
-    world.desire({"x": 1}, "carl", full=True, time=world.clock - SECOND // 2)
-    assert world.desired == {"a": 10, "b": {"c": 10}, "x": 1}
+    world.desire({"a": 1, "b": {"c": 1}, "d": 1}, "anna")
+    world.desire({"a": 10, "b": {"c": 10}, "d": 10}, "bert")
+    world.desire({"x": 1, "d": 2}, "carl", full=True, time=world.clock - SECOND // 2)
+    assert world.desired == {"a": 10, "b": {"c": 10}, "d": 12, "x": 1}
+
+
+def test_a_sum_that_full_removes_is_told_by_its_policy() -> None:
+    """To who had contributed to it meanwhile."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    removal = world.desire({}, "bert", full=True, seen=0)
+    assert [(c.path, c.policy, c.kept, c.lost, c.lost_by) for c in removal.conflicts] == [
+        (("count",), "sum", None, 5, "anna")
+    ]
 
 
 def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:
@@ -140,102 +141,9 @@ def test_an_object_covers_an_aggregate_until_it_is_written_again() -> None:
     assert world.desired == {"count": {"low": 1}}
     world.desire({"count": 4}, "dora")
     assert world.desired == {"count": 11}
-
-
-def test_a_write_that_the_policy_hides_makes_no_version() -> None:
-    """It is superseded, and kept among the conflicts."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "eco"}, "lamp-1")
-    blind = world.desire({"mode": "party"}, "anna")
-    assert (blind.changed, blind.superseded) == (False, True)
-    assert [tuple(conflict) for conflict in blind.conflicts] == [
-        (("mode",), "device", "eco", "lamp-1", NOW + SECOND, "party", "anna", NOW + 2 * SECOND)
-    ]
-    knowing = world.desire({"mode": "party"}, "anna", seen=1)
-    assert (knowing.changed, knowing.conflicts) == (True, ())
-    assert world.desired == {"mode": "party"}
-
-
-def test_what_the_writer_could_not_have_seen_does_not_count_as_seen() -> None:
-    """A `seen` above the present version is the present one."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna", seen=99)
-    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {"mode": "eco"}
-
-
-def test_a_late_write_of_the_preferred_class_takes_the_place() -> None:
-    """The device decided offline; the application's write is the loser that is kept."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna")
-    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert late.change is not None
-    assert late.change.forward == {"mode": "eco"}
-    assert late.change.backward == {"mode": "party"}
-    [conflict] = late.conflicts
-    assert (conflict.kept, conflict.kept_by) == ("eco", "lamp-1")
-    assert (conflict.lost, conflict.lost_by, conflict.lost_stamp) == (
-        "party", "anna", NOW + SECOND,
-    )  # fmt: skip
-    assert register_at(world, "mode") == (NOW + SECOND, "anna", 0, NOW + SECOND, 2, "lamp-1")
-
-
-def test_a_late_write_that_shows_the_same_changes_nothing() -> None:
-    """And is settled at the version at which that was already visible."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "eco"}, "anna")
-    late = world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert (late.changed, late.superseded, late.conflicts) == (False, False, ())
-    assert world.desire({"mode": "party"}, "bert", seen=1).changed
-
-
-def test_a_preferred_removal_comes_late_and_hides() -> None:
-    """The path becomes a tombstone, and a knowing write brings it back."""
-    world = World(policies={"desired.mode": "app"})
-    world.desire({"mode": "eco"}, "lamp-1")
-    late = world.desire({"mode": None}, "anna", time=world.clock - HOUR)
-    assert late.change is not None
-    assert late.change.forward == {"mode": None}
-    assert world.desired == {}
-    assert ("mode",) in world.twin.desired.tombstones
-    assert world.desire({"mode": "party"}, "lamp-1", seen=2).changed
-    assert ("mode",) not in world.twin.desired.tombstones
-
-
-def test_a_late_write_does_not_show_below_what_is_newer() -> None:
-    """A newer object in the place of the value keeps it."""
-    world = World(policies={"desired.mode": "device"})
-    world.desire({"mode": "party"}, "anna")
-    world.desire({"mode": {"name": "x"}}, "anna")
-    world.desire({"mode": "eco"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {"mode": {"name": "x"}}
-    world.desire({"mode": {"name": None}}, "anna")
-    world.desire({"mode": "night"}, "lamp-1", time=world.clock - HOUR)
-    assert world.desired == {}
-
-
-def test_a_removal_above_can_uncover_what_the_policy_had_hidden() -> None:
-    """The device's older write goes, the application's newer one stays."""
-    for above in ({"a": None}, {"a": 3}):
-        world = World(policies={"desired.a.mode": "device"})
-        world.desire({"a": {"mode": None}}, "lamp-1")
-        world.desire({"a": {"mode": "party"}}, "anna")
-        assert world.desired == {}
-        removal = world.desire(above, "bert", time=world.clock - SECOND // 2)
-        assert world.desired == {"a": {"mode": "party"}}
-        assert removal.change is not None
-        assert removal.change.forward == {"a": {"mode": "party"}}
-
-
-def test_full_can_uncover_too() -> None:
-    """Where the aggregate or the class's write that it takes is older."""
-    world = World(policies={"desired.a.mode": "device"})
-    world.desire({"a": {"mode": None}}, "lamp-1")
-    world.desire({"a": {"mode": "party"}}, "anna")
-    outcome = world.desire({}, "bert", full=True, time=world.clock - SECOND // 2)
-    assert world.desired == {"a": {"mode": "party"}}
-    assert outcome.change is not None
-    assert outcome.change.forward == {"a": {"mode": "party"}}
+    world.desire({"count": {}}, "bert")
+    world.desire({"count": 1}, "emil", time=world.clock - 2 * SECOND)
+    assert world.desired == {"count": {}}
 
 
 def test_a_policy_that_goes_leaves_what_it_showed() -> None:
@@ -260,6 +168,15 @@ def test_a_policy_that_comes_begins_with_what_is_there() -> None:
     assert world.desired == {"count": 8}
 
 
+@pytest.mark.parametrize("name", ["device", "app", "max"])
+def test_a_writer_may_be_called_like_a_policy(name: str) -> None:
+    """It is one contributor among others."""
+    world = World(policies={"desired.peak": "max"})
+    world.desire({"peak": 5}, name)
+    lower = world.desire({"peak": 3}, "anna")
+    assert (world.desired, lower.superseded, lower.conflicts) == ({"peak": 5}, False, ())
+
+
 def test_a_tombstone_of_a_cell_takes_the_cell_with_it() -> None:
     """After its time nothing of the removal is known any more."""
     world = World(policies={"desired.count": "sum"})
@@ -269,6 +186,17 @@ def test_a_tombstone_of_a_cell_takes_the_cell_with_it() -> None:
     world.desire({"other": 1}, "anna")
     assert "count" not in world.twin.desired.nodes
     assert world.twin.horizon == 2
+
+
+def test_a_forgotten_cell_below_an_object_is_begun_anew() -> None:
+    """The object stays, what was contributed before it is gone."""
+    world = World(policies={"desired.count": "sum"})
+    world.desire({"count": 5}, "anna")
+    world.desire({"count": {"low": 1}}, "anna")
+    world.clock += world.limits.tombstone_ttl_us
+    world.desire({"other": 1}, "anna")
+    world.desire({"count": 2}, "bert")
+    assert world.desired["count"] == 2
 
 
 def test_first_keeps_what_the_writer_had_not_seen() -> None:
@@ -335,15 +263,6 @@ def test_null_where_an_aggregate_has_nothing_is_the_newest_all_the_same() -> Non
     assert world.desire({"count": None}, "bert", time=world.clock - HOUR).superseded
 
 
-def test_a_removal_above_leaves_no_claim_of_what_was_below() -> None:
-    """The device's removal went with it, and the application's write shows."""
-    world = World(policies={"desired.**": "device"})
-    world.desire({"c": {"b": None}}, "lamp-1")
-    world.desire({"c": 1}, "anna")
-    world.desire({"c": {"b": 1}}, "anna")
-    assert world.desired == {"c": {"b": 1}}
-
-
 def test_an_object_that_full_keeps_was_not_revived() -> None:
     """It was there before and after: nobody's removal is undone by it."""
     world = World()
@@ -352,16 +271,6 @@ def test_an_object_that_full_keeps_was_not_revived() -> None:
     outcome = world.desire({"b": {}}, "bert", full=True, seen=0)
     assert [conflict.path for conflict in outcome.conflicts if conflict.path == ("b",)] == []
     assert world.desired == {"b": {}}
-
-
-def test_a_preferred_write_that_had_seen_the_other_is_in_no_conflict() -> None:
-    """Although it comes later than its own later message, and so with an older stamp."""
-    world = World(policies={"desired.**": "device"})
-    world.desire({}, "lamp-1", boot=2, seq=3)
-    world.desire({}, "lamp-1", boot=0, seq=1)
-    world.desire({"b": 1}, "zoe")
-    outcome = world.desire({"b": 0}, "lamp-1", boot=2, seq=7, seen=15)
-    assert (world.desired, outcome.conflicts) == ({"b": 0}, ())
 
 
 def test_a_null_that_does_not_stand_loses_nothing_of_what_does() -> None:

@@ -13,6 +13,7 @@ from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from tests.core.reference_policy import ReferenceRule, has_tie, policy_of, table_of
 from tests.core.walk import policy_below
+from tests.support.examples import examples
 
 LIMITS = Limits(depth=3)
 
@@ -82,6 +83,7 @@ _PATH = st.lists(st.text("ab", max_size=3), min_size=1, max_size=4).map(tuple)
     st.sampled_from(["reported", "desired"]),
     st.lists(st.tuples(st.sampled_from(TWINS), _PATH), min_size=1, max_size=30),
 )
+@examples(100)
 def test_the_most_specific_rule_that_matches_is_found(
     rules: list[ReferenceRule],
     section: SectionName,
@@ -100,6 +102,7 @@ def test_the_most_specific_rule_that_matches_is_found(
 
 
 @given(_rules(_SHORT_PATTERNS, 2, 6))
+@examples(100)
 def test_rules_are_refused_where_two_match_one_path_and_neither_is_more_specific(
     rules: list[ReferenceRule],
 ) -> None:

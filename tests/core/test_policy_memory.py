@@ -15,6 +15,9 @@ from tests.core.walk import policy_at
 
 LIMITS = Limits()
 
+# Mutants are given seconds for each test, and these fill every memory.
+pytestmark = pytest.mark.timeout(120)
+
 
 class Name(str):
     """A text of which can be told whether somebody still holds it."""

@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import pytest
-
-from bridge.core.limits import (
-    REFUSALS_PER_TWIN,
-    Limits,
-)
-from bridge.core.reconcile import Outcome, delete, reconcile_presence
+from bridge.core.limits import REFUSALS_PER_TWIN, Limits
+from bridge.core.reconcile import Change, Outcome, delete
 from bridge.core.refusal import Refusal
 from bridge.core.section import same
-from bridge.core.update import Delivery, Presence
+from bridge.core.update import Delivery
 from tests.core.world import NOW, SECOND, World
 
 
@@ -28,9 +21,9 @@ def test_the_first_report_makes_version_1() -> None:
         "reported": {"on": True, "color": {"r": 1}},
         "desired": {},
     }
-    assert outcome.change is not None
-    assert outcome.change.forward == {"on": True, "color": {"r": 1}}
-    assert outcome.change.backward == {"on": None, "color": None}
+    forward, backward = {"on": True, "color": {"r": 1}}, {"on": None, "color": None}
+    now = NOW + SECOND
+    assert outcome.change == Change(1, now, now, "lamp-1", "reported", forward, backward)
 
 
 def test_the_same_again_makes_no_version_and_no_history() -> None:
@@ -55,9 +48,17 @@ def test_a_repeat_with_seq_is_answered_and_not_applied() -> None:
     world = World()
     world.send({"on": True}, seq=1)
     world.send({"on": False}, seq=2)
-    repeat = world.send({"on": True}, seq=1)
-    assert (repeat.duplicate, repeat.changed, repeat.store) == (True, False, False)
+    assert world.send({"on": True}, seq=1) == Outcome(2, duplicate=True)
     assert world.reported == {"on": False}
+
+
+def test_what_the_broker_repeats_of_an_earlier_life_of_a_boot_is_a_repeat() -> None:
+    """Although the device, which had forgotten, has used the number again."""
+    world = World()
+    world.send({"on": True}, seq=1)
+    world.send({"on": False}, seq=1)
+    assert world.send({"on": True}, seq=1, repeated=True) == Outcome(2, duplicate=True)
+    assert world.send({"on": True}, seq=1).changed
 
 
 def test_a_late_message_loses_to_a_later_one_and_still_fills_in_what_is_its_own() -> None:
@@ -107,9 +108,12 @@ def test_if_refuses_what_was_decided_on_an_older_section() -> None:
     world.send({"on": False})
     assert world.desire({"mode": 2}, if_version=1).refusal is None
     for wrong in (3, 99):
-        refusal = world.desire({"mode": 3}, if_version=wrong).refusal
-        assert refusal is not None
-        assert (refusal.code, refusal.error) == (409, "version_mismatch")
+        assert world.desire({"mode": 3}, if_version=wrong).refusal == Refusal(
+            409,
+            "version_mismatch",
+            f"the section last changed at version 4 and the twin is at 4, but $.if is {wrong}: "
+            "get the twin, and decide again",
+        )
     assert world.twin.desired.value == {"mode": 2}
     assert World().desire({"x": 1}, if_version=0).changed
 
@@ -171,35 +175,6 @@ def test_full_replaces_the_section() -> None:
     assert world.reported == {"b": 2, "c": 4}
 
 
-def test_a_deletion_is_a_version_and_a_report_afterwards_creates_anew() -> None:
-    """Versions are never used again, and the old content is gone."""
-    world = World()
-    world.send({"on": True})
-    world.desire({"on": False})
-    world.clock += SECOND
-    outcome = delete(world.twin, "app", world.clock)
-    assert (outcome.version, outcome.clear, world.twin.exists) == (3, True, False)
-    assert outcome.change is not None
-    assert outcome.change.backward == {"reported": {"on": True}, "desired": {"on": False}}
-    assert delete(world.twin, "app", world.clock).refusal is not None
-    world.send({"level": 5})
-    assert world.twin.version == 4
-    assert world.twin.document()["reported"] == {"level": 5}
-    assert world.twin.document()["desired"] == {}
-
-
-def test_a_message_stamped_before_the_deletion_loses() -> None:
-    """It does not bring the twin back."""
-    world = World()
-    world.send({"on": True}, seq=1)
-    deleted_at = world.clock + SECOND
-    delete(world.twin, "app", deleted_at)
-    late = world.send({"on": False}, time=deleted_at - 1)
-    assert late.superseded
-    assert not world.twin.exists
-    assert world.send({"on": True}, seq=1).duplicate
-
-
 def test_versions_only_grow_when_the_clock_is_set_back() -> None:
     """And what arrives later still wins."""
     world = World()
@@ -208,67 +183,6 @@ def test_versions_only_grow_when_the_clock_is_set_back() -> None:
     assert world.send({"on": False}).version == 2
     assert world.reported == {"on": False}
     assert world.twin.at > NOW
-
-
-def test_presence_makes_versions_but_creates_nothing() -> None:
-    """It is absent until the first one, and makes no row for the history."""
-    world = World()
-    assert not reconcile_presence(world.twin, Presence(True, "b1"), NOW).changed
-    assert not world.twin.exists
-    world.send({"on": True}, boot="b1", seq=1)
-    assert world.twin.document()["online"] is True
-    offline = reconcile_presence(world.twin, Presence(False, "b1"), NOW)
-    assert (offline.version, offline.changed, offline.change) == (2, True, None)
-    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW) == Outcome(2)
-
-
-def test_the_will_of_a_replaced_connection_is_ignored() -> None:
-    """An `offline` of an older boot than the newest known, by presence or by report."""
-    world = World()
-    world.send({"on": True}, boot="b1", seq=1)
-    reconcile_presence(world.twin, Presence(True, "b1"), NOW)
-    reconcile_presence(world.twin, Presence(True, "b2"), NOW)
-    assert reconcile_presence(world.twin, Presence(False, "b1"), NOW).superseded
-    assert world.twin.online is True
-    world.send({"on": False}, boot="b3", seq=1)
-    assert reconcile_presence(world.twin, Presence(False, "b2"), NOW).superseded
-    assert reconcile_presence(world.twin, Presence(False), NOW).changed
-
-
-@pytest.mark.parametrize(
-    ("message", "online"),
-    [
-        ({"patch": {"on": True}}, True),
-        ({"patch": {"on": True}, "retained": True}, False),
-        ({"patch": {"on": True}, "boot": "old", "seq": 9}, False),
-    ],
-)
-def test_a_live_report_makes_a_device_that_uses_presence_online(
-    message: dict[str, Any], online: bool
-) -> None:
-    """A retained one, and one of an older boot, do not."""
-    world = World()
-    world.send({"on": False}, boot="old", seq=1)
-    world.send({"on": False}, boot="new", seq=1)
-    reconcile_presence(world.twin, Presence(False), NOW)
-    world.send(**message)
-    assert world.twin.online is online
-
-
-def test_a_report_that_only_brings_the_device_online_makes_no_history() -> None:
-    """The version is the presence's."""
-    world = World()
-    world.send({"on": True})
-    reconcile_presence(world.twin, Presence(False), NOW)
-    outcome = world.send({"on": True})
-    assert (outcome.changed, outcome.change, world.twin.online) == (True, None, True)
-
-
-def test_a_device_without_presence_has_none() -> None:
-    """A report does not begin it."""
-    world = World()
-    world.send({"on": True})
-    assert "online" not in world.twin.document()
 
 
 def test_tombstones_are_forgotten_after_their_time() -> None:
@@ -282,6 +196,28 @@ def test_tombstones_are_forgotten_after_their_time() -> None:
     assert not world.twin.reported.tombstones
     assert world.twin.horizon == 2
     assert world.reported == {"b": 2}
+
+
+def test_a_tombstone_is_kept_for_exactly_its_time() -> None:
+    """To the microsecond."""
+    world = World(Limits(tombstone_ttl_us=10 * SECOND))
+    world.send({"a": None})
+    removed = world.clock
+    for age, kept in ((10 * SECOND, True), (10 * SECOND + 1, False)):
+        world.clock = removed + age - SECOND
+        world.send({"b": age})
+        assert (("a",) in world.twin.reported.tombstones) is kept
+
+
+def test_a_whole_section_that_was_replaced_is_forgotten_after_its_time() -> None:
+    """The horizon is then the version of `full`."""
+    world = World(Limits(tombstone_ttl_us=10 * SECOND))
+    world.send({"a": 1, "b": 1})
+    world.send({"b": 2}, full=True)
+    world.send({"b": 3}, full=True)
+    world.clock += 60 * SECOND
+    world.send({"b": 4})
+    assert (world.twin.reported.root, world.twin.horizon) == (None, 3)
 
 
 def test_any_order_of_arrival_ends_in_the_same_twin() -> None:
@@ -308,6 +244,7 @@ def test_what_the_broker_delivers_again_ends_the_same_with_and_without_seq() -> 
         first = world.desire({"v": 1}, writer="a", packet_id=7, repeated=again)
         second = world.desire({"v": 2}, writer="b", packet_id=8, repeated=again, boot="b", seq=1)
         assert (first.duplicate, second.duplicate) == (again, again)
+        assert not again or first == second == Outcome(2, duplicate=True)
         assert world.twin.desired.value == {"v": 2}
 
 
@@ -321,19 +258,37 @@ def test_the_same_content_under_another_packet_id_is_another_message() -> None:
     assert world.reported == {"on": True}
 
 
-def test_a_deletion_that_is_delivered_again_does_not_delete_what_came_after_it() -> None:
-    """Neither by the broker's repeat, nor as a retained message at every subscription."""
-    for first, again in (
-        (Delivery(5), Delivery(5, repeated=True)),
-        (Delivery(5, retained=True), Delivery(0, retained=True)),
-    ):
-        world = World()
-        world.send({"on": True}, boot="b", seq=1)
-        assert delete(world.twin, "app", NOW * 2, b"", first).clear
-        world.clock = NOW * 3
-        world.send({"on": False}, boot="b", seq=2)
-        assert delete(world.twin, "app", NOW * 4, b"", again) == Outcome(3, duplicate=True)
-        assert world.reported == {"on": False}
+def test_a_boot_without_a_number_numbers_nothing() -> None:
+    """The broker's repeat is known by how it was delivered."""
+    world = World()
+    world.send({"on": 1}, boot="b", packet_id=7)
+    assert world.send({"on": 1}, boot="b", packet_id=7, repeated=True).duplicate
+    assert world.twin.writers == {}
+
+
+def test_a_retained_message_that_is_refused_is_remembered() -> None:
+    """It would come again with every subscription."""
+    world = World()
+    refusal = Refusal(400, "too_deep", "…")
+    assert world.send({}, retained=True, refusal=refusal) == Outcome(0, store=True, refusal=refusal)
+    assert world.send({}, retained=True, refusal=refusal) == Outcome(0, duplicate=True)
+
+
+def test_what_is_remembered_of_retained_messages_is_short() -> None:
+    """Eight bytes for each topic; it is stored, and so never called otherwise."""
+    world = World()
+    world.send({"on": True}, retained=True)
+    delete(world.twin, "app", NOW * 2, b"", Delivery(retained=True))
+    digests = world.twin.retained
+    assert list(digests) == [("reported", "lamp-1"), ("delete", "app")]
+    assert [len(digest) for digest in digests.values()] == [8, 8]
+
+
+def test_a_delivery_of_one_section_is_no_repeat_of_the_other_s() -> None:
+    """Packet ids are used again as soon as they are free."""
+    world = World()
+    world.send({"v": 1}, writer="w", packet_id=7)
+    assert world.desire({"v": 1}, "w", packet_id=7, repeated=True).changed
 
 
 def test_a_refusal_belongs_to_one_life_of_a_boot() -> None:
@@ -345,29 +300,3 @@ def test_a_refusal_belongs_to_one_life_of_a_boot() -> None:
     assert world.send({"a": 3}, seq=2).changed
     repeat = world.send({"a": 3}, seq=2)
     assert (repeat.duplicate, repeat.refusal) == (True, None)
-
-
-def test_desired_and_named_twins_do_not_decide_on_presence() -> None:
-    """Only the device's own boots do."""
-    world = World()
-    world.desire({"on": True}, boot="app-boot", seq=1)
-    assert world.twin.boots == []
-    reconcile_presence(world.twin, Presence(False, "b1"), NOW)
-    world.desire({"on": False}, boot="app-boot", seq=2)
-    assert world.twin.online is False
-    world.send({"on": False}, boot="never seen")
-    assert world.twin.online is True
-
-
-def test_last_seen_is_the_devices_own_life_sign() -> None:
-    """Its report, and its coming online; not what others want, nor its last will."""
-    world = World()
-    world.desire({"on": True})
-    assert world.twin.last_seen == 0
-    world.send({"on": True})
-    seen = world.twin.last_seen
-    assert seen == world.clock
-    reconcile_presence(world.twin, Presence(False), seen + SECOND)
-    assert world.twin.last_seen == seen
-    reconcile_presence(world.twin, Presence(True), seen + 2 * SECOND)
-    assert world.twin.last_seen == seen + 2 * SECOND

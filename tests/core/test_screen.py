@@ -6,7 +6,13 @@ from typing import Any
 
 import pytest
 
-from bridge.core.limits import BOOTS_PER_WRITER, CONTRIBUTIONS_PER_CELL, INTEGER_MAX, Limits
+from bridge.core.limits import (
+    BOOTS_PER_WRITER,
+    CONTRIBUTIONS_PER_CELL,
+    INTEGER_MAX,
+    INTEGER_MIN,
+    Limits,
+)
 from bridge.core.reconcile import Outcome, delete
 from bridge.core.screen import SHOWN_CHARACTERS
 from tests.core.world import SECOND, World
@@ -101,6 +107,43 @@ def test_a_sum_that_does_not_fit_is_refused() -> None:
     assert error(world.desire({"f": 1e308}, "bert")) == (422, "policy_range")
     assert error(world.desire({"n": -1}, "bert")) is None
     assert world.desired["n"] == INTEGER_MAX - 1
+    world.desire({"n": None}, "anna")
+    world.desire({"n": -INTEGER_MAX}, "bert")
+    world.desire({"n": INTEGER_MAX}, "anna")
+    assert error(world.desire({"n": 5}, "bert")) == (422, "policy_range")
+    world.desire({"n": None}, "anna")
+    assert error(world.desire({"n": INTEGER_MIN}, "anna")) is None
+    assert error(world.desire({"n": -1}, "bert")) == (422, "policy_range")
+
+
+def test_what_is_there_before_a_policy_comes_counts() -> None:
+    """A plain value is a contribution already."""
+    world = World(policies={"desired.n": "sum"})
+    rules, world.twin.desired.rules = world.twin.desired.rules, None
+    world.desire({"n": INTEGER_MAX}, "anna")
+    world.twin.desired.rules = rules
+    assert error(world.desire({"n": 1}, "bert")) == (422, "policy_range")
+    assert error(world.desire({"n": INTEGER_MAX}, "anna")) is None
+
+
+def test_what_something_newer_covers_meets_no_limit() -> None:
+    """It would not be kept."""
+    world = World(policies={"desired.a.tags": "union"})
+    world.desire({"a": 5}, "anna")
+    tags = list(range(CONTRIBUTIONS_PER_CELL + 1))
+    late = world.desire({"a": {"tags": tags}}, "bert", time=world.clock - HOUR)
+    assert (error(late), late.superseded) == (None, True)
+    assert error(world.desire({"a": {"tags": tags}}, "bert")) == (413, "too_many_contributions")
+
+
+@pytest.mark.parametrize(("length", "shown"), [(198, f'"{"y" * 198}"'), (199, f'"{"y" * 199}…')])
+def test_a_value_is_quoted_up_to_200_characters(length: int, shown: str) -> None:
+    """The quotes of a text count."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "y" * length}, "anna")
+    refusal = world.desire({"mode": "x"}, "bert", seen=0).refusal
+    assert refusal is not None
+    assert refusal.message.startswith(f"desired.mode is {shown} since version 1, by anna,")
 
 
 def test_refuse_answers_with_what_is_there() -> None:
@@ -115,6 +158,7 @@ def test_refuse_answers_with_what_is_there() -> None:
         "get the twin, and decide again"
     )
     assert world.desired == {"mode": "eco"}
+    assert error(world.desire({"other": 1}, "bert", seen=0)) is None
     assert error(world.desire({"mode": "eco"}, "bert", seen=0)) is None
     assert error(world.desire({"mode": "party"}, "bert", seen=1)) is None
     assert error(world.desire({"mode": "night"}, "carl")) is None
@@ -123,6 +167,24 @@ def test_refuse_answers_with_what_is_there() -> None:
         "conflict",
     )
     assert error(world.desire({"mode": "day"}, "carl", seen=0)) is None
+
+
+def test_refuse_names_who_made_the_change() -> None:
+    """Not who has since written the same again."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    world.desire({"mode": "eco"}, "bert")
+    refused = world.desire({"mode": "party"}, "carl", seen=0)
+    assert refused.refusal is not None
+    assert "since version 1, by anna, which" in refused.refusal.message
+
+
+def test_a_writer_s_own_later_write_is_not_concurrent() -> None:
+    """Its late message is superseded, not refused."""
+    world = World(policies={"desired.mode": "refuse"})
+    world.desire({"mode": "eco"}, "anna")
+    late = world.desire({"mode": "party"}, "anna", time=world.clock - HOUR)
+    assert (error(late), late.superseded) == (None, True)
 
 
 def test_refuse_sees_what_is_above_and_below() -> None:
@@ -154,6 +216,55 @@ def test_refuse_sees_a_deletion() -> None:
     assert error(world.desire({"other": "party"}, "bert", seen=1)) is None
 
 
+@pytest.mark.parametrize(
+    ("nearest", "seen", "refused"),
+    [
+        pytest.param([{"x": 1}, {"a": 5}], 1, True, id="a value that is newer than what is above"),
+        pytest.param([{"x": 1}, {"a": 5}], 2, False, id="one that was seen"),
+        pytest.param([{"a": 5}, {"a": {"b": 1}}], 1, False, id="a value that is hidden itself"),
+    ],
+)
+def test_refuse_looks_at_the_nearest_above(
+    nearest: list[dict[str, Any]], seen: int, refused: bool
+) -> None:
+    """Of a removal of everything and what was set below it."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire(nearest[0], "anna", full=True)
+    world.desire(nearest[1], "bert")
+    outcome = world.desire({"a": {"mode": 1}}, "carl", seen=seen)
+    assert (error(outcome) == (409, "conflict")) is refused
+
+
+def test_refuse_looks_past_a_value_that_something_above_it_hides() -> None:
+    """What hides it counts."""
+    world = World(policies={"desired.o.a.mode": "refuse"})
+    world.desire({"o": {"a": 5}}, "anna")
+    world.desire({"o": None}, "bert")
+    assert error(world.desire({"o": {"a": {"mode": 1}}}, "carl", seen=1)) == (409, "conflict")
+    assert error(world.desire({"o": {"a": {"mode": 1}}}, "carl", seen=2)) is None
+
+
+def test_of_full_and_what_it_names_the_named_is_nearer() -> None:
+    """It was hidden since, and nobody is in conflict with it."""
+    world = World(policies={"desired.a.mode": "refuse"})
+    world.desire({"x": 1}, "bert")
+    world.desire({"a": 1}, "anna", full=True)
+    world.desire({"a": {}}, "bert")
+    assert error(world.desire({"a": {"mode": 1}}, "bert", seen=1)) is None
+
+
+@pytest.mark.parametrize(
+    "patch", [{"a": {"mode": 1}}, {"a": {"x": 1}, "mode": 1}, {"a": {"x": {}}, "b": {"mode": 1}}]
+)
+def test_refuse_is_found_wherever_it_stands_in_a_patch(patch: dict[str, Any]) -> None:
+    """Below objects and behind them; the deletion is above all of it."""
+    world = World(policies={"desired.mode": "refuse", "desired.*.mode": "refuse"})
+    world.desire({"x": 1}, "anna")
+    delete(world.twin, "anna", world.clock + SECOND)
+    world.clock += SECOND
+    assert error(world.desire(patch, "bert", seen=1)) == (409, "conflict")
+
+
 def test_refuse_protects_what_a_write_above_would_take() -> None:
     """A removal, a value, and `full`, unless they had seen it or are older."""
     world = World(policies={"desired.a.mode": "refuse"})
@@ -168,6 +279,20 @@ def test_refuse_protects_what_a_write_above_would_take() -> None:
         409, "conflict",
     )  # fmt: skip
     assert error(world.desire({"a": None}, "bert", seen=world.twin.version)) is None
+
+
+def test_refuse_says_what_a_write_above_would_take() -> None:
+    """The path, and what stands there, among other members and whatever is hidden below it."""
+    world = World(policies={"desired.*.mode": "refuse"})
+    world.desire({"x": 1, "a": {"y": 2, "mode": {"deep": 1}}}, "anna")
+    world.desire({"a": {"mode": "grün"}}, "anna")
+    for patch, full in (({"a": None}, False), ({}, True), ({"x": None}, True)):
+        refused = world.desire(patch, "bert", seen=1, full=full).refusal
+        assert refused is not None
+        assert refused.message == (
+            'desired.a.mode is "grün" since version 2, by anna, which this update had not seen: '
+            "get the twin, and decide again"
+        )
 
 
 def test_full_that_is_older_than_a_removal_of_everything_takes_nothing() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.described import describe
@@ -13,8 +13,10 @@ from bridge.core.difference import copy_object
 from bridge.core.reconcile import delete
 from bridge.core.section import same
 from bridge.core.since import changes_since
+from tests.core.invariants import check_section
 from tests.core.test_tree import patches, rfc7396
 from tests.core.world import NOW, SECOND, World
+from tests.support.examples import examples
 
 HOUR = 3600 * SECOND
 
@@ -99,7 +101,7 @@ def test_a_version_that_cannot_be_told_is_answered_with_the_whole() -> None:
         max_size=8,
     )
 )
-@settings(max_examples=600, deadline=None)
+@examples(600)
 def test_applied_to_any_version_the_changes_give_the_present(
     messages: list[tuple[dict[str, Any], bool, int, bool]],
 ) -> None:
@@ -111,6 +113,7 @@ def test_applied_to_any_version_the_changes_give_the_present(
         outcome = send(patch, full=full, time=world.clock - late * SECOND)
         if outcome.changed:
             known.append(copy_object(world.reported))
+        check_section(world.twin.reported)
     for version, reported in enumerate(known):
         changes = since(world, version)
         assert changes is not None
@@ -120,13 +123,14 @@ def test_applied_to_any_version_the_changes_give_the_present(
 def test_every_field_says_who_when_and_in_which_version() -> None:
     """`$writer` where somebody else has since written the same again."""
     world = World()
-    world.desire({"on": True, "color": {"r": 1, "x": {}}, "old": 1}, "anna")
+    world.desire({"on": True, "color": {"r": 1, "x": {}, "deep": {"y": 1}}, "old": 1}, "anna")
     world.desire({"on": True, "color": {"r": 2}, "old": None}, "bert")
     assert describe(world.twin.desired) == {
         "on": {"$stamp": NOW + 2 * SECOND, "$version": 1, "$changed_by": "anna", "$writer": "bert"},
         "color": {
             "r": {"$stamp": NOW + 2 * SECOND, "$version": 2, "$changed_by": "bert"},
             "x": {},
+            "deep": {"y": {"$stamp": NOW + SECOND, "$version": 1, "$changed_by": "anna"}},
         },
     }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object
@@ -18,6 +18,7 @@ from bridge.core.timeline import (
     Missing,
     Moment,
     Point,
+    Rewind,
     apply_patch,
     difference_of,
     patches_to,
@@ -25,6 +26,7 @@ from bridge.core.timeline import (
 from bridge.core.update import Metadata, Update
 from tests.core.past import VERSION_STEP, Past, live, policies, snapshot, steps
 from tests.core.world import NOW, SECOND, World
+from tests.support.examples import examples
 
 scripts = st.lists(steps, max_size=14)
 
@@ -52,7 +54,7 @@ def assert_same(one: Found, other: Found) -> None:
 
 
 @given(scripts, policies, st.integers(1, 4))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_every_version_is_rebuilt_as_it_was(script: list[Any], rules: Policies, page: int) -> None:
     """After any history, whatever the policies and the pages."""
     past = live(script, rules)
@@ -65,7 +67,7 @@ def test_every_version_is_rebuilt_as_it_was(script: list[Any], rules: Policies, 
 
 
 @given(scripts, st.integers(1, 4))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_time_leads_to_the_last_change_up_to_it(script: list[Any], page: int) -> None:
     """At the very µs of a version, and just before the next one."""
     past = live(script)
@@ -85,7 +87,7 @@ def test_a_time_leads_to_the_last_change_up_to_it(script: list[Any], page: int) 
 
 
 @given(scripts, policies, st.data())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_difference_leads_from_the_one_state_to_the_other(
     script: list[Any], rules: Policies, data: st.DataObject
 ) -> None:
@@ -105,7 +107,7 @@ def test_a_difference_leads_from_the_one_state_to_the_other(
 
 
 @given(scripts, st.integers(0, 14), st.integers(1, 3))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_what_is_no_longer_kept_is_never_guessed(script: list[Any], kept: int, page: int) -> None:
     """Each version is told as it was, or not at all; it is told where all that followed is kept."""
     past = live(script)
@@ -125,7 +127,7 @@ def test_what_is_no_longer_kept_is_never_guessed(script: list[Any], kept: int, p
 
 @given(scripts, st.integers(0, 14), st.sampled_from(["reported", "desired"]))
 @example(EMPTIED, 1, "reported")
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_the_patches_of_a_rollback_lead_there(script: list[Any], to: int, section: Any) -> None:
     """As ordinary updates, objects that become empty too; at most one is visible."""
     past = live(script)
@@ -222,6 +224,39 @@ def test_without_any_change_only_the_present_is_known() -> None:
     assert past.find(Point("version", 5), rows=[]) == Missing("gone", 6, past.rows[0].at)
 
 
+def test_a_present_whose_time_is_not_known_is_said_to_be_at_0() -> None:
+    """There is nothing that could be said better."""
+    present = Moment(3, None, exists=True, reported={"on": 1}, desired={})
+    assert Rewind(present, Point("version", 4), VERSION_STEP).start() == Missing("ahead", 3, 0)
+    assert Rewind(present, Point("time", 0), VERSION_STEP).start() == present
+    rewind = Rewind(present, Point("version", 2), VERSION_STEP)
+    assert rewind.start() is None
+    assert rewind.below_version == 4
+    assert rewind.take([]) == Missing("gone", 3, 0)
+
+
+@pytest.mark.parametrize(
+    ("present", "wanted", "patches"),
+    [
+        ({"a": 1}, {"a": 1}, []),
+        ({"a": 1}, {"a": 2}, [{"a": 2}]),
+        ({"a": {"b": 1}}, {"a": {}}, [{"a": {}}, {"a": {"b": None}}]),
+        ({"x": 1, "a": {"b": 1}}, {"x": 2, "a": {}}, [{"a": {}}, {"x": 2, "a": {"b": None}}]),
+        ({"a": {"b": {"c": 1}}}, {"a": {"b": {}}}, [{"a": {"b": {}}}, {"a": {"b": {"c": None}}}]),
+        ({"a": {}}, {"a": {}}, []),
+        ({"a": 5}, {"a": {}}, [{"a": {}}]),
+        ({"a": {"b": 1}}, {"a": 5}, [{"a": 5}]),
+        ({}, {"a": {}}, [{"a": {}}]),
+        ({"a": {"b": 1}, "c": {}}, {"c": {"d": 1}}, [{"a": None, "c": {"d": 1}}]),
+    ],
+)
+def test_two_patches_are_needed_where_an_object_becomes_empty(
+    present: JsonObject, wanted: JsonObject, patches: list[JsonObject]
+) -> None:
+    """The first marks it, so that it stays when the second takes its last field."""
+    assert patches_to(present, wanted) == patches
+
+
 def test_a_hole_in_the_history_is_noticed() -> None:
     """A change that cannot have led to what followed, as where the history was switched off."""
     past = live([("reported", {"on": value}, {}) for value in (1, 2, 3, 4)])
@@ -249,6 +284,64 @@ def test_versions_lost_to_a_restore_are_not_guessed() -> None:
             found = restored.find(Point("version", version))
             assert isinstance(found, Missing)
             assert found.why == "gone"
+
+
+@pytest.mark.parametrize("newest", [VERSION_STEP - 2, VERSION_STEP + 9])
+def test_versions_between_two_changes_that_no_restore_lies_between_are_known(newest: int) -> None:
+    """They were presence's, however many came, and whatever came later."""
+    first = Change(1, NOW, NOW, "lamp-1", "reported", {"on": 1}, {"on": None})
+    second = Change(2, NOW, NOW, "lamp-1", "reported", {"on": 2}, {"on": 1})
+    third = Change(VERSION_STEP - 2, NOW, NOW, "lamp-1", "reported", {"on": 3}, {"on": 2})
+    past = RestoredPast(World(), [third, second, first], {})
+    past.is_now(Moment(newest, NOW + SECOND, True, {"on": 3}, {}))
+    for version in (3, 500, VERSION_STEP - 3):
+        assert documents(past.find(Point("version", version))) == (True, {"on": 2}, {})
+
+
+@pytest.mark.parametrize(
+    ("target", "patch", "result"),
+    [
+        ({}, {"a": None}, {}),
+        ({"a": 1}, {"a": None}, {}),
+        ({"a": {"b": 1}}, {"a": {"c": 2}}, {"a": {"b": 1, "c": 2}}),
+        ({"a": 1}, {"a": {"c": 2}}, {"a": {"c": 2}}),
+        ({"a": {"b": 1}}, {"a": 1}, {"a": 1}),
+        ({}, {"a": {"b": None}}, {"a": {}}),
+    ],
+)
+def test_a_patch_is_applied_as_rfc_7396_says(
+    target: JsonObject, patch: JsonObject, result: JsonObject
+) -> None:
+    """In place."""
+    apply_patch(target, patch)
+    assert target == result
+
+
+@pytest.mark.parametrize(
+    ("now", "forward"),
+    [
+        ({"a": 5}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}}, {"a": 5}),
+        ({"a": {"b": 2}}, {"a": {"b": 1}}),
+        ({"a": {"b": 1}, "c": 1}, {"a": {"b": 1}, "c": None}),
+        ({}, {"a": {"b": 1}}),
+    ],
+)
+def test_a_change_that_does_not_lead_to_what_followed_breaks_the_history(
+    now: JsonObject, forward: JsonObject
+) -> None:
+    """At whatever depth."""
+    change = Change(2, NOW, NOW, "lamp-1", "reported", forward, {})
+    rewind = Rewind(Moment(3, NOW, True, now, {}), Point("version", 1), VERSION_STEP)
+    assert rewind.take([change]) == Missing("broken", 3, NOW)
+
+
+def test_a_deletion_without_what_was_there_leads_to_empty_sections() -> None:
+    """As a row may be that somebody else has written."""
+    created = Change(1, NOW, NOW, "lamp-1", "reported", {}, {})
+    deleted = Change(2, NOW, NOW, "app", "twin", None, {"reported": 5})
+    rewind = Rewind(Moment(2, NOW, False, {}, {}), Point("version", 1), VERSION_STEP)
+    assert documents(rewind.take([deleted, created])) == (True, {}, {})
 
 
 class RestoredPast(Past):

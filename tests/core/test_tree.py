@@ -6,14 +6,16 @@ import random
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.difference import copy_object, difference
 from bridge.core.met import newest_stamp_met
-from bridge.core.section import Node, Section, count_leaves, registers_below, same
+from bridge.core.section import Section, count_leaves, registers_below, same
 from bridge.core.tree import Merge
+from tests.core.invariants import check_section
 from tests.core.reference_tree import ReferenceSection
+from tests.support.examples import examples
 
 names = st.sampled_from(["a", "b", "c"])
 scalars = st.sampled_from([1, 1.0, True, False, "x", 0, [1], [1, {"k": None}], []])
@@ -52,7 +54,7 @@ def rfc7396(target: Any, patch: Any) -> Any:
 
 
 @given(writes, st.randoms())
-@settings(max_examples=1500, deadline=None)
+@examples(1500)
 def test_any_order_of_arrival_shows_what_the_rules_say(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
@@ -66,7 +68,7 @@ def test_any_order_of_arrival_shows_what_the_rules_say(
 
 
 @given(writes, st.randoms())
-@settings(max_examples=700, deadline=None)
+@examples(700)
 def test_what_changed_is_reported_exactly(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
@@ -85,7 +87,7 @@ def test_what_changed_is_reported_exactly(
 
 
 @given(writes, patches, st.booleans(), st.randoms())
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_a_preview_shows_what_would_be_and_changes_nothing(
     sequence: list[tuple[dict[str, Any], bool]],
     patch: dict[str, Any],
@@ -122,42 +124,18 @@ def is_hollow(value: Any) -> bool:
 
 
 @given(writes, st.randoms())
-@settings(max_examples=700, deadline=None)
+@examples(700)
 def test_every_visible_leaf_has_a_register_and_every_other_register_is_a_tombstone(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random
 ) -> None:
     """The two parallel trees agree, and the list of tombstones is complete."""
     numbered = list(enumerate(sequence))
     shuffle.shuffle(numbered)
-    section = merged(numbered)
-    dead: set[tuple[str, ...]] = {()} if section.root else set()
-
-    def walk(nodes: Any, value: Any, path: tuple[str, ...]) -> None:
-        assert set(value) <= set(nodes)
-        for name, child in nodes.items():
-            here = (*path, name)
-            if not isinstance(child, Node):
-                assert not isinstance(value[name], dict)
-                continue
-            assert not child.is_bare
-            if child.is_value:
-                assert not isinstance(value[name], dict)
-                assert child.children
-                assert child.marker is None
-                walk(child.children, {}, here)
-                continue
-            if child.register is not None:
-                dead.add(here)
-            below = value.get(name)
-            assert (below is not None) == (child.marker is not None or bool(below))
-            walk(child.children, {} if below is None else below, here)
-
-    walk(section.nodes, section.value, ())
-    assert set(section.tombstones) == dead
+    check_section(merged(numbered))
 
 
 @given(writes, st.randoms(), st.integers(0, 6))
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_forgetting_tombstones_changes_nothing_visible(
     sequence: list[tuple[dict[str, Any], bool]], shuffle: random.Random, keep: int
 ) -> None:
@@ -248,13 +226,17 @@ def test_what_a_patch_meets_is_at_above_and_below_its_paths() -> None:
     assert newest_stamp_met(section, {"a": 1}, 2, full=False) == 20
     assert newest_stamp_met(section, {"a": None}, 1, full=False) == 10
     assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
+    assert newest_stamp_met(section, {"a": {"x": 1}}, 2, full=False) == 0
+    assert newest_stamp_met(section, {"a": 1}, 0, full=False) == 0
     assert newest_stamp_met(section, {}, 2, full=True) == 20
+    assert newest_stamp_met(section, {}, 0, full=True) == 0
     Merge(section, (30, "w", 0, 0), 2, 3).apply({"d": 2}, full=True)
     assert newest_stamp_met(section, {"x": 1}, 2, full=False) == 0
     assert newest_stamp_met(section, {"x": 1}, 3, full=False) == 30
 
 
 @given(patches, patches)
+@examples(100)
 def test_a_difference_leads_there_and_back(one: dict[str, Any], other: dict[str, Any]) -> None:
     """For any two objects without nulls."""
     before, after = rfc7396({}, one), rfc7396({}, other)
@@ -262,6 +244,15 @@ def test_a_difference_leads_there_and_back(one: dict[str, Any], other: dict[str,
     assert prune_to(rfc7396(before, forward), after)
     assert prune_to(rfc7396(after, backward), before)
     assert bool(forward) == (not same(before, after))
+
+
+def test_a_difference_shares_no_object_with_the_documents() -> None:
+    """It is kept in the history while they change."""
+    before, after = {"old": {"x": {"y": 1}}}, {"new": {"x": {"y": 2}}}
+    forward, backward = difference(before, after)
+    before["old"]["x"]["y"] = after["new"]["x"]["y"] = 3
+    assert forward == {"old": None, "new": {"x": {"y": 2}}}
+    assert backward == {"old": {"x": {"y": 1}}, "new": None}
 
 
 def test_leaves_are_counted_with_empty_objects() -> None:

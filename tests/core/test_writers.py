@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import random
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.core.limits import BOOTS_PER_WRITER, GAPS_PER_BOOT
 from bridge.core.update import Boot
 from bridge.core.writers import Gap, Place, Writer
+from tests.support.examples import examples
 
 
 def receive(writer: Writer, boot: Boot, seq: int, stamp: int, content: bytes = b"") -> Place:
@@ -36,7 +37,10 @@ def test_a_repeat_is_a_duplicate() -> None:
     writer = Writer()
     for seq in (1, 2, 3):
         receive(writer, "b", seq, seq * 100)
-    assert all(receive(writer, "b", seq, 900).duplicate for seq in (1, 2, 3))
+    [record] = writer.boots
+    for seq in (1, 2, 3):
+        assert receive(writer, "b", seq, 900) == Place(True, 1, 0, None, record)
+    assert Writer(writer.boots).locate("b", 3, bytes).duplicate
 
 
 def test_a_late_message_falls_into_its_gap_once() -> None:
@@ -71,6 +75,17 @@ def test_a_message_of_an_older_boot_stays_before_the_newer_boot() -> None:
     assert (late.duplicate, late.order, late.floor, late.ceiling) == (False, 1, 100, 200)
     lower = receive(writer, "two", 1, 150)
     assert (lower.floor, lower.ceiling) == (200, 200)
+    receive(writer, "three", 1, 300)
+    assert writer.locate("one", 3, bytes).ceiling == 200
+
+
+def test_an_overtaken_first_message_is_where_its_boot_begins() -> None:
+    """What comes late of the boot before stays before it."""
+    writer = Writer()
+    receive(writer, "one", 1, 100)
+    receive(writer, "two", 2, 200)
+    receive(writer, "two", 1, 150)
+    assert writer.locate("one", 2, bytes).ceiling == 150
 
 
 def test_a_device_that_forgot_begins_a_new_life_with_seq_1() -> None:
@@ -92,6 +107,15 @@ def test_what_the_broker_repeats_of_an_earlier_life_begins_no_new_one() -> None:
     receive(writer, 0, 1, 2, b"two")
     assert writer.locate(0, 1, lambda: b"one", repeated=True).duplicate
     assert not writer.locate(0, 1, lambda: b"one").duplicate
+
+
+def test_a_first_message_that_was_given_up_is_a_repeat() -> None:
+    """A full report had closed the gap that it would have filled."""
+    writer = Writer()
+    place = writer.locate("b", 2, bytes)
+    writer.record(place, "b", 2, 200, bytes, full=True)
+    assert writer.boots[0].first_digest == b""
+    assert writer.locate("b", 1, lambda: b"one").duplicate
 
 
 def test_a_number_and_a_string_are_different_boots() -> None:
@@ -119,7 +143,7 @@ def test_what_is_remembered_is_bounded() -> None:
     st.lists(st.tuples(st.sampled_from("AB"), st.integers(1, 7)), max_size=25),
     st.randoms(),
 )
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_every_message_counts_exactly_once_and_stamps_follow_the_sequence(
     arrivals: list[tuple[str, int]], clock: random.Random
 ) -> None:

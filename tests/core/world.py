@@ -9,6 +9,7 @@ from bridge.core.limits import Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome, reconcile
 from bridge.core.refusal import Refusal
+from bridge.core.section import Node, Register
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
 from bridge.core.update import Delivery, Metadata, SectionName, Update
@@ -71,3 +72,16 @@ class World:
     def reported(self) -> dict[str, Any]:
         """What is visible of `reported`."""
         return self.twin.reported.value
+
+
+def register_at(world: World, *path: str) -> Register:
+    """Return the register at a path of `desired`."""
+    children = world.twin.desired.nodes
+    for name in path[:-1]:
+        node = children[name]
+        assert isinstance(node, Node)
+        children = node.children
+    child = children[path[-1]]
+    register = child if isinstance(child, tuple) else child.register
+    assert register is not None
+    return register

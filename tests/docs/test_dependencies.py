@@ -38,6 +38,7 @@ def requirements(listed: list[str]) -> dict[str, str]:
         ("To run", PYPROJECT["project"]["dependencies"]),
         ("To test", PYPROJECT["dependency-groups"]["test"]),
         ("To check", PYPROJECT["dependency-groups"]["check"]),
+        ("To try faults", PYPROJECT["dependency-groups"]["mutation"]),
     ],
 )
 def test_every_dependency_is_explained(heading: str, listed: list[str]) -> None:
