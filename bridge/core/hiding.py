@@ -96,7 +96,7 @@ class Hiding(Contest):
         newest = self._sweep(node.children, below, path)
         if node.marker is not None and node.marker < self._key:
             # What shadows the marker shadows everything that its key would as a removal.
-            node.register = _later(node.register, node.marker)
+            node.register = _later(node.register, (*node.marker[:CHANGED_BY], HIDDEN))
             node.marker = None
             self._bury(path)
         if below:

@@ -100,7 +100,7 @@ class Merging:
                 # It was empty: nothing below it can say that it went.
                 if value_at(self.before.visible, path) == {} and not self._is_there(path):
                     self.written[path] = self._removal()
-                    section.take(path, self.written[path])
+                    section.write(path, self.written[path])
 
     def _turn_marks(self) -> None:
         """What hides a mark hides all that a removal in its place would: it is one from now on."""
@@ -110,7 +110,7 @@ class Merging:
                 turned = Write(mark.key, None, self.message.turn, None, unnamed=True)
                 section.take(path, turned)
                 self.turned.add(path)
-                section.changed[path] = section.marks_changed[path]
+                section.changed[path] = section.marks_changed[path][0], NOBODY
 
     def _is_below_a_write(self, path: Path) -> bool:
         return any(path[:depth] in self.written for depth in range(1, len(path)))
