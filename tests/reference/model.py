@@ -76,7 +76,7 @@ class ModelTwin:
     def configure(self, table: Table) -> None:
         """Go on with another table of policies."""
         for name, section in self.sections.items():
-            section.policy_of = policy_finder(table, name)
+            section.configure(policy_finder(table, name))
 
     def delta(self) -> dict[str, Any]:
         """Return what `reported` lacks of `desired`."""

@@ -71,6 +71,16 @@ class ModelSection:
             self.take(path, Write(key, None, 0, None))
             self.changed[path] = version, writer
 
+    def configure(self, policy_of: Callable[[Path], str]) -> None:
+        """Go on with other policies: what one showed that is gone is an ordinary value now."""
+        self.policy_of = policy_of
+        for path, regime in self.regime.items():
+            if regime in (*AGGREGATES, *CLASSES) and policy_of(path) != regime:
+                top = self.top[path]
+                plain = self.top[path] = Write(top.key, self.shown.get(path), top.turn, None)
+                self.writes[path] = [plain]
+                self.regime[path] = "latest"
+
     def take(self, path: Path, write: Write) -> None:
         """Add a write to those of its path."""
         self.writes.setdefault(path, []).append(write)
