@@ -43,13 +43,14 @@ class StoreConfig(Section):
         default=_STORE.history_changes,
         ge=0,
         le=1_000_000,
-        description="Changes kept per twin; the oldest go first.",
+        description="Changes kept per twin; the oldest go first, at every 64th version of the "
+        "twin: up to 63 more may be there.",
     )
     history_days: int = Field(
         default=_STORE.history_age_us // (_SECONDS_PER_DAY * _MICROSECONDS_PER_SECOND),
         ge=0,
         le=36_500,
-        description="Changes older than this go as well.",
+        description="Changes older than this go as well, at the same moments.",
     )
     quarantine_messages: int = Field(
         default=_STORE.quarantine_messages,

@@ -117,8 +117,8 @@ def _problem(key: TwinKey, point: Point, missing: Missing) -> RequestProblem:
         )
     return RequestProblem(
         HTTPStatus.GONE,
-        f"what twin {key} was at {point_text(point)} is not known any more: its history reaches "
-        f"back to {since}",
+        f"what twin {key} was at {point_text(point)} is not known any more: its history begins "
+        f"with the change of {since}",
         hint="store.history_changes and store.history_days set how much is kept",
     )
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     metavar="VERSION",
     help="Only what has changed since VERSION, as merge patches.",
 )
-@click.option("--meta", is_flag=True, help="With who wrote each field, when, at which version.")
+@click.option("--meta", is_flag=True, help="Add a member meta: who wrote each field, when.")
 @name_option
 @json_option
 @as_option
@@ -98,7 +98,12 @@ def get(
     try:
         value = value_at(found, keys)
     except KeyError as missing:
-        print_error(f"{key} has nothing at {missing.args[0]}", f"syncbridge get {device} shows all")
+        if since is None:
+            print_error(
+                f"{key} has nothing at {missing.args[0]}", f"syncbridge get {device} shows all"
+            )
+        else:
+            print_error(f"{key} has nothing new at {missing.args[0]} since version {since}")
         return ExitStatus.NOT_FOUND
     if isinstance(value, str) and not as_json:
         click.echo(printable(value) if is_terminal() else value)

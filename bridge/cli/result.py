@@ -29,5 +29,5 @@ def print_result(key: TwinKey, reply: Reply, *, as_json: bool, what: str = "vers
 
 def _remark(reply: Reply) -> str:
     if reply.superseded:
-        return " (superseded: something newer is there)"
+        return " (superseded: what is there stays)"
     return "" if reply.changed else " (unchanged)"

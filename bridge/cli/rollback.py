@@ -83,6 +83,4 @@ def rollback(
         click.echo(f"{key} version {integer(answer, 'version')}{remark}")
     if remaining:
         fields = " ".join(span.text for span in patch_spans(section, remaining, {}))
-        print_error(
-            f"{section} is still not what it was: a policy keeps other values; missing: {fields}"
-        )
+        print_error(f"{section} is still not what it was: policies did not let back {fields}")

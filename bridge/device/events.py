@@ -64,7 +64,7 @@ class Answered:
         version: The twin's version afterwards.
         changed: The twin is different from before.
         duplicate: The bridge had it already.
-        superseded: None of it took effect, because something newer was there.
+        superseded: None of it took effect, because what is there stays.
     """
 
     boot: str

@@ -18,7 +18,7 @@ class Answer:
         version: The twin's version afterwards.
         changed: The twin is different from before.
         duplicate: The bridge had it already: an earlier reply was lost.
-        superseded: None of it took effect, because something newer was there.
+        superseded: None of it took effect, because what is there stays.
     """
 
     version: int

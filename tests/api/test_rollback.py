@@ -134,7 +134,7 @@ def test_what_was_deleted_can_be_brought_back(
     [
         (0, 404, "did not exist at version 0"),
         (4, 404, "has no version 4 yet"),
-        (1, 410, "its history reaches back to version 3"),
+        (1, 410, "its history begins with the change of version 3"),
     ],
 )
 def test_a_version_that_is_not_there_changes_nothing(

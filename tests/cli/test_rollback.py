@@ -85,7 +85,7 @@ def test_a_version_that_is_gone_is_status_5(run: Run, path: Path) -> None:
         store._connection.execute("DELETE FROM history WHERE version < 6")
     status, _, err = run("rollback", "lamp-1", "--to", "1", "--store", str(path))
     assert status == ExitStatus.NOT_FOUND
-    assert "its history reaches back to version 6, of 20" in err
+    assert "its history begins with the change of version 6, of 20" in err
     assert "hint: store.history_changes and store.history_days" in err
     with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
         assert store.load([LAMP])[LAMP].version == 7
@@ -100,7 +100,7 @@ def test_what_a_policy_keeps_is_told(run: Run, path: Path) -> None:
     status, out, err = run("rollback", "lamp-1", "--to", "8", "--store", str(path))
     # What was there when the policy came counts as somebody's contribution.
     assert (status, out) == (ExitStatus.OK, "lamp-1 version 10\n")
-    assert "a policy keeps other values; missing: desired.total=3" in err
+    assert "policies did not let back desired.total=3" in err
     result = run("rollback", "lamp-1", "--to", "8", "--store", str(path), "--json")
     assert json.loads(result.out)["remaining"] == {"total": 3}
 
