@@ -10,9 +10,11 @@ VERSION := $(shell "$(PYTHON)" -c 'import sys; print("%d.%d" % sys.version_info[
 VENV := .venv
 TEST_VENV := .venv-test
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
+HISTORIES := 20000
+SEED := 1
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench mutate clean services
+.PHONY: help demo test check bench simulate mutate clean services
 .NOTPARALLEL:
 
 help:
@@ -20,6 +22,7 @@ help:
 	@echo 'make test    run the tests, in $(TEST_VENV) (PYTEST_ARGS="-k broker")'
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
 	@echo 'make bench   measure throughput and latency next to an echo (BENCH_ARGS="--rounds 1")'
+	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
@@ -37,6 +40,9 @@ check: $(TEST_VENV)/installed
 
 bench: $(TEST_VENV)/installed services
 	@$(TEST_VENV)/bin/python -m benchmarks.throughput $(BENCH_ARGS)
+
+simulate: $(TEST_VENV)/installed
+	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)
 
 mutate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)

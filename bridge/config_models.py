@@ -66,7 +66,7 @@ class StoreConfig(Section):
     conflicts_kept: int = Field(
         default=_STORE.conflicts,
         ge=0,
-        le=100_000,
+        le=10_000,
         description="Entries of the conflict log kept per twin; the oldest go first.",
     )
     cache_bytes: int = Field(

@@ -57,7 +57,7 @@ def conflicts(
     Examples:
       syncbridge conflicts
       syncbridge conflicts lamp-1 --limit 10
-      syncbridge conflicts --json | jq -c 'select(.policy == "refuse")'
+      syncbridge conflicts --json | jq -c 'select(.policy == "device")'
 
     Ends with status 5 if there is no such twin.
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"

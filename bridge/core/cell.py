@@ -292,7 +292,7 @@ def seeded(
     register = node.register
     if register is None or register[CHANGED_BY] == HIDDEN:
         return cell
-    if not node.is_value and root is not None and register < root:
+    if not node.is_value and root is not None and register[:4] < root[:4]:
         return cell
     shown = value if node.is_value else None
     if shown is None or fits(policy, shown):

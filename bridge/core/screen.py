@@ -187,6 +187,8 @@ class Screening:
             takes = f"its policy {policy} takes {_TAKES[policy]}, not {_shown(new)}"
             raise _Refused(Refusal(422, "policy_type", f"{self._where(path)}: {takes}"))
         node = child if isinstance(child, Node) else Node(child, is_value=child is not None)
+        if isinstance(new, list) and len(new) > CONTRIBUTIONS_PER_CELL:
+            raise self._too_many(path, policy, len(new))
         if self._is_shadowed or _is_far_from_limits(node.cell, policy, current, new):
             return
         trial = seeded(node, current, policy, self._device, self._section.root).copy()
@@ -195,14 +197,17 @@ class Screening:
         size = trial.size
         trial.write(self._key, new, 0, "", None)
         if trial.size > max(size, CONTRIBUTIONS_PER_CELL):
-            many = (
-                f"its policy {policy} would keep {trial.size} contributions, the limit is "
-                f"{CONTRIBUTIONS_PER_CELL}: set it to null to begin anew"
-            )
-            raise _Refused(Refusal(413, "too_many_contributions", f"{self._where(path)}: {many}"))
+            raise self._too_many(path, policy, trial.size)
         if policy == "sum" and not trial.is_in_range:
             large = "the sum would not fit into 64 bits signed: set it to null to begin anew"
             raise _Refused(Refusal(422, "policy_range", f"{self._where(path)}: {large}"))
+
+    def _too_many(self, path: Path, policy: PolicyName, count: int) -> _Refused:
+        many = (
+            f"its policy {policy} would keep {count} contributions, the limit is "
+            f"{CONTRIBUTIONS_PER_CELL}: set it to null to begin anew"
+        )
+        return _Refused(Refusal(413, "too_many_contributions", f"{self._where(path)}: {many}"))
 
     def _conflict(self, path: Path, current: JsonValue, register: Register) -> _Refused:
         what = "was removed" if current is None else f"is {_shown(current)}"

@@ -62,7 +62,7 @@ class Merge(Setting):
         conflicts: Concurrent writes that do not stand, this update's or others'.
     """
 
-    __slots__ = ("_before", "_kept", "backward", "forward")
+    __slots__ = ("_above_kept", "_before", "_kept", "backward", "forward")
 
     def __init__(
         self,
@@ -86,6 +86,7 @@ class Merge(Setting):
         self._kept = kept
         self._full = self._unnamed = False
         self._before: JsonObject = {}
+        self._above_kept: set[Path] = set()
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
@@ -294,7 +295,11 @@ class Merge(Setting):
                     value[name] = below
 
     def _holds_kept(self, path: Path) -> bool:
-        return any(kept[: len(path)] == path for kept in self._kept)
+        if not self._kept:
+            return False
+        if not self._above_kept:
+            self._above_kept = {kept[:length] for kept in self._kept for length in range(len(kept))}
+        return path in self._kept or path in self._above_kept
 
     def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:
         """Return a patch without what the policy `first` keeps from being written."""

@@ -11,7 +11,7 @@ from bridge.core.limits import Limits
 from bridge.device.dispatcher import Dispatcher
 from bridge.device.events import ResyncRequested
 from bridge.device.handlers import Handlers
-from bridge.device.patch import checked
+from bridge.device.patch import apply_patch, checked
 from bridge.device.payload import JsonObject
 from bridge.device.session import DeviceSession
 from bridge.device.waiters import Waiters
@@ -113,7 +113,9 @@ class WholeState:
         if self._meanwhile is None or self._waiters.closed:
             return
         now = time.monotonic()
-        self._session.answer_resync(now, checked(state, self._limits), seen=seen)
+        # One report, and so all of it or nothing: what came meanwhile is newer than the state.
+        whole = checked(state, self._limits)
         for patch in self._meanwhile:
-            self._session.report(patch, now, seen=seen)
+            whole = apply_patch(whole, patch)
+        self._session.answer_resync(now, whole, seen=seen)
         self._wake()

@@ -295,6 +295,15 @@ def test_a_policy_that_comes_begins_with_nothing_that_is_hidden() -> None:
         assert world.desired["b"] == {"b": 2}
 
 
+def test_a_removal_that_full_itself_has_named_is_its_writer_s() -> None:
+    """It is as new as the removal of everything, and not hidden by it."""
+    world = World(policies={"desired.**": "app"})
+    rules, world.twin.desired.rules = world.twin.desired.rules, None
+    world.desire({"c": {}, "b": None}, "anna", full=True)
+    world.twin.desired.rules = rules
+    assert world.desire({"b": None}, "lamp-1").superseded
+
+
 def test_full_takes_no_contribution_of_what_first_keeps() -> None:
     """The cell of an earlier policy is left as it is."""
     world = World(policies={"desired.**": "sum"})
