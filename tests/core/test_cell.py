@@ -296,6 +296,7 @@ def test_a_value_has_one_text() -> None:
     """Whatever the order of its keys; an element of a union is known by it."""
     assert canonical({"b": "ü", "a": [1, 2.0]}) == '{"a":[1,2.0],"b":"ü"}'
     assert canonical(-0.0) == canonical(0.0) == "0.0"
+    assert canonical(2.5) == "2.5"
 
 
 @pytest.mark.parametrize(

@@ -126,14 +126,15 @@ def test_what_is_there_before_a_policy_comes_counts() -> None:
     assert error(world.desire({"n": INTEGER_MAX}, "anna")) is None
 
 
-def test_what_something_newer_covers_meets_no_limit() -> None:
-    """It would not be kept."""
+def test_an_array_that_is_too_long_is_refused_wherever_the_update_stands() -> None:
+    """Also where something newer above covers it, and one that is not too long is superseded."""
     world = World(policies={"desired.a.tags": "union"})
     world.desire({"a": 5}, "anna")
     tags = list(range(CONTRIBUTIONS_PER_CELL + 1))
-    late = world.desire({"a": {"tags": tags}}, "bert", time=world.clock - HOUR)
-    assert (error(late), late.superseded) == (None, True)
-    assert error(world.desire({"a": {"tags": tags}}, "bert")) == (413, "too_many_contributions")
+    late = world.clock - HOUR
+    refused = world.desire({"a": {"tags": tags}}, "bert", time=late)
+    assert error(refused) == (413, "too_many_contributions")
+    assert world.desire({"a": {"tags": tags[1:]}}, "bert", time=late).superseded
 
 
 @pytest.mark.parametrize(("length", "shown"), [(198, f'"{"y" * 198}"'), (199, f'"{"y" * 199}…')])
