@@ -17,6 +17,9 @@ from tests.reference.shrinking import as_code, as_test, shrink
 from tests.reference.steps import Delete, History, Send
 
 HISTORIES = 300
+
+# It is work, not waiting: on a busy machine it takes long.
+pytestmark = pytest.mark.timeout(1800)
 SUMMARY = re.compile(r"seed 7: (\d+) histories, (\d+) messages, (\d+) divergences, \d+ s\n$")
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from typing import Any, NamedTuple
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
@@ -18,8 +19,11 @@ from tests.reference.pair import Pair
 from tests.reference.steps import APPS, DEVICE, NOW, SECOND, Appear, Delete, Reload, Send
 from tests.reference.traffic import ARRAYS, NAMES, NUMBERS, SCALARS, TABLES
 
-EXAMPLES = int(os.environ.get("SYNCBRIDGE_EXAMPLES", "400"))
+EXAMPLES = int(os.environ.get("SYNCBRIDGE_EXAMPLES", "250"))
 STEPS_AT_MOST = 40
+
+# It is work, not waiting: on a busy machine it takes long.
+pytestmark = pytest.mark.timeout(1800)
 
 SENDERS: tuple[tuple[SectionName, str], ...] = (
     ("reported", DEVICE),

@@ -1,0 +1,120 @@
+"""Histories on which the core and the model once differed, as small as they get."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.reference.pair import check_history
+from tests.reference.steps import NOW, SECOND, Reload, Send, Step
+
+
+def wants(
+    writer: str, patch: dict[str, object], second: int, t: int | None = None, **fields: object
+) -> Send:
+    """Return an update of `desired`, arriving at a second; `t` in seconds of the same clock."""
+    time = None if t is None else NOW + t * SECOND
+    return Send("desired", writer, patch, NOW + second * SECOND, t=time, **fields)  # type: ignore[arg-type]
+
+
+FOUND: dict[str, tuple[dict[str, str], list[Step]]] = {
+    "a swept mark changes no version where the object stays": (
+        {},
+        [
+            wants("anna", {"b": {"a": {}}}, 1),
+            wants("zoe", {"b": {"a": {"a": 1}}}, 25),
+            wants("lamp", {}, 26, t=5, full=True),
+        ],
+    ),
+    "an edit that had not seen a full loses to it": (
+        {},
+        [
+            wants("lamp", {"a": 1}, 1, full=True),
+            wants("lamp", {"x": 1}, 2, t=-3600, seen=0),
+        ],
+    ),
+    "a value above drops what a class of writers had set below": (
+        {"desired.**": "device"},
+        [
+            wants("lamp", {"c": {"b": None}}, 1),
+            wants("zoe", {"c": 1}, 2),
+            wants("zoe", {"c": {"b": 1}}, 3),
+        ],
+    ),
+    "a swept mark is no removal by its writer's class": (
+        {"desired.**": "device"},
+        [
+            wants("lamp", {"a": {"b": {}}}, 1),
+            wants("zoe", {"a": {"b": {"c": 1}}}, 30),
+            wants("anna", {"a": None}, 31, t=5),
+            wants("zoe", {"a": {"b": 5}}, 40),
+        ],
+    ),
+    "what `first` drops hides nothing above it": (
+        {"desired.**": "first"},
+        [
+            wants("zoe", {"b": 1}, 1),
+            wants("lamp", {"b": {"c": 1}}, 2, seen=0),
+        ],
+    ),
+    "a full leaves alone what `first` keeps, with its contributions": (
+        {"desired.**": "sum"},
+        [
+            wants("lamp", {"a": {"b": 1}}, 1),
+            Reload({"desired.**": "first"}),
+            wants("anna", {"a": {"b": 0}}, 2, seen=0, full=True),
+        ],
+    ),
+    "an empty array is a value of a union": (
+        {"desired.*": "union"},
+        [wants("lamp", {"b": []}, 1), wants("zoe", {"b": [1]}, 2), wants("anna", {"b": []}, 3)],
+    ),
+    "a full that empties an object first revives nothing": (
+        {},
+        [
+            wants("lamp", {"b": None}, 1),
+            wants("anna", {"b": {"a": {}}}, 2),
+            wants("zoe", {"b": {}}, 3, seen=0, full=True),
+        ],
+    ),
+    "of equal keys the nearer one is above": (
+        {"desired.**": "refuse"},
+        [
+            wants("lamp", {"b": 1}, 1),
+            wants("anna", {"a": 1}, 2),
+            wants("anna", {"b": 1}, 3, full=True),
+            wants("lamp", {"b": {}}, 4),
+            wants("lamp", {"b": {"b": 1}}, 5, seen=2),
+        ],
+    ),
+    "a policy that comes later begins with nothing that is hidden": (
+        {},
+        [
+            wants("lamp", {"b": {"b": None}}, 1),
+            wants("lamp", {"b": 1}, 2),
+            Reload({"desired.**": "device", "desired.a": "app"}),
+            wants("anna", {"b": {"b": 1}}, 4),
+        ],
+    ),
+    "a policy that comes later begins with the removal that a full has named": (
+        {},
+        [
+            wants("anna", {"c": {}, "b": None}, 1, full=True),
+            Reload({"desired.**": "app"}),
+            wants("lamp", {"b": None}, 3),
+        ],
+    ),
+    "an object that a full has emptied was removed by no class of writers": (
+        {"desired.**": "device"},
+        [
+            wants("lamp", {"c": {}}, 1),
+            wants("lamp", {"c": {"b": {"c": None}}}, 2, full=True),
+            wants("zoe", {"c": 1}, 3),
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FOUND)
+def test_they_agree_where_they_once_differed(name: str) -> None:
+    """Each of these has found a fault, of the core or of the model."""
+    check_history(*FOUND[name])
