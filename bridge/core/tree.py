@@ -260,6 +260,7 @@ class Merge(Setting):
                 node.register = self._register
                 if rules is not None and rules.policy in CELL_POLICIES:
                     node.cell = Cell(rules.policy)
+                self._sweep(node.children, {}, path)
                 self._bury(path)
             return None, backward
         return (None, hidden) if hidden is not None else None
@@ -277,7 +278,7 @@ class Merge(Setting):
     def _drop_contributions(self, nodes: Children, value: JsonObject, path: Path) -> None:
         """Take from every cell what is older than this update, a removal of the whole section.
 
-        Nothing is touched where the policy `first` keeps something, nor above that.
+        What the policy `first` keeps is not touched, nor a value that stands above it.
         """
         for name, node in nodes.items():
             if not isinstance(node, Node):
@@ -285,7 +286,7 @@ class Merge(Setting):
             here = (*path, name)
             if here in self._kept:
                 continue
-            if not self._holds_kept(here):
+            if not (node.is_value and self._holds_kept(here)):
                 self._drop_from_cell(node, value, name, here)
             if node.children and not node.is_value:
                 shown = value.get(name)

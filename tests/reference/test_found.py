@@ -111,6 +111,42 @@ FOUND: dict[str, tuple[dict[str, str], list[Step]]] = {
             wants("zoe", {"c": 1}, 3),
         ],
     ),
+    "a hidden value above what `first` keeps is dropped by a full": (
+        {"desired.c.*": "first", "desired.*": "max"},
+        [
+            wants("lamp", {}, 0),
+            wants("anna", {"a": {}}, 1),
+            wants("anna", {"c": {}}, 2),
+            wants("anna", {"b": 1}, 3),
+            wants("lamp", {"c": 1}, 4, t=-8),
+            wants("anna", {"c": {"c": 1}}, 5, seen=3, full=True),
+            wants("lamp", {"c": 0}, 6),
+        ],
+    ),
+    "a full that empties an object hides what was removed below it": (
+        {},
+        [
+            wants("lamp", {}, 0),
+            Send("reported", "lamp", {"b": 1}, NOW + SECOND),
+            wants("anna", {"c": {}}, 2),
+            wants("zoe", {}, 3, full=True),
+            wants("lamp", {"a": {"b": None}}, 4),
+            wants("lamp", {"a": {}}, 5),
+            wants("zoe", {"a": {"a": None}}, 6, full=True),
+            wants("anna", {"a": {"b": {}}}, 7, seen=3),
+        ],
+    ),
+    "the writer of such a full is in no conflict with what it hid": (
+        {},
+        [
+            Send("reported", "lamp", {}, NOW),
+            Send("reported", "lamp", {"b": 0}, NOW + SECOND),
+            wants("lamp", {"c": {}}, 2),
+            wants("lamp", {"c": {"c": None}}, 3),
+            wants("anna", {"c": {"b": None}}, 4, full=True),
+            wants("anna", {"c": {"c": 1}}, 5, seen=2),
+        ],
+    ),
 }
 
 
