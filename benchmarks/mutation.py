@@ -104,7 +104,8 @@ class Mutmut:
     def run(self, names: Sequence[str]) -> int:
         """Try the mutants of these names, or all; returns the exit status."""
         options = ("--max-children", str(self._children), *names)
-        return self._start("run", *options).wait()
+        with self._start("run", *options) as process:
+            return process.wait()
 
     def results(self) -> dict[str, str]:
         """Return what has become of each mutant."""
@@ -115,8 +116,8 @@ class Mutmut:
         return {name: change_of(name, self._output("show", name)) for name in names}
 
     def _output(self, *arguments: str) -> str:
-        process = self._start(*arguments, stdout=subprocess.PIPE)
-        output, _ = process.communicate()
+        with self._start(*arguments, stdout=subprocess.PIPE) as process:
+            output, _ = process.communicate()
         if process.returncode:
             raise SystemExit(f"mutmut {arguments[0]} failed")
         return output

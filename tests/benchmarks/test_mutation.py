@@ -39,6 +39,7 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+@pytest.mark.timeout(600)  # seconds, unless others have the machine
 def test_a_fault_is_noticed_or_explained(project: Path, capfd: pytest.CaptureFixture[str]) -> None:
     """Those in the stamps, by the tests of the stamps; without one of them a fault survives."""
     assert main([]) == 0
