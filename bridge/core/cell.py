@@ -201,8 +201,11 @@ class Cell:
             self.entries[writer, _BASE] = [(stamp, writer, order, seq, version, total)]
 
     def drop_older(self, key: Key) -> bool:
-        """Forget all that a removal with this key takes; tells whether there was anything."""
-        before = self.size
+        """Forget all that a removal with this key takes; tells whether there was anything.
+
+        What a class of writers had seen counts too: without it another write may show.
+        """
+        before = self.size, self.seen
         self.entries = {
             contributor: left
             for contributor, held in self.entries.items()
@@ -213,7 +216,7 @@ class Cell:
             for kind, steps in self.seen.items()
             if (later := [step for step in steps if step > key])
         }
-        return self.size < before
+        return (self.size, self.seen) != before
 
     def settle(self, key: Key, version: int) -> None:
         """Give the write with this key the version that it turned out not to have made."""

@@ -76,6 +76,16 @@ FOUND: dict[str, tuple[dict[str, str], list[Step]]] = {
             wants("zoe", {"b": {}}, 3, seen=0, full=True),
         ],
     ),
+    "a removal that takes only what a class had seen shows the other class's write": (
+        {"desired.**": "device"},
+        [
+            wants("zoe", {"b": 1}, 10, boot="x", seq=2),
+            wants("lamp", {"a": 0}, 20),
+            wants("zoe", {"a": None}, 30, boot="x", seq=3),
+            wants("zoe", {"a": None}, 40, boot="x", seq=1, seen=9),
+            wants("anna", {}, 50, t=15, full=True),
+        ],
+    ),
     "of equal keys the nearer one is above": (
         {"desired.**": "refuse"},
         [
