@@ -96,6 +96,9 @@ def _gather(results: Iterable[Result], progress: Progress, task: int) -> Result:
             total.messages + result.messages,
             [*total.failed, *result.failed],
         )
+        # At once: a run that is interrupted later has still said what it found.
+        for index in result.failed:
+            progress.console.print(f"history {index} differs")
         progress.update(
             task, completed=total.histories, description=f"{len(total.failed)} divergences"
         )
