@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import paho.mqtt.client as paho
+from bridge.link.paho_link import PahoLink
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bridge.errors import LinkError
 from bridge.link.base import LinkSettings, ProtocolVersion, Publication, Session, Subscription
-from bridge.link.paho_link import PahoLink
 from tests.support.mosquitto import Mosquitto
 
 PAYLOAD_BYTES = 150

@@ -20,6 +20,9 @@ from bridge.errors import LinkError
 
 ProtocolVersion = Literal["5", "3.1.1"]
 
+Answered = Callable[[LinkError | None], None]
+"""Told what became of a publish: None where the broker has acknowledged it."""
+
 MAXIMUM_PACKET_IDS = 65_535
 """Packet ids of one direction (MQTT 5 section 2.2.1): more can never be unacknowledged."""
 
@@ -213,19 +216,28 @@ class Link(Protocol):
         delivers the latter again.
         """
 
-    def publish(self, publication: Publication) -> asyncio.Future[None]:
-        """Send, and return a future that is done at the broker's PUBACK.
+    def send(self, publication: Publication, answered: Answered) -> None:
+        """Publish, and call `answered` once, on the event loop, when it is known what became of it.
 
-        The future fails with `PublishRefused` or, when the connection ends first, with
-        `LinkLost`: a link never sends a publish again by itself, because by then a newer version
-        may exist and a retained topic must not go back. The caller publishes again. Cancelling
-        the future does not take the message back.
+        With None at the broker's PUBACK; with `PublishRefused`; or with `LinkLost`, when the
+        connection ended and the broker has lost the session, or the link cannot tell: then the
+        caller publishes again, or something newer. Where the session outlives the connection, MQTT
+        5 has the publish sent again with DUP (section 4.4), before anything newer.
 
         Raises:
             LinkLost: There is no connection.
             PublishWindowFull: `publish_slots` is 0.
             ValueError: The topic is empty, has a wildcard or a NUL, or is longer than 65,535
                 bytes.
+        """
+
+    def publish(self, publication: Publication) -> asyncio.Future[None]:
+        """Do as `send`, and return a future in place of the call; it fails with the error.
+
+        Cancelling the future does not take the message back.
+
+        Raises:
+            LinkLost: As `send`; and so for the other errors.
         """
 
     @property

@@ -144,7 +144,9 @@ class PahoStream(asyncio.BufferedProtocol):
             self._transport.abort()
 
 
-async def open_stream(stream: PahoStream, host: str, port: int, timeout_s: float) -> None:
+async def open_stream(
+    stream: asyncio.BufferedProtocol, host: str, port: int, timeout_s: float
+) -> None:
     """Resolve the name and connect, to the first of its addresses that answers.
 
     Each address may use an equal share of the time that is left, so that one that is dead does
@@ -179,7 +181,7 @@ async def _resolve(host: str, port: int) -> list[_Address]:
 
 
 async def _connect(
-    stream: PahoStream, family: socket.AddressFamily, address: _SocketAddress
+    stream: asyncio.BufferedProtocol, family: socket.AddressFamily, address: _SocketAddress
 ) -> None:
     loop = asyncio.get_running_loop()
     connection = socket.socket(family, socket.SOCK_STREAM)

@@ -1,11 +1,12 @@
-"""Publishes that wait for their PUBACK."""
+"""Publishes that wait for their PUBACK, over as many connections as the session lives."""
 
 from __future__ import annotations
 
-import asyncio
+from collections.abc import Iterator
+from typing import NamedTuple
 
-from bridge.errors import LinkLost, PublishRefused, PublishWindowFull
-from bridge.link.base import Publication
+from bridge.errors import LinkError, LinkLost, PublishRefused, PublishWindowFull
+from bridge.link.base import MAXIMUM_PACKET_IDS, Answered, Publication
 
 PUBLISH_OVERHEAD_BYTES = 24
 """Most that a PUBLISH has beside topic, payload and the contents of its properties.
@@ -15,58 +16,83 @@ some to spare.
 """
 
 
+class InFlight(NamedTuple):
+    """A publish that was sent. A tuple, because there is one for every twin that is published."""
+
+    publication: Publication
+    answered: Answered
+
+
 class PublishWindow:
-    """The futures of the publishes in flight, at most `size` of them.
+    """The publishes in flight, and the packet ids that they use.
 
     Args:
-        size: The smaller of our limit and the broker's receive maximum.
+        limit: How many there may be.
+
+    Attributes:
+        size: The smaller of our limit and the present broker's receive maximum.
     """
 
-    def __init__(self, size: int) -> None:
-        self._size = size
-        self._waiting: dict[int, tuple[asyncio.Future[None], str]] = {}
+    def __init__(self, limit: int) -> None:
+        self.size = limit
+        self._limit = limit
+        self._in_flight: dict[int, InFlight] = {}
+        self._last_packet_id = 0
 
     @property
     def slots(self) -> int:
         """How many more fit."""
-        return self._size - len(self._waiting)
+        return max(0, self.size - len(self._in_flight))
+
+    def limit_to(self, receive_maximum: int) -> None:
+        """Keep to what the broker of a new connection takes."""
+        self.size = min(self._limit, receive_maximum)
 
     def require_slot(self) -> None:
         """Raise `PublishWindowFull` where nothing more fits."""
-        if len(self._waiting) >= self._size:
+        if len(self._in_flight) >= self.size:
             raise PublishWindowFull(
-                f"{self._size} publishes wait for the broker's acknowledgement",
+                f"{self.size} publishes wait for the broker's acknowledgement",
                 hint="wait for one of them; publish_slots says how many more may be sent",
             )
 
-    def add(self, packet_id: int, topic: str, future: asyncio.Future[None]) -> None:
+    def next_packet_id(self) -> int:
+        """Return a packet id that no publish in flight has."""
+        packet_id = self._last_packet_id
+        while True:
+            packet_id = packet_id % MAXIMUM_PACKET_IDS + 1
+            if packet_id not in self._in_flight:
+                self._last_packet_id = packet_id
+                return packet_id
+
+    def add(self, packet_id: int, publication: Publication, answered: Answered) -> None:
         """Remember a publish that was sent."""
-        self._waiting[packet_id] = (future, topic)
+        self._in_flight[packet_id] = InFlight(publication, answered)
+
+    def unacknowledged(self) -> Iterator[tuple[int, Publication]]:
+        """Yield what is in flight with its packet ids, in the order in which it was first sent."""
+        for packet_id, in_flight in self._in_flight.items():
+            yield packet_id, in_flight.publication
 
     def acknowledged(self, packet_id: int, failure: str | None) -> None:
-        """Complete the future of a publish.
+        """Tell the sender of a publish what became of it.
 
         Args:
             packet_id: Its packet id; an unknown one is ignored.
             failure: The broker's reason, where it refused the publish.
         """
-        future, topic = self._waiting.pop(packet_id, (None, ""))
-        if future is None or future.done():
+        in_flight = self._in_flight.pop(packet_id, None)
+        if in_flight is None:
             return
-        if failure is None:
-            future.set_result(None)
-        else:
-            future.set_exception(PublishRefused(topic, failure))
+        publication, answered = in_flight
+        answered(None if failure is None else PublishRefused(publication.topic, failure))
 
-    def fail_all(self, error: LinkLost) -> None:
-        """Fail what waits, because the connection ended."""
-        for future, _ in self._waiting.values():
-            if not future.done():
-                future.set_exception(error)
-                # The listener is told of the loss in any case: a caller that does not look at
-                # this future misses nothing, and asyncio need not complain.
-                future.exception()
-        self._waiting.clear()
+    def fail_all(self, error: LinkError) -> None:
+        """Tell all senders that it will not be known what became of their publishes."""
+        lost = LinkLost(error.message, hint=error.hint)
+        in_flight, self._in_flight = self._in_flight, {}
+        for _, answered in in_flight.values():
+            answered(lost)
 
 
 def too_large(publication: Publication, maximum_bytes: int | None) -> PublishRefused | None:

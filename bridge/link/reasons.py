@@ -25,6 +25,9 @@ PROTOCOL_ERROR = 0x82
 KEEP_ALIVE_TIMEOUT = 0x8D
 """Reason code of silence; paho-mqtt uses it for a broker that does not answer PINGREQ."""
 
+FIRST_FAILURE = 0x80
+"""Reason codes from here on are failures (MQTT 5 section 2.4)."""
+
 _DETAIL_CHARACTERS = 200
 """Longest text of a broker's own that is passed on in a message."""
 
@@ -76,6 +79,7 @@ REASONS: Mapping[int, Reason] = {
     0x8E: Reason("session taken over", False, _TAKEN_OVER),
     0x8F: Reason("topic filter invalid", False, _TOPIC),
     0x90: Reason("topic name invalid", True, _TOPIC),
+    0x91: Reason("packet identifier in use", True, _BROKER_LOG),
     0x93: Reason("receive maximum exceeded", True, "lower broker.publish_window"),
     0x94: Reason("topic alias invalid", True, _BROKER_LOG),
     0x95: Reason("packet too large", True, _SIZE),
@@ -93,6 +97,19 @@ REASONS: Mapping[int, Reason] = {
     0xA1: Reason("subscription identifiers not supported", False, _FEATURE),
     0xA2: Reason("wildcard subscription not supported", False, _FEATURE),
 }
+
+
+def name_of(code: int) -> str:
+    """Return what a reason code says, to be read on its own."""
+    reason = REASONS.get(code)
+    if reason is None:
+        return f"Reason code 0x{code:02x}"
+    return reason.name[0].upper() + reason.name[1:]
+
+
+def granted_name(code: int) -> str:
+    """Return what a SUBACK says of one subscription."""
+    return name_of(code) if code >= FIRST_FAILURE else f"Granted QoS {code}"
 
 
 def refused(address: str, code: int, detail: str = "") -> ConnectRefused:
@@ -193,6 +210,20 @@ def unintelligible(address: str, detail: str = "") -> LinkLost:
         f"the broker at {address} sent something that is not MQTT{detail}",
         hint="check that an MQTT broker listens there",
     )
+
+
+def packet_too_large(address: str, size_bytes: int, allowed_bytes: int) -> LinkLost:
+    """Return the error for a packet that is larger than the broker was told that it may be."""
+    return LinkLost(
+        f"the broker at {address} began a packet of {size_bytes} bytes, and was told to send at "
+        f"most {allowed_bytes}",
+        hint=_BROKER_LOG,
+    )
+
+
+def session_lost(address: str) -> LinkLost:
+    """Return the error for publishes of a session that the broker has not kept."""
+    return LinkLost(f"the broker at {address} has not kept the session")
 
 
 def overrun(address: str, waiting: str) -> LinkLost:

@@ -26,7 +26,7 @@ from bridge.errors import (
     SyncbridgeError,
 )
 from bridge.link.base import Link, Session
-from bridge.link.paho_link import PahoLink
+from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
 from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
@@ -196,7 +196,7 @@ class Bridge:
         )
 
     def _make_link(self, username: str | None) -> Link:
-        return PahoLink(
+        return BrokerLink(
             make_link_settings(
                 self.config.broker,
                 self.host,

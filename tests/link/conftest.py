@@ -1,4 +1,4 @@
-"""The implementations of the link, and what their tests are made of."""
+"""The implementations of a connection, and what their tests are made of."""
 
 from __future__ import annotations
 
@@ -10,30 +10,26 @@ from typing import Any, NamedTuple, Protocol
 import aiomqtt
 import pytest
 
-from bridge.link.base import Link, LinkSettings, ProtocolVersion, Subscription
-from bridge.link.paho_link import PahoLink
-from tests.link.owned_link import MakeLink, OwnedLink
+from bridge.link.base import LinkSettings, ProtocolVersion, Subscription
+from bridge.link.broker_link import BrokerLink
+from tests.link.owned_link import OwnedLink
 from tests.link.relay import Relay
 from tests.support.mosquitto import Mosquitto
 
 
 class Variant(NamedTuple):
-    """One implementation in one version of MQTT."""
+    """One implementation, and the version of MQTT that it speaks."""
 
-    make: MakeLink
+    name: str
     protocol: ProtocolVersion
 
 
-def _paho(settings: LinkSettings) -> Link:
-    return PahoLink(settings)
-
-
-VARIANTS = [Variant(_paho, "5"), Variant(_paho, "3.1.1")]
-"""Every implementation, in every version that it speaks: each passes the contract suite."""
+VARIANTS = [Variant("mqtt5", "5"), Variant("paho", "3.1.1")]
+"""Every implementation: each passes the contract suite."""
 
 
 def _name(variant: Variant) -> str:
-    return f"{variant.make.__name__.strip('_')}-{variant.protocol}"
+    return variant.name
 
 
 mqtt5_only = pytest.mark.parametrize(
@@ -43,6 +39,15 @@ mqtt5_only = pytest.mark.parametrize(
     indirect=True,
 )
 """For what MQTT 3.1.1 cannot do."""
+
+
+mqtt311_only = pytest.mark.parametrize(
+    "variant",
+    [variant for variant in VARIANTS if variant.protocol == "3.1.1"],
+    ids=_name,
+    indirect=True,
+)
+"""For what only paho-mqtt cannot do."""
 
 
 class OpenLink(Protocol):
@@ -87,18 +92,18 @@ def open_link(variant: Variant, links: list[OwnedLink]) -> OpenLink:
 
     def make(host: str, port: int, **overrides: Any) -> OwnedLink:
         overrides.setdefault("protocol", variant.protocol)
-        links.append(OwnedLink(variant.make, settings_for(host, port, **overrides)))
+        links.append(OwnedLink(BrokerLink, settings_for(host, port, **overrides)))
         return links[-1]
 
     return make
 
 
 @pytest.fixture
-def open_paho(links: list[OwnedLink]) -> OpenLink:
-    """Make links on paho-mqtt that find out the version of MQTT themselves."""
+def open_any(links: list[OwnedLink]) -> OpenLink:
+    """Make links that find out the version of MQTT themselves."""
 
     def make(host: str, port: int, **overrides: Any) -> OwnedLink:
-        links.append(OwnedLink(_paho, settings_for(host, port, **overrides)))
+        links.append(OwnedLink(BrokerLink, settings_for(host, port, **overrides)))
         return links[-1]
 
     return make

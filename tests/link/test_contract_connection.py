@@ -192,7 +192,7 @@ async def test_the_will_is_not_published_at_a_stop(
 _PROCESS = """
 import asyncio, sys
 from bridge.link.base import LinkSettings, Publication
-from bridge.link.paho_link import PahoLink
+from bridge.link.broker_link import BrokerLink
 
 class Listener:
     def connected(self, session):
@@ -203,7 +203,7 @@ class Listener:
 async def main(port, protocol):
     settings = LinkSettings("127.0.0.1", int(port), "bridge", (),
                             will=lambda: Publication("status", b"died", True), protocol=protocol)
-    link = PahoLink(settings)
+    link = BrokerLink(settings)
     await link.start(Listener())
     await link.receive(1, 1)
 

@@ -9,7 +9,7 @@ import pytest
 
 from bridge.errors import LinkLost, PublishRefused, PublishWindowFull
 from bridge.link.base import Publication
-from tests.link.conftest import OpenLink, mqtt5_only
+from tests.link.conftest import OpenLink, mqtt5_only, mqtt311_only
 from tests.link.owned_link import within
 from tests.link.relay import Relay
 from tests.support.mosquitto import Mosquitto
@@ -56,6 +56,7 @@ async def test_the_window_is_kept_to(relay: Relay, open_link: OpenLink) -> None:
     assert owned.link.publish_slots == 3
 
 
+@mqtt311_only
 async def test_publishes_in_flight_fail_when_the_connection_ends(
     relay: Relay, open_link: OpenLink
 ) -> None:
@@ -75,10 +76,11 @@ async def test_publishes_in_flight_fail_when_the_connection_ends(
     assert owned.link.publish_slots == 2
 
 
-async def test_a_publish_is_never_sent_again_by_the_link(
+@mqtt311_only
+async def test_a_publish_is_not_sent_again_on_paho(
     device: aiomqtt.Client, relay: Relay, open_link: OpenLink
 ) -> None:
-    """An old state must not follow a newer one to a retained topic."""
+    """It cannot be, before anything newer: an old state must not follow a newer one."""
     await device.subscribe("out/#", qos=1)
     owned = open_link(relay.host, relay.port)
     await owned.start()
@@ -110,6 +112,69 @@ async def test_a_cancelled_future_frees_its_slot_at_the_acknowledgement(
     assert owned.link.publish_slots == slots - 1
     await owned.fence()
     assert owned.link.publish_slots == slots
+
+
+@mqtt5_only
+async def test_publishes_in_flight_are_sent_again_where_the_session_lives(
+    device: aiomqtt.Client, relay: Relay, open_link: OpenLink
+) -> None:
+    """In their order, before anything newer, and with their own packet ids (section 4.4)."""
+    await device.subscribe("out/#", qos=1)
+    owned = open_link(relay.host, relay.port)
+    await owned.start()
+    relay.freeze()
+    futures = [
+        owned.link.publish(Publication("out/a", payload, retain=True)) for payload in (b"1", b"2")
+    ]
+    # Until the bytes have left us, so that they are lost on the way.
+    await asyncio.sleep(0.05)
+    relay.cut()
+    await owned.next_error()
+    assert owned.link.publish_slots == 0
+    relay.thaw()
+
+    assert (await owned.next_session()).session_present
+    newer = owned.link.publish(Publication("out/a", b"3", retain=True))
+
+    await within(asyncio.gather(*futures, newer))
+    payloads = [(await first_message(device)).payload for _ in range(3)]
+    assert payloads == [b"1", b"2", b"3"]
+
+
+@mqtt5_only
+async def test_publishes_in_flight_fail_where_the_session_is_lost(
+    mosquitto: Mosquitto, relay: Relay, open_link: OpenLink
+) -> None:
+    """Their sender decides what is newest now; one that stopped waiting is left alone."""
+    owned = open_link(relay.host, relay.port)
+    await owned.start()
+    relay.freeze()
+    lost, cancelled = (owned.link.publish(Publication("out/a", b"x")) for _ in range(2))
+    cancelled.cancel()
+    relay.cut()
+    await owned.next_error()
+    mosquitto.kill()
+    await asyncio.to_thread(mosquitto.start)
+    relay.thaw()
+
+    assert not (await owned.next_session()).session_present
+
+    with pytest.raises(LinkLost):
+        await within(lost)
+    await owned.publish("out/a")
+
+
+async def test_publishes_in_flight_fail_at_a_stop(relay: Relay, open_link: OpenLink) -> None:
+    """Nobody waits for an acknowledgement that cannot come any more."""
+    owned = open_link(relay.host, relay.port)
+    await owned.start()
+    relay.freeze()
+    future = owned.link.publish(Publication("out/a", b"x"))
+
+    await owned.link.stop()
+
+    with pytest.raises(LinkLost):
+        await within(future)
 
 
 @mqtt5_only

@@ -2,65 +2,105 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import pytest
 
-from bridge.errors import LinkLost, PublishRefused, PublishWindowFull
-from bridge.link.base import Publication
+from bridge.errors import LinkError, LinkLost, PublishRefused, PublishWindowFull
+from bridge.link.base import MAXIMUM_PACKET_IDS, Publication
 from bridge.link.publish_window import PUBLISH_OVERHEAD_BYTES, PublishWindow, too_large
 
 
-def _future() -> asyncio.Future[None]:
-    return asyncio.get_running_loop().create_future()
+class _Answers:
+    """What the senders of some publishes were told, by topic."""
+
+    def __init__(self, window: PublishWindow) -> None:
+        self.of: dict[str, LinkError | None] = {}
+        self._window = window
+
+    def send(self, topic: str) -> int:
+        """Enter a publish in the window; returns its packet id."""
+        packet_id = self._window.next_packet_id()
+
+        def answered(error: LinkError | None) -> None:
+            assert topic not in self.of
+            self.of[topic] = error
+
+        self._window.add(packet_id, Publication(topic, b""), answered)
+        return packet_id
 
 
-async def test_a_full_window_takes_no_more() -> None:
+def test_a_full_window_takes_no_more() -> None:
     """Until one is acknowledged."""
     window = PublishWindow(1)
     window.require_slot()
-    window.add(1, "a", _future())
+    packet_id = _Answers(window).send("a")
     assert window.slots == 0
     with pytest.raises(PublishWindowFull) as caught:
         window.require_slot()
     assert caught.value.hint
 
-    window.acknowledged(1, None)
+    window.acknowledged(packet_id, None)
 
     window.require_slot()
 
 
-async def test_each_acknowledgement_goes_to_its_publish() -> None:
+def test_each_acknowledgement_goes_to_its_publish() -> None:
     """In whatever order they come; an unknown one is nobody's."""
     window = PublishWindow(3)
-    futures = {packet_id: _future() for packet_id in (1, 2, 3)}
-    for packet_id, future in futures.items():
-        window.add(packet_id, f"t/{packet_id}", future)
+    answers = _Answers(window)
+    _, second, third = (answers.send(topic) for topic in "abc")
 
-    window.acknowledged(2, None)
-    window.acknowledged(3, "Not authorized")
+    window.acknowledged(second, None)
+    window.acknowledged(third, "Not authorized")
     window.acknowledged(9, None)
 
-    assert not futures[1].done()
-    assert futures[2].result() is None
-    error = futures[3].exception()
+    assert answers.of.keys() == {"b", "c"}
+    assert answers.of["b"] is None
+    error = answers.of["c"]
     assert isinstance(error, PublishRefused)
-    assert (error.topic, error.reason) == ("t/3", "Not authorized")
+    assert (error.topic, error.reason) == ("c", "Not authorized")
 
 
-async def test_the_end_fails_all_that_wait_and_spares_the_cancelled() -> None:
-    """And leaves an empty window."""
+def test_the_end_fails_all_that_wait() -> None:
+    """Once each, and leaves an empty window."""
     window = PublishWindow(2)
-    waiting, cancelled = _future(), _future()
-    window.add(1, "a", waiting)
-    window.add(2, "a", cancelled)
-    cancelled.cancel()
+    answers = _Answers(window)
+    answers.send("a")
+    answers.send("b")
 
-    window.fail_all(LinkLost("gone"))
+    window.fail_all(LinkLost("gone", hint="wait"))
+    window.fail_all(LinkLost("again"))
 
-    assert isinstance(waiting.exception(), LinkLost)
-    assert cancelled.cancelled()
+    assert {(str(e), type(e)) for e in answers.of.values()} == {("gone", LinkLost)}
     assert window.slots == 2
+
+
+def test_a_packet_id_in_flight_is_not_given_again() -> None:
+    """After all ids have been used once, those that still wait are passed over."""
+    window = PublishWindow(2)
+    waiting = _Answers(window).send("a")
+
+    given = {window.next_packet_id() for _ in range(MAXIMUM_PACKET_IDS - 1)}
+
+    assert given == set(range(1, MAXIMUM_PACKET_IDS + 1)) - {waiting}
+    assert window.next_packet_id() == waiting + 1
+
+
+def test_what_the_broker_takes_may_be_less_than_what_is_in_flight() -> None:
+    """A new connection may grant less: then nothing more is sent, and nothing is forgotten."""
+    window = PublishWindow(3)
+    answers = _Answers(window)
+    ids = [answers.send(topic) for topic in "abc"]
+
+    window.limit_to(1)
+
+    assert window.slots == 0
+    assert [(i, p.topic) for i, p in window.unacknowledged()] == list(zip(ids, "abc", strict=True))
+    for packet_id in ids:
+        assert window.slots == 0
+        window.acknowledged(packet_id, None)
+    assert window.slots == 1
+    window.limit_to(9)
+    assert window.slots == 3
 
 
 def test_what_the_broker_takes_is_counted_with_all_that_is_in_the_packet() -> None:

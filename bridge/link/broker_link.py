@@ -1,21 +1,37 @@
-"""A link on paho-mqtt, for MQTT 5 and 3.1.1: connects, and connects again, until it is stopped."""
+"""The link: connects, and connects again, until it is stopped, in the version the broker speaks."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator, Sequence
 from random import Random, SystemRandom
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from bridge.errors import LinkError, LinkLost
 from bridge.link import reasons
-from bridge.link.base import LinkListener, LinkSettings, Message, Publication, Session
+from bridge.link.base import (
+    Answered,
+    LinkListener,
+    LinkSettings,
+    Message,
+    ProtocolVersion,
+    Publication,
+    Session,
+)
+from bridge.link.connection import Connection
 from bridge.link.failure_log import FailureLog
 from bridge.link.inbox import Inbox
+from bridge.link.mqtt5_connection import Mqtt5Connection
 from bridge.link.paho_connection import PahoConnection
 from bridge.link.protocol_choice import ProtocolChoice
+from bridge.link.publish_window import PublishWindow
 from bridge.link.reconnect import backoff
 from bridge.logs import RateLimited, get_logger
+
+_CONNECTIONS: Final[dict[ProtocolVersion, type[Connection]]] = {
+    "5": Mqtt5Connection,
+    "3.1.1": PahoConnection,
+}
 
 _log = get_logger("link")
 
@@ -27,7 +43,7 @@ class _End(NamedTuple):
     stood_s: float
 
 
-class PahoLink:
+class BrokerLink:
     """A connection to a broker that keeps itself up; implements `bridge.link.base.Link`.
 
     Made and used within one running event loop.
@@ -44,11 +60,12 @@ class PahoLink:
         self._clock = asyncio.get_running_loop().time
         self._choice = ProtocolChoice(settings.protocol)
         self._inbox = Inbox(settings.qos0_waiting_maximum)
+        self._window = PublishWindow(settings.publish_window)
         self._failures = FailureLog(self._clock)
         self._limited_log = RateLimited(_log, self._clock, lines_per_key=1)
         self._drops_logged = 0
         self._generation = 0
-        self._connection: PahoConnection | None = None
+        self._connection: Connection | None = None
         self._task: asyncio.Task[None] | None = None
         self._stopping = False
 
@@ -68,6 +85,7 @@ class PahoLink:
             self._stopping = True
             self._task.cancel()
         await asyncio.wait({self._task})
+        self._window.fail_all(reasons.stopped(self._address))
 
     async def receive(self, max_messages: int, max_bytes: int) -> Sequence[Message]:
         """Wait for messages; see `bridge.link.base.Link`."""
@@ -85,11 +103,28 @@ class PahoLink:
         if self._connection is not None:
             self._connection.acknowledge(messages)
 
-    def publish(self, publication: Publication) -> asyncio.Future[None]:
+    def send(self, publication: Publication, answered: Answered) -> None:
         """Publish at QoS 1; see `bridge.link.base.Link`."""
         if self._connection is None:
             raise LinkLost(f"there is no connection to the broker at {self._address}")
-        return self._connection.publish(publication)
+        self._connection.send(publication, answered)
+
+    def publish(self, publication: Publication) -> asyncio.Future[None]:
+        """Publish at QoS 1; see `bridge.link.base.Link`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+
+        def answered(error: LinkError | None) -> None:
+            if future.done():
+                return
+            if error is None:
+                future.set_result(None)
+                return
+            future.set_exception(error)
+            # A caller that does not look at it misses nothing: asyncio need not complain.
+            future.exception()
+
+        self.send(publication, answered)
+        return future
 
     @property
     def publish_slots(self) -> int:
@@ -111,6 +146,7 @@ class PahoLink:
             error = await self._connect_until_hopeless(listener)
             self._failures.given_up(error)
             self._inbox.close(error)
+            self._window.fail_all(error)
             listener.disconnected(error)
         except Exception:  # noqa: BLE001 - whatever the listener raises
             # Whoever waits in `receive` must not wait for ever for a task that is dead.
@@ -143,8 +179,8 @@ class PahoLink:
         Returns:
             How it ended; None where another version of MQTT is to be tried at once.
         """
-        connection = PahoConnection(
-            self._settings, self._choice.current, self._generation + 1, self._inbox
+        connection = _CONNECTIONS[self._choice.current](
+            self._settings, self._generation + 1, self._inbox, self._window
         )
         self._connection = connection
         try:

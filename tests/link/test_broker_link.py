@@ -1,4 +1,4 @@
-"""What is `PahoLink`'s own: finding out the version of MQTT, and its one thread."""
+"""What is `BrokerLink`'s own: finding out the version of MQTT, and its one thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bridge.broker import EmbeddedBroker
 from bridge.config_models import EmbeddedConfig
 from bridge.errors import ConnectRefused, LinkError
 from bridge.link.base import Link, Publication, Session
-from bridge.link.paho_link import PahoLink
+from bridge.link.broker_link import BrokerLink
 from tests.link.conftest import OpenLink, settings_for
 from tests.link.owned_link import OwnedLink, within
 from tests.support import scripted_broker as script
@@ -22,18 +22,18 @@ from tests.support.mosquitto import Mosquitto, free_port
 from tests.support.scripted_broker import Peer, ScriptedBroker
 
 
-async def test_mqtt_5_is_preferred(mosquitto: Mosquitto, open_paho: OpenLink) -> None:
+async def test_mqtt_5_is_preferred(mosquitto: Mosquitto, open_any: OpenLink) -> None:
     """A broker that speaks both is spoken to in MQTT 5."""
-    owned = open_paho(mosquitto.host, mosquitto.port)
+    owned = open_any(mosquitto.host, mosquitto.port)
 
     assert (await owned.start()).protocol == "5"
 
 
-async def test_amqtt_is_spoken_to_in_3_1_1(tmp_path: Path, open_paho: OpenLink) -> None:
+async def test_amqtt_is_spoken_to_in_3_1_1(tmp_path: Path, open_any: OpenLink) -> None:
     """It waits for the rest of a CONNECT in MQTT 5; the owner is not bothered with that."""
     broker = EmbeddedBroker(EmbeddedConfig(port=free_port()), tmp_path)
     async with broker:
-        owned = open_paho(broker.host, broker.port, username=broker.username)
+        owned = open_any(broker.host, broker.port, username=broker.username)
         with capture_logs() as lines:
             session = await owned.start()
 
@@ -79,23 +79,23 @@ class _Versions:
     ],
 )
 async def test_the_other_version_is_tried_at_once_and_remembered(
-    open_paho: OpenLink, answer: bytes
+    open_any: OpenLink, answer: bytes
 ) -> None:
     """However a broker says no to MQTT 5: one attempt is lost, and only the first time."""
     serve = _Versions(answer)
     async with ScriptedBroker(serve) as broker:
-        owned = open_paho(broker.host, broker.port, backoff_min_s=60, backoff_max_s=60)
+        owned = open_any(broker.host, broker.port, backoff_min_s=60, backoff_max_s=60)
 
         assert (await owned.start()).protocol == "3.1.1"
         assert serve.levels == [5, 4]
         assert owned.errors.empty()
 
 
-async def test_what_worked_is_remembered(open_paho: OpenLink) -> None:
+async def test_what_worked_is_remembered(open_any: OpenLink) -> None:
     """After a lost connection the version that was found is used again."""
     serve = _Versions(b"")
     async with ScriptedBroker(serve) as broker:
-        owned = open_paho(broker.host, broker.port)
+        owned = open_any(broker.host, broker.port)
         await owned.start()
 
         (await within(serve.peers.get())).close()
@@ -104,7 +104,7 @@ async def test_what_worked_is_remembered(open_paho: OpenLink) -> None:
         assert serve.levels == [5, 4, 4]
 
 
-async def test_the_versions_alternate_where_neither_is_answered(open_paho: OpenLink) -> None:
+async def test_the_versions_alternate_where_neither_is_answered(open_any: OpenLink) -> None:
     """What is upgraded, or replaced, or wakes up later is found in the end."""
     levels: list[int] = []
 
@@ -119,7 +119,7 @@ async def test_the_versions_alternate_where_neither_is_answered(open_paho: OpenL
         await peer.gone()
 
     async with ScriptedBroker(serve) as broker:
-        owned = open_paho(broker.host, broker.port)
+        owned = open_any(broker.host, broker.port)
         await owned.start()
 
         assert levels == [5, 4, 5, 4, 5, 4]
@@ -129,7 +129,7 @@ async def test_the_versions_alternate_where_neither_is_answered(open_paho: OpenL
 
 
 async def test_a_broker_that_is_just_stopping_is_not_taken_for_an_old_one(
-    open_paho: OpenLink,
+    open_any: OpenLink,
 ) -> None:
     """Once MQTT 5 has worked, a connection that is closed unanswered does not cost it."""
 
@@ -144,16 +144,16 @@ async def test_a_broker_that_is_just_stopping_is_not_taken_for_an_old_one(
 
     connected = asyncio.Event()
     async with ScriptedBroker(serve) as broker:
-        owned = open_paho(broker.host, broker.port)
+        owned = open_any(broker.host, broker.port)
         await owned.start()
         connected.set()
 
         assert (await owned.next_session()).protocol == "5"
 
 
-async def test_a_name_that_does_not_resolve_is_named(open_paho: OpenLink) -> None:
+async def test_a_name_that_does_not_resolve_is_named(open_any: OpenLink) -> None:
     """The one line says which name, and where it was set; the link goes on."""
-    owned = open_paho("no-such-host.invalid", 1883)
+    owned = open_any("no-such-host.invalid", 1883)
     await owned.link.start(owned)
 
     error = await owned.next_error()
@@ -164,10 +164,10 @@ async def test_a_name_that_does_not_resolve_is_named(open_paho: OpenLink) -> Non
     assert error.recoverable
 
 
-async def test_an_address_where_nothing_listens_is_named(open_paho: OpenLink) -> None:
+async def test_an_address_where_nothing_listens_is_named(open_any: OpenLink) -> None:
     """Connection refused, with the address and what to look at; the link goes on."""
     port = free_port()
-    owned = open_paho("localhost", port)
+    owned = open_any("localhost", port)
     await owned.link.start(owned)
 
     error = await owned.next_error()
@@ -178,7 +178,7 @@ async def test_an_address_where_nothing_listens_is_named(open_paho: OpenLink) ->
     assert error.recoverable
 
 
-async def test_what_is_sent_in_one_turn_leaves_in_one_piece(open_paho: OpenLink) -> None:
+async def test_what_is_sent_in_one_turn_leaves_in_one_piece(open_any: OpenLink) -> None:
     """A hundred publishes are not a hundred system calls, nor a hundred packets of TCP."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -191,7 +191,7 @@ async def test_what_is_sent_in_one_turn_leaves_in_one_piece(open_paho: OpenLink)
 
     sizes: asyncio.Future[int] = asyncio.get_running_loop().create_future()
     async with await asyncio.start_server(serve, "127.0.0.1", 0) as server:
-        owned = open_paho("127.0.0.1", server.sockets[0].getsockname()[1])
+        owned = open_any("127.0.0.1", server.sockets[0].getsockname()[1])
         await owned.start()
         assert owned.link.session is not None
 
@@ -203,7 +203,7 @@ async def test_what_is_sent_in_one_turn_leaves_in_one_piece(open_paho: OpenLink)
 
 
 async def test_small_packets_do_not_wait_for_each_other(
-    mosquitto: Mosquitto, open_paho: OpenLink, monkeypatch: pytest.MonkeyPatch
+    mosquitto: Mosquitto, open_any: OpenLink, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """TCP_NODELAY is set before anything is sent."""
     connected: list[socket.socket] = []
@@ -215,7 +215,7 @@ async def test_small_packets_do_not_wait_for_each_other(
         await sock_connect(connection, address)
 
     monkeypatch.setattr(loop, "sock_connect", spy)
-    owned = open_paho(mosquitto.host, mosquitto.port)
+    owned = open_any(mosquitto.host, mosquitto.port)
     await owned.start()
 
     (connection,) = connected
@@ -232,7 +232,7 @@ async def test_a_listener_that_fails_ends_the_link_audibly(mosquitto: Mosquitto)
         def disconnected(self, _error: LinkError) -> None:
             raise AssertionError
 
-    link: Link = PahoLink(settings_for(mosquitto.host, mosquitto.port))
+    link: Link = BrokerLink(settings_for(mosquitto.host, mosquitto.port))
     with capture_logs() as lines:
         await link.start(Failing())
         with pytest.raises(LinkError) as caught:
@@ -243,16 +243,16 @@ async def test_a_listener_that_fails_ends_the_link_audibly(mosquitto: Mosquitto)
     await link.stop()
 
 
-async def test_a_link_is_started_once(mosquitto: Mosquitto, open_paho: OpenLink) -> None:
+async def test_a_link_is_started_once(mosquitto: Mosquitto, open_any: OpenLink) -> None:
     """A second start is a mistake of the program, and says so."""
-    owned = open_paho(mosquitto.host, mosquitto.port)
+    owned = open_any(mosquitto.host, mosquitto.port)
     await owned.start()
 
     with pytest.raises(RuntimeError):
         await owned.link.start(owned)
 
 
-async def test_dropped_messages_are_logged(open_paho: OpenLink) -> None:
+async def test_dropped_messages_are_logged(open_any: OpenLink) -> None:
     """A flood of QoS 0 is seen in the log, once for a while."""
 
     async def flood(peer: Peer, number: int) -> None:
@@ -262,7 +262,7 @@ async def test_dropped_messages_are_logged(open_paho: OpenLink) -> None:
         await peer.gone()
 
     async with ScriptedBroker(flood) as broker:
-        owned = open_paho(broker.host, broker.port, qos0_waiting_maximum=5)
+        owned = open_any(broker.host, broker.port, qos0_waiting_maximum=5)
         await owned.start()
         with capture_logs() as lines:
             assert [m.payload for m in await owned.take(6)][-1] == b"last"
@@ -272,7 +272,7 @@ async def test_dropped_messages_are_logged(open_paho: OpenLink) -> None:
     assert line["dropped_in_all"] == 15
 
 
-async def test_a_broker_that_sends_without_end_is_left(open_paho: OpenLink) -> None:
+async def test_a_broker_that_sends_without_end_is_left(open_any: OpenLink) -> None:
     """More unacknowledged messages than there are packet ids: memory is not for that."""
     flood = [script.publish("in/a", b"x", n, protocol_level=4) for n in [*range(1, 65_536), 1]]
 
@@ -283,7 +283,7 @@ async def test_a_broker_that_sends_without_end_is_left(open_paho: OpenLink) -> N
         await peer.gone()
 
     async with ScriptedBroker(send) as broker:
-        owned = open_paho(broker.host, broker.port, protocol="3.1.1")
+        owned = open_any(broker.host, broker.port, protocol="3.1.1")
         await owned.start()
 
         error = await owned.next_error()
@@ -324,7 +324,7 @@ async def test_pauses_grow_until_a_connection_has_stood_for_a_while(
         settings = settings_for(
             broker.host, broker.port, backoff_min_s=0.01, backoff_max_s=longest_s
         )
-        owned = OwnedLink(lambda settings: PahoLink(settings, random=ranges), settings)
+        owned = OwnedLink(lambda settings: BrokerLink(settings, random=ranges), settings)
         links.append(owned)
         await owned.link.start(owned)
         for _ in range(4):
@@ -333,7 +333,7 @@ async def test_pauses_grow_until_a_connection_has_stood_for_a_while(
     assert ranges.upper_ends_ms[:4] == [20, 40, 80, 20]
 
 
-async def test_a_second_stop_does_not_hurry_the_first(open_paho: OpenLink) -> None:
+async def test_a_second_stop_does_not_hurry_the_first(open_any: OpenLink) -> None:
     """Both wait until the broker has taken the DISCONNECT and closed the connection."""
 
     async def serve(peer: Peer, number: int) -> None:
@@ -344,7 +344,7 @@ async def test_a_second_stop_does_not_hurry_the_first(open_paho: OpenLink) -> No
 
     disconnected, may_close = asyncio.Event(), asyncio.Event()
     async with ScriptedBroker(serve) as broker:
-        owned = open_paho(broker.host, broker.port)
+        owned = open_any(broker.host, broker.port)
         await owned.start()
         first = asyncio.create_task(owned.link.stop())
         await within(disconnected.wait())

@@ -1,0 +1,204 @@
+"""What only MQTT 5 has, with brokers that do what a real one does not do on demand."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from bridge.errors import LinkLost
+from bridge.link.base import Publication
+from tests.link.conftest import OpenLink, mqtt5_only
+from tests.link.owned_link import within
+from tests.support import scripted_broker as script
+from tests.support.scripted_broker import Packet, Peer, ScriptedBroker, first_connection
+
+pytestmark = mqtt5_only
+
+_DUP = 0x08
+_RECEIVE_MAXIMUM_1 = b"\x21\x00\x01"
+_TOPIC_ALIASES_2 = b"\x22\x00\x02"
+_KEEP_ALIVE_1_S = b"\x13\x00\x01"
+
+
+def _topic(publish: Packet) -> bytes:
+    return publish.body[2 : 2 + int.from_bytes(publish.body[:2], "big")]
+
+
+def _alias(publish: Packet) -> int | None:
+    """Return the topic alias of a publish that has no other property."""
+    start = 2 + len(_topic(publish)) + 2
+    properties = publish.body[start + 1 : start + 1 + publish.body[start]]
+    return int.from_bytes(properties[1:], "big") if properties[:1] == b"\x23" else None
+
+
+async def test_what_is_sent_again_keeps_to_what_the_new_connection_takes(
+    open_link: OpenLink,
+) -> None:
+    """With DUP and its own packet id, one after the other where only one may be in flight."""
+    seen: list[list[Packet]] = [[], []]
+
+    async def serve(peer: Peer, number: int) -> None:
+        if number == 0:
+            await peer.accept_all()
+            seen[0] = [await peer.expect(script.PUBLISH) for _ in range(3)]
+            return
+        connect = await peer.accept(properties=_RECEIVE_MAXIMUM_1, session_present=True)
+        subscribe = await peer.expect(script.SUBSCRIBE)
+        peer.send(script.suback(subscribe.packet_id, connect.protocol_level, b"\x01"))
+        for _ in range(4):
+            publish = await peer.expect(script.PUBLISH)
+            seen[1].append(publish)
+            # Where it sent more than one, another would be here before this is answered.
+            await asyncio.sleep(0.05)
+            peer.send(script.puback(publish.packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        futures = [owned.link.publish(Publication(f"out/{n}", b"x")) for n in range(3)]
+        await owned.next_error()
+        await owned.next_session()
+
+        await within(asyncio.gather(*futures))
+        await owned.publish("out/new")
+
+    again = seen[1][:3]
+    assert [p.packet_id for p in again] == [p.packet_id for p in seen[0]]
+    assert [_topic(p) for p in again] == [b"out/0", b"out/1", b"out/2"]
+    assert all(p.flags & _DUP for p in again)
+    assert not seen[1][3].flags & _DUP
+
+
+async def test_topics_are_sent_by_number_where_the_broker_allows(open_link: OpenLink) -> None:
+    """The first time with their name; topics beyond what is allowed always with it."""
+    published: list[Packet] = []
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all(properties=_TOPIC_ALIASES_2)
+        for _ in range(6):
+            published.append(await peer.expect(script.PUBLISH))
+            peer.send(script.puback(published[-1].packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        for topic in ("a", "b", "c", "a", "c", "b"):
+            await owned.publish(topic)
+
+    assert [(_topic(p), _alias(p)) for p in published] == [
+        (b"a", 1),
+        (b"b", 2),
+        (b"c", None),
+        (b"", 1),
+        (b"c", None),
+        (b"", 2),
+    ]
+
+
+async def test_a_topic_that_was_refused_has_no_number(open_link: OpenLink) -> None:
+    """Else it would stand for a name that the broker has never heard."""
+    published: list[Packet] = []
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all(properties=_TOPIC_ALIASES_2)
+        published.append(await peer.expect(script.PUBLISH))
+        peer.send(script.puback(published[-1].packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        with pytest.raises(ValueError):
+            owned.link.publish(Publication("a/+", b"x"))
+        await owned.publish("a")
+
+    assert (_topic(published[0]), _alias(published[0])) == (b"a", 1)
+
+
+async def test_the_keep_alive_that_the_broker_sets_is_kept_to(open_link: OpenLink) -> None:
+    """It may want to hear more often than we would say something."""
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all(properties=_KEEP_ALIVE_1_S)
+        await peer.expect(script.PINGREQ)
+        asked.set()
+        await peer.gone()
+
+    asked = asyncio.Event()
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port, keepalive_s=60)
+        await owned.start()
+
+        await within(asked.wait())
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b"\x30\xff\xff\xff\x7f", "told to send at most"),
+        (script.packet(3, script.text("in/a") + b"\0\1\0", flags=4), "QoS 2"),
+        (script.packet(15, b"\0\0"), "AUTH"),
+        (script.packet(11, b"\0\1\0\0"), "UNSUBACK"),
+    ],
+)
+async def test_what_the_broker_was_not_asked_for_ends_the_connection(
+    open_link: OpenLink, data: bytes, said: str
+) -> None:
+    """A packet above our maximum, a publish of QoS 2, an answer to nothing."""
+
+    async def send(peer: Peer) -> None:
+        await peer.accept_all()
+        await connected.wait()
+        peer.send(data)
+        await peer.gone()
+
+    connected = asyncio.Event()
+    async with ScriptedBroker(first_connection(send)) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        connected.set()
+
+        error = await owned.next_error()
+
+        assert isinstance(error, LinkLost)
+        assert said in error.message
+        await owned.next_session()
+
+
+async def test_more_than_the_receive_maximum_waits_and_is_not_punished(
+    open_link: OpenLink,
+) -> None:
+    """Mosquitto before 2.0.13 sends more than it was allowed to."""
+    sent = [script.publish("in/a", str(n).encode(), n) for n in range(1, 51)]
+
+    async def flood(peer: Peer, number: int) -> None:
+        await peer.accept_all()
+        peer.send(*sent)
+        await peer.gone()
+
+    async with ScriptedBroker(flood) as broker:
+        owned = open_link(broker.host, broker.port, receive_maximum=10)
+        await owned.start()
+
+        assert [int(m.payload) for m in await owned.take(50)] == list(range(1, 51))
+        assert owned.errors.empty()
+
+
+async def test_a_packet_larger_than_a_read_is_put_together(open_link: OpenLink) -> None:
+    """And what comes before and after it, in whatever pieces."""
+    large = b"x" * 900_000
+    packets = [script.publish("in/a", p, n) for n, p in enumerate((b"1", large, b"2"), start=1)]
+
+    async def send(peer: Peer, number: int) -> None:
+        await peer.accept_all()
+        peer.send(*packets)
+        await peer.gone()
+
+    async with ScriptedBroker(send) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+
+        assert [m.payload for m in await owned.take(3)] == [b"1", large, b"2"]
