@@ -16,22 +16,25 @@ from bridge.core.update import Update
 JSON_BYTES_PER_PAYLOAD_BYTE = 8
 """A payload byte becomes at most so many bytes of JSON: msgpack's small floats, escapes."""
 
+PAYLOAD_BYTES_PER_FIELD = 2
+"""A field takes at least so many bytes of a payload: in msgpack, a name and a value of one each."""
+
 
 def apply_within_limits(twin: Twin, merge: Merge, update: Update, limits: Limits) -> Refusal | None:
     """Merge, unless the twin would grow past a limit; then leave it as it was."""
-    patch = update.patch
-    growth = JSON_BYTES_PER_PAYLOAD_BYTE * update.size_bytes
-    leaves = count_leaves(patch)
+    patch, size_bytes = update.patch, update.size_bytes
+    growth = JSON_BYTES_PER_PAYLOAD_BYTE * size_bytes
     bytes_at_most = twin.bytes_at_most + growth
-    keys_at_most = twin.keys_at_most + leaves
-    if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
+    keys_at_most = twin.keys_at_most + size_bytes // PAYLOAD_BYTES_PER_FIELD
+    if bytes_at_most > limits.twin_bytes:
         bytes_at_most = json_size(twin.document()) + growth
-        keys_at_most = _count_keys(twin) + leaves
+    if keys_at_most > limits.keys:
+        keys_at_most = _count_keys(twin) + count_leaves(patch)
     if bytes_at_most > limits.twin_bytes or keys_at_most > limits.keys:
         refusal = _refusal_by_size(twin, merge, update, limits)
         if refusal is not None:
             return refusal
-    if twin.section(update.section).rules is not None:
+    if merge.has_rules:
         refusal = _refusal_by_cells(twin, merge, update, growth, limits)
         if refusal is not None:
             return refusal

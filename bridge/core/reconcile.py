@@ -11,7 +11,8 @@ Stamps are given once, here; merging is `bridge.core.tree`.
 from __future__ import annotations
 
 import hashlib
-from typing import NamedTuple
+import zlib
+from typing import Final, Literal, NamedTuple
 
 from bridge.core.bounds import apply_within_limits, expire_tombstones
 from bridge.core.conflict import Conflict
@@ -27,11 +28,23 @@ from bridge.core.section import JsonObject, Key, Section
 from bridge.core.stamp import next_now, stamp_of
 from bridge.core.tree import NOTHING_KEPT, Merge
 from bridge.core.twin import TopicKey, Twin
-from bridge.core.update import FRESH, Boot, Delivery, Metadata, Presence, Update
+from bridge.core.update import (
+    FRESH,
+    NO_METADATA,
+    Boot,
+    Delivery,
+    Metadata,
+    Presence,
+    SectionName,
+    Update,
+)
 from bridge.core.writers import Place, Writer
 
 DIGEST_BYTES = 8
 """Enough to tell a writer's own repeat from another message; not a protection against forgery."""
+
+_DIGEST_STARTS: Final = {"reported": 0, "desired": 1 << 16, "delete": 1 << 17}
+"""Above all packet ids, which have 16 bits."""
 
 
 class Change(NamedTuple):
@@ -113,7 +126,7 @@ def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> 
     delivery = update.delivery
     if not delivery.packet_id:
         return _reconcile_new(twin, update, clock, limits, None)
-    digest = _delivery_digest((update.section, update.writer), delivery, update.payload)
+    digest = _delivery_digest(update.section, update.writer, delivery, update.payload)
     if delivery.repeated and digest in twin.deliveries:
         return Outcome(twin.version, duplicate=True)
     outcome = _reconcile_new(twin, update, clock, limits, None)
@@ -144,9 +157,11 @@ def _reconcile_new(
 ) -> Outcome:
     """Reconcile a message that has not been received before."""
     now = next_now(clock, twin.now)
-    section = twin.section(update.section)
-    stamp = _stamp(twin, section, update, now, place)
-    refusal = update.refusal or _refusal_by_version(twin, section, update.metadata)
+    section = twin.reported if update.section == "reported" else twin.desired
+    stamp, refusal = now, update.refusal
+    if update.metadata is not NO_METADATA:
+        stamp = _stamp(twin, section, update, now, place)
+        refusal = refusal or _refusal_by_version(twin, section, update.metadata)
     merged = refusal or _merged(twin, section, update, place, stamp, now, limits)
     refusal = merged if isinstance(merged, Refusal) else None
     if place is not None:
@@ -250,14 +265,15 @@ def _conclude(
     twin: Twin, section: Section, update: Update, merge: Merge, now: int, stamp: int
 ) -> Outcome:
     """Make a version of it, if anything visible changed."""
-    created = not twin.exists and (bool(merge.forward) or (merge.took_effect and not update.patch))
+    forward = merge.forward
+    created = not twin.exists and (bool(forward) or (merge.took_effect and not update.patch))
     came_online = twin.online is False and _is_live_report(twin, update)
     if came_online:
         twin.online = True
     if update.section == "reported" and update.writer == twin.key.device:
         twin.last_seen = now
     twin.exists = twin.exists or created
-    edited = created or bool(merge.forward)
+    edited = created or bool(forward)
     changed = edited or (came_online and twin.exists)
     if changed:
         twin.version += 1
@@ -266,16 +282,12 @@ def _conclude(
     if edited:
         section.version = twin.version
         change = Change(
-            twin.version, now, stamp, update.writer, update.section, merge.forward, merge.backward
+            twin.version, now, stamp, update.writer, update.section, forward, merge.backward
         )
-    return Outcome(
-        twin.version,
-        changed,
-        store=True,
-        superseded=not (edited or merge.took_effect),
-        change=change,
-        conflicts=tuple(merge.conflicts),
-    )
+    superseded = not (edited or merge.took_effect)
+    conflicts = tuple(merge.conflicts)
+    # By place: names would cost as much as all the rest of this.
+    return Outcome(twin.version, changed, True, None, False, superseded, change, False, conflicts)
 
 
 def _is_live_report(twin: Twin, update: Update) -> bool:
@@ -327,7 +339,7 @@ def delete(
 ) -> Outcome:
     """Delete a twin; its version, and what is remembered of its writers, stay."""
     topic = ("delete", writer)
-    digest = _delivery_digest(topic, delivery, payload)
+    digest = _delivery_digest("delete", writer, delivery, payload)
     if delivery.retained and _is_known_retained(twin, topic, payload):
         return Outcome(twin.version, duplicate=True)
     if delivery.repeated and digest in twin.deliveries:
@@ -367,10 +379,16 @@ def _is_known_retained(twin: Twin, topic: TopicKey, payload: bytes) -> bool:
     return twin.retained.get(topic) == _digest(payload)
 
 
-def _delivery_digest(topic: TopicKey, delivery: Delivery, payload: bytes) -> bytes:
-    """Return what tells one delivery from another: a repeat has the same packet id."""
-    start = f"{delivery.packet_id}/{topic[0]}/{topic[1]}/".encode()
-    return _digest(start + payload)
+def _delivery_digest(
+    verb: SectionName | Literal["delete"], writer: str, delivery: Delivery, payload: bytes
+) -> int:
+    """Return what tells one delivery from another: a repeat has the same packet id.
+
+    A checksum is enough: it is only ever asked for what the broker has flagged as repeated, and
+    the broker gives the packet ids.
+    """
+    start = _DIGEST_STARTS[verb] + delivery.packet_id
+    return zlib.crc32(payload, zlib.crc32(writer.encode(), start))
 
 
 def _digest(payload: bytes) -> bytes:

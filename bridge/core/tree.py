@@ -42,6 +42,10 @@ from bridge.core.setting import Setting, reaches
 
 NOTHING_KEPT: Final[Mapping[Path, Register]] = MappingProxyType({})
 
+_NOTHING: Final[JsonObject] = {}
+_NO_PATHS: Final[frozenset[Path]] = frozenset()
+"""Shared by the many updates that never need their own."""
+
 
 class Merge(Setting):
     """One update on its way through one section, and what it changed.
@@ -85,12 +89,17 @@ class Merge(Setting):
         self._device = device
         self._kept = kept
         self._full = self._unnamed = False
-        self._before: JsonObject = {}
-        self._above_kept: set[Path] = set()
+        self._before = _NOTHING
+        self._above_kept = _NO_PATHS
         self.forward: JsonObject = {}
         self.backward: JsonObject = {}
         self.took_effect = False
         self.conflicts = []
+
+    @property
+    def has_rules(self) -> bool:
+        """Some path of the section has another policy than `latest`."""
+        return self._section.rules is not None
 
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
@@ -152,6 +161,7 @@ class Merge(Setting):
         forward: JsonObject = {}
         backward: JsonObject = {}
         below: Rules | None = None
+        took_effect = False
         for name, new in patch.items():
             node = nodes.get(name)
             kind = type(new)
@@ -165,7 +175,7 @@ class Merge(Setting):
                 nodes[name] = register
                 value[name] = forward[name] = new
                 backward[name] = None
-                self.took_effect = True
+                took_effect = True
             elif node < key:
                 old = value[name]
                 if type(old) is kind and (same(old, new) if kind is list else old == new):
@@ -176,9 +186,11 @@ class Merge(Setting):
                     nodes[name] = register
                     value[name] = forward[name] = new
                     backward[name] = old
-                self.took_effect = True
+                took_effect = True
             elif node[1] != writer:
                 self._shadowed(node, value[name], new, (*path, name), "latest")
+        if took_effect:
+            self.took_effect = True
         return forward, backward
 
     def _merge_member(
@@ -299,7 +311,9 @@ class Merge(Setting):
         if not self._kept:
             return False
         if not self._above_kept:
-            self._above_kept = {kept[:length] for kept in self._kept for length in range(len(kept))}
+            self._above_kept = frozenset(
+                kept[:length] for kept in self._kept for length in range(len(kept))
+            )
         return path in self._kept or path in self._above_kept
 
     def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:

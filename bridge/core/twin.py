@@ -100,7 +100,7 @@ class Twin:
         # Most twins have none of these. They are replaced whole, so that these twins can share.
         self.refusals: Mapping[RefusalKey, Refusal] = _NO_REFUSALS
         self.retained: Mapping[TopicKey, bytes] = _NONE_RETAINED
-        self.deliveries: tuple[bytes, ...] = ()
+        self.deliveries: tuple[int, ...] = ()
         self.last_seen = 0
         self.bytes_at_most = 0
         self.keys_at_most = 0
@@ -134,9 +134,9 @@ class Twin:
         self.refusals = {key: why for key, why in self.refusals.items() if key[:2] not in known}
         return bool(known)
 
-    def remember_delivery(self, digest: bytes) -> None:
+    def remember_delivery(self, digest: int) -> None:
         """Keep the digest of a delivery that was processed; the oldest goes."""
-        self.deliveries = (*self.deliveries, digest)[-DELIVERIES_PER_TWIN:]
+        self.deliveries = (*self.deliveries[1 - DELIVERIES_PER_TWIN :], digest)
 
     def remember_retained(self, key: TopicKey, digest: bytes) -> None:
         """Keep the digest of the last message that came flagged RETAIN on this topic."""

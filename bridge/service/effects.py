@@ -168,6 +168,7 @@ def _encode_documents(change: TwinChange) -> None:
     delta: JsonObject = {}
     if twin.exists:
         twin.bytes_at_most = len(cached.state)
+        twin.keys_at_most = cached.state.count(b":")
         delta = twin.delta()
     if not delta and cached.delta is None:
         return
