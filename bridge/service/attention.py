@@ -61,7 +61,7 @@ class Attention:
             twin: The twin that it was about.
             device: The device's unnamed twin.
         """
-        if outcome.open_gap or self._resync.watches(twin.key):
+        if outcome.open_gap or (self._resync.watches_any and self._resync.watches(twin.key)):
             self._resync.heard(twin, self._clock())
         if self._silence is None:
             return None

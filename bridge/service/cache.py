@@ -93,8 +93,9 @@ class TwinCache:
         """Return a twin that is in memory, as the most recently used."""
         cached = self._decoded.get(key)
         if cached is not None:
-            self._decoded.move_to_end(key)
-            cached.used_in = self._batch
+            if cached.used_in != self._batch:
+                self._decoded.move_to_end(key)
+                cached.used_in = self._batch
             return cached
         cached = self._at_work.get(key)
         if cached is None:

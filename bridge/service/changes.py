@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from bridge import metrics
 from bridge.core.bounds import json_size
@@ -16,6 +17,10 @@ from bridge.service.cache import TwinCache
 from bridge.service.cached_twin import CachedTwin
 from bridge.service.effects import Effects
 from bridge.service.events import Events
+
+_CHANGED: Final = (metrics.UPDATES_CHANGED, "")
+_DUPLICATE: Final = (metrics.UPDATES_DUPLICATE, "")
+_SUPERSEDED: Final = (metrics.UPDATES_SUPERSEDED, "")
 
 
 class Changes:
@@ -116,8 +121,8 @@ class Changes:
 
 def _count(outcome: Outcome, effects: Effects) -> None:
     if outcome.duplicate:
-        effects.counts[metrics.UPDATES_DUPLICATE, ""] += 1
+        effects.counts[_DUPLICATE] += 1
     elif outcome.superseded:
-        effects.counts[metrics.UPDATES_SUPERSEDED, ""] += 1
+        effects.counts[_SUPERSEDED] += 1
     elif outcome.changed:
-        effects.counts[metrics.UPDATES_CHANGED, ""] += 1
+        effects.counts[_CHANGED] += 1

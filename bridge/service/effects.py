@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -56,7 +56,8 @@ class Effects:
     """To be committed, published and answered."""
 
     def __init__(self) -> None:
-        self.twins: dict[TwinKey, TwinChange] = {}
+        # By identity: a batch has one object for each twin, and a key takes longer to look up.
+        self._twins: dict[CachedTwin, TwinChange] = {}
         self.replies: list[Publication] = []
         self.events: list[Publication] = []
         self.counts: Counter[tuple[str, str]] = Counter()
@@ -66,25 +67,25 @@ class Effects:
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
-        change = self.twins.get(cached.twin.key)
+        change = self._twins.get(cached)
         if change is None:
-            change = self.twins[cached.twin.key] = TwinChange(cached)
-        change.publish = change.publish or version
-        change.cleared = change.cleared or clear
+            change = self._twins[cached] = TwinChange(cached)
+        if version:
+            change.publish = True
+        if clear:
+            change.cleared = True
+
+    @property
+    def twins(self) -> Collection[TwinChange]:
+        """What happened to each twin."""
+        return self._twins.values()
 
     def remember(self, key: TwinKey, change: Change) -> None:
         """Add a row to the history."""
+        version, at, stamp, writer, section, forward, backward = change
+        dumps = orjson.dumps
         self._history.append(
-            HistoryRow(
-                key,
-                change.version,
-                change.at,
-                change.stamp,
-                change.writer,
-                change.section,
-                orjson.dumps(change.forward),
-                orjson.dumps(change.backward),
-            )
+            HistoryRow(key, version, at, stamp, writer, section, dumps(forward), dumps(backward))
         )
 
     def remember_conflicts(
@@ -135,7 +136,7 @@ class Effects:
         Args:
             published: (key, version): what the broker has acknowledged meanwhile.
         """
-        rows = [_stored(change) for change in self.twins.values()]
+        rows = [_stored(change) for change in self.twins]
         return CommitBatch(rows, self._history, self.quarantined, published, self.conflicts)
 
 

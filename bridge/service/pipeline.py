@@ -18,7 +18,6 @@ from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.core.update import Presence, Update
 from bridge.errors import StoreUnavailable
 from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
@@ -26,6 +25,7 @@ from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.requests import MAKES_A_ROW, twins_of
 from bridge.service.store_thread import StoreThread
 from bridge.service.transaction import Refused, StaleTwins, Transactions
 
@@ -36,9 +36,6 @@ RETRY_MAX_S: Final = 5.0
 SUBMITTED_AT_ONCE: Final = 256
 """Orders from elsewhere than the broker that may be at work or wait, each in a task of its own:
 more than administration sends at the same time."""
-
-MAKES_A_ROW: Final = (Update, Presence)
-"""Orders that make a row in the store; presence does too, before there is a twin."""
 
 _log = get_logger("bridge.pipeline")
 
@@ -193,8 +190,7 @@ class Pipeline:
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
         requests = self._reconciler.decode(messages, effects)
-        keys = {key for request in requests for key in request.twins()}
-        making = {r.topic.key for r in requests if isinstance(r.order, MAKES_A_ROW)}
+        keys, making = twins_of(requests)
         await self._transactions.run(
             keys,
             making,

@@ -50,13 +50,14 @@ class Reconciler:
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
         requests = []
-        for decoded in self._decoder.decode(messages):
-            if isinstance(decoded, Request):
+        decode = self._decoder.decode
+        for message in messages:
+            decoded = decode(message)
+            if type(decoded) is Request:
                 requests.append(decoded)
-            else:
-                message, refusal = decoded
-                effects.counts[metrics.UPDATES_REFUSED, refusal.error] += 1
-                effects.quarantine(message, refusal, self._clock())
+            elif isinstance(decoded, Refusal):
+                effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
+                effects.quarantine(message, decoded, self._clock())
         return requests
 
     def apply(
@@ -82,10 +83,10 @@ class Reconciler:
 
     def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
         """Answer a message that made the program fail, if it asks for that."""
-        for decoded in self._decoder.decode([message]):
-            if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
-                answer = outbound.refusal_answer(refusal, decoded.request_id)
-                self._reply(decoded, answer, effects)
+        decoded = self._decoder.decode(message)
+        if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
+            answer = outbound.refusal_answer(refusal, decoded.request_id)
+            self._reply(decoded, answer, effects)
 
     def apply_order(
         self, key: TwinKey, order: Order, effects: Effects, refusal: Refusal | None
@@ -159,16 +160,15 @@ class Reconciler:
             effects.quarantine(request.message, refusal, self._clock())
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
-        message = request.message
-        if message.response_topic is not None and message.response_topic != self._reply_topic(
-            request
-        ):
-            # Followed, it would let a client aim the bridge at any topic.
-            effects.counts[metrics.RESPONSE_TOPICS_IGNORED, ""] += 1
+        response_topic = request.message.response_topic
+        if response_topic is not None:
+            if response_topic != self._reply_topic(request):
+                # Followed, it would let a client aim the bridge at any topic.
+                effects.counts[metrics.RESPONSE_TOPICS_IGNORED, ""] += 1
+            return True
         return (
             request.request_id is not None
-            or message.response_topic is not None
-            or message.correlation_data is not None
+            or request.message.correlation_data is not None
             or request.topic.verb == "get"
         )
 

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Final, NamedTuple, TypeAlias
 
 from bridge.core.limits import Limits
 from bridge.core.orders import Deletion, Order
 from bridge.core.refusal import Refusal
 from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
-from bridge.core.update import NO_METADATA, Delivery, Update
+from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Update
 from bridge.link.base import Message
 from bridge.wire.inbound import (
     Body,
@@ -25,6 +25,14 @@ PARSED_TOPICS: Final = 100_000
 """Topics whose parsed form is kept: at most 100 MiB, as only topics of the grammar are, which
 bounds their length; and enough for the devices of a large site."""
 
+
+_SECTIONS: Final[dict[str, SectionName]] = {"report": "reported", "desire": "desired"}
+
+MAKES_A_ROW: Final = (Update, Presence)
+"""Orders that make a row in the store; presence does too, before there is a twin."""
+
+_HEARS_OF_THE_DEVICE: Final = ("report", "get")
+"""The device's unnamed twin holds when the device was last heard, on whichever of its twins."""
 
 Asked: TypeAlias = Order | GetRequest
 """What a message asks for, once it is decoded."""
@@ -50,16 +58,6 @@ class Request(NamedTuple):
     request_id: str | None
     encoding: Encoding
 
-    def twins(self) -> tuple[TwinKey, ...]:
-        """Return the twins that are needed for it.
-
-        The device's unnamed twin holds when the device was last heard, on whichever of its twins.
-        """
-        key, verb, _ = self.topic
-        if key.name and verb in ("report", "get"):
-            return (key, TwinKey(key.device))
-        return (key,)
-
 
 class Decoder:
     """Decodes messages by their topics."""
@@ -69,16 +67,17 @@ class Decoder:
         self._limits = limits
         self._topics: dict[str, InboundTopic] = {}
 
-    def decode(self, messages: Iterable[Message]) -> Iterator[Request | tuple[Message, Refusal]]:
-        """Yield a request for each message, or the message and why its topic is not ours."""
-        for message in messages:
-            topic = self._topics.get(message.topic) or self._parse(message.topic)
-            if isinstance(topic, Refusal):
-                yield message, topic
-            elif topic.verb == "presence" and not message.payload:
-                continue  # Somebody, perhaps this bridge, has cleared the retained presence.
-            else:
-                yield self._request(message, topic)
+    def decode(self, message: Message) -> Request | Refusal | None:
+        """Return what a message asks for; why its topic is not ours; or None for nothing."""
+        topic = self._topics.get(message.topic) or self._parse(message.topic)
+        if isinstance(topic, Refusal):
+            return topic
+        verb = topic.verb
+        if verb in _SECTIONS:
+            return self._update(message, topic)
+        if verb == "presence" and not message.payload:
+            return None  # Somebody, perhaps this bridge, has cleared the retained presence.
+        return self._other(message, topic)
 
     def _parse(self, text: str) -> InboundTopic | Refusal:
         topic = self._grammar.parse(text)
@@ -88,14 +87,28 @@ class Decoder:
             self._topics[text] = topic
         return topic
 
-    def _request(self, message: Message, topic: InboundTopic) -> Request:
+    def _update(self, message: Message, topic: InboundTopic) -> Request:
+        """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
+        payload = message.payload
+        state, metadata, encoding, refusal, size_bytes = decode_body(payload, self._limits)
+        if refusal is not None and metadata.seq is None:
+            return Request(message, topic, None, refusal, metadata.request_id, encoding)
+        order = Update(
+            topic.key,
+            _SECTIONS[topic.verb],
+            topic.sender,
+            state,
+            metadata,
+            payload,
+            _delivery(message),
+            size_bytes,
+            refusal,
+        )
+        return Request(message, topic, order, None, metadata.request_id, encoding)
+
+    def _other(self, message: Message, topic: InboundTopic) -> Request:
         order: Asked | None
-        if topic.verb in ("report", "desire"):
-            body = decode_body(message.payload, self._limits)
-            order = _update(message, topic, body)
-            if order is not None:
-                body = body._replace(refusal=None)
-        elif topic.verb == "get":
+        if topic.verb == "get":
             order, body = decode_get(message.payload, self._limits)
         elif topic.verb == "delete":
             order = Deletion(topic.sender, message.payload, _delivery(message))
@@ -117,21 +130,18 @@ class Decoder:
         )
 
 
-def _update(message: Message, topic: InboundTopic, body: Body) -> Update | None:
-    """Return the update; None where it is refused and nothing of it need be remembered."""
-    if body.refusal is not None and body.metadata.seq is None:
-        return None
-    return Update(
-        topic.key,
-        "reported" if topic.verb == "report" else "desired",
-        topic.sender,
-        body.state,
-        body.metadata,
-        message.payload,
-        _delivery(message),
-        body.size_bytes,
-        body.refusal,
-    )
+def twins_of(requests: Iterable[Request]) -> tuple[set[TwinKey], set[TwinKey]]:
+    """Return the twins that are needed for requests, and those of them that these may make."""
+    needed: set[TwinKey] = set()
+    made: set[TwinKey] = set()
+    for request in requests:
+        key, verb, _ = request.topic
+        needed.add(key)
+        if key.name and verb in _HEARS_OF_THE_DEVICE:
+            needed.add(TwinKey(key.device))
+        if isinstance(request.order, MAKES_A_ROW):
+            made.add(key)
+    return needed, made
 
 
 def _delivery(message: Message) -> Delivery:

@@ -89,6 +89,11 @@ class Resync:
         self._roll_call.begin("session_lost", now)
         self._wake()
 
+    @property
+    def watches_any(self) -> bool:
+        """Something of some twin is missing, or was until lately."""
+        return len(self._gaps) > 0
+
     def watches(self, key: TwinKey) -> bool:
         """Tell whether something of a twin is missing, or was until lately."""
         return key in self._gaps

@@ -116,7 +116,7 @@ class Transactions:
 
     def _conclude(self, effects: Effects, keys: Collection[TwinKey]) -> None:
         """Hand over to the publisher what has been committed."""
-        for change in effects.twins.values():
+        for change in effects.twins:
             cached = change.cached
             cached.revision += 1
             if change.publish:
@@ -131,7 +131,7 @@ class Transactions:
                         cached.twin.at,
                     )
                 )
-        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins.values()))
+        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins))
         for key in keys:
             self._cache.measure(key)
         for reply in effects.replies:

@@ -15,7 +15,7 @@ import orjson
 from bridge.core.limits import INTEGER_MAX, INTEGER_MIN, Limits
 from bridge.core.section import JsonObject, JsonValue
 from bridge.wire.malformed import Malformed
-from bridge.wire.scan import Scan
+from bridge.wire.scan import Scan, is_plain
 
 _QUOTE_THEN_COLON = re.compile(rb'"[ \t\r\n]*:')
 
@@ -43,12 +43,14 @@ def check(payload: bytes, state: JsonObject, metadata: object, limits: Limits) -
     Raises:
         Malformed: See `Scan`; or two keys are equal.
     """
-    scan = Scan(limits)
-    scan.check_object(state)
-    members = scan.members
+    members, ambiguous = len(state), False
+    if not is_plain(state, limits):
+        scan = Scan(limits)
+        scan.check_object(state)
+        members, ambiguous = scan.members, scan.ambiguous
     if metadata is not None:
         members += 1 + (len(metadata) if isinstance(metadata, dict) else 0)
-    if scan.ambiguous or (
+    if ambiguous or (
         payload.count(b":") != members
         # Quotes inside strings are escaped: without a backslash every match that is not at the
         # end of a key is at the start of a string, and can only make the count too high.

@@ -10,7 +10,45 @@ _LARGEST_INTEGER_AS_FLOAT = 2.0**63
 _CHARACTERS_ALWAYS_SHORT = 4
 """A character is at most so many bytes of UTF-8."""
 
+_LARGE = 9e18
+"""Below 2^63: a number of at least this size is looked at more closely."""
+
+_PLAIN_NAME_CHARACTERS = 32
+_PLAIN_NAME_BYTES = _PLAIN_NAME_CHARACTERS * _CHARACTERS_ALWAYS_SHORT
+
+PLAIN_NAMES = 10_000
+"""Names that are remembered as good: a fleet says the same few again and again. At most 2 MiB."""
+
+_plain_names: set[str] = set()
+
 _MSGPACK_TYPES = "msgpack bin, ext and timestamps have no place in a state"
+
+
+def is_plain(state: JsonObject, limits: Limits) -> bool:
+    """Tell whether an object needs no `Scan`: flat, with known names and ordinary values.
+
+    Most reports are, and a scan would take half of the time that decoding them does.
+    """
+    if not _plain_names.issuperset(state):
+        _note_plain_names(state)
+        return False
+    for member in state.values():
+        kind = type(member)
+        if kind is float or kind is int:
+            if not -_LARGE < member < _LARGE:  # type: ignore[operator]
+                return False
+        elif kind is not str and kind is not bool and member is not None:
+            return False
+    return limits.key_bytes >= _PLAIN_NAME_BYTES and limits.depth > 0
+
+
+def _note_plain_names(state: JsonObject) -> None:
+    if len(_plain_names) + len(state) <= PLAIN_NAMES:
+        _plain_names.update(
+            name
+            for name in state
+            if type(name) is str and name[:1] != "$" and len(name) <= _PLAIN_NAME_CHARACTERS
+        )
 
 
 class Scan:

@@ -49,7 +49,7 @@ class Batches:
             self.cache.put(KEY, self.store.load([KEY]).get(KEY))
         self._reconciler.apply(requests, effects, {})
         assert self.store.commit(effects.encode(())) == frozenset()
-        for change in effects.twins.values():
+        for change in effects.twins:
             change.cached.revision += 1
         self.cache.shrink()
         return effects
@@ -97,7 +97,7 @@ def test_the_delta_is_published_when_its_state_changes(
         batches = Batches(store, decoded_share=decoded_share)
 
         def publishes_delta(topic: str, body: JsonObject) -> bool:
-            [change] = batches.send(topic, body).twins.values()
+            [change] = batches.send(topic, body).twins
             return change.publish_delta
 
         assert not publishes_delta("report", {"on": False})
