@@ -22,6 +22,7 @@ from bridge.store.connection import make_fast, open_owner, transaction, translat
 from bridge.store.export import FORMAT, FORMAT_VERSION
 from bridge.store.files import make_private, remove_database, sidecar
 from bridge.store.install import put_in_place, settle
+from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.schema import (
     CREATED_AT,
@@ -151,6 +152,7 @@ class _Importer:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        self._known = KnownTwins(connection)
         self._take = {
             "twin": self._take_twin,
             "history": self._take_history,
@@ -212,7 +214,7 @@ class _Importer:
         twin = _twin(record)
         # Written as new, and given its revision afterwards.
         try:
-            write_twins(self._connection, [twin._replace(revision=1)])
+            write_twins(self._connection, [twin._replace(revision=1)], self._known)
         except StaleTwins as error:
             raise _LineError(f"the twin {twin.key} stands here for the second time") from error
         self._connection.execute(
@@ -224,7 +226,7 @@ class _Importer:
     def _take_history(self, record: Record) -> None:
         row = _history_row(record)
         try:
-            write_history(self._connection, [row], _UNPRUNED)
+            write_history(self._connection, [row], self._known, _UNPRUNED)
         except sqlite3.IntegrityError as error:
             raise _LineError(f"the twin {row.key} has this version already") from error
         except StoreError as error:

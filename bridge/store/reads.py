@@ -8,6 +8,7 @@ from functools import lru_cache
 
 from bridge.core.topics import TwinKey
 from bridge.store.base import HistoryRow, QuarantinedMessage, StoredTwin
+from bridge.store.known_twins import KnownTwins
 
 TwinRow = tuple[str, str, int, int, int, int, int, bytes, bytes | None, bytes]
 HistoryColumns = tuple[int, int, int, str, str, bytes, bytes]
@@ -47,7 +48,7 @@ def stored_twin(row: TwinRow) -> StoredTwin:
 
 
 def load_twins(
-    connection: sqlite3.Connection, keys: Sequence[TwinKey]
+    connection: sqlite3.Connection, keys: Sequence[TwinKey], known: KnownTwins
 ) -> dict[TwinKey, StoredTwin]:
     """Return those of the twins that are kept."""
     found = {}
@@ -59,8 +60,9 @@ def load_twins(
         parameters: list[str | None] = [text for key in part for text in key]
         parameters += [None] * (2 * (size - len(part)))
         for row in connection.execute(_load_statement(size), parameters):
-            twin = stored_twin(row)
+            twin = stored_twin(row[:-1])
             found[twin.key] = twin
+            known.learn(twin.key, row[-1], twin.version)
     return found
 
 
@@ -69,7 +71,7 @@ def _load_statement(size: int) -> str:
     values = ",".join(["(?,?)"] * size)
     return (
         f"WITH wanted (device, name) AS (VALUES {values}) "  # noqa: S608 - only placeholders
-        f"SELECT {TWIN_COLUMNS} FROM wanted "
+        f"SELECT {TWIN_COLUMNS}, twin.id FROM wanted "
         "CROSS JOIN twin ON twin.device = wanted.device AND twin.name = wanted.name "
         "LEFT JOIN outbox ON outbox.twin_id = twin.id"
     )

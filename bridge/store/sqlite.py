@@ -24,6 +24,7 @@ from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
+from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
 from bridge.store.readers import Readers
@@ -55,6 +56,7 @@ class SqliteStore:
         self._lock = lock
         self._connection = connection
         self._readers = Readers(path)
+        self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
 
     @classmethod
@@ -98,7 +100,7 @@ class SqliteStore:
     def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
         """Return those of the twins that are kept, in one round trip."""
         with self._translated("reading"):
-            return reads.load_twins(self._connection, keys)
+            return reads.load_twins(self._connection, keys, self._known)
 
     def commit(self, batch: CommitBatch) -> frozenset[TwinKey]:
         """Write all of the batch, durably, or nothing; see `Store.commit`."""
@@ -107,16 +109,16 @@ class SqliteStore:
         with self._translated("committing to"):
             try:
                 with transaction(self._connection):
-                    writes.write_twins(self._connection, batch.twins)
-                    writes.write_history(self._connection, batch.history, self._limits)
+                    writes.write_twins(self._connection, batch.twins, self._known)
+                    writes.write_history(self._connection, batch.history, self._known, self._limits)
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
-                    writes.mark_published(self._connection, batch.published)
+                    writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
             except writes.StaleTwins:
-                self._quarantine.forget()
+                self._forget()
                 return writes.find_stale(self._connection, batch.twins)
             except BaseException:
-                self._quarantine.forget()
+                self._forget()
                 raise
         return frozenset()
 
@@ -195,6 +197,11 @@ class SqliteStore:
         with self._translated("closing"):
             self._connection.close()
         self._lock.release()
+
+    def _forget(self) -> None:
+        """Forget what is known of the tables: the transaction was rolled back."""
+        self._known.forget()
+        self._quarantine.forget()
 
     def _translated(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return translated(self._path, doing)

@@ -14,6 +14,7 @@ from typing import TypeAlias
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreError
 from bridge.store.base import CommitBatch, HistoryRow, StoredTwin, StoreLimits
+from bridge.store.known_twins import KnownTwin, KnownTwins
 
 _Columns: TypeAlias = tuple[str | int | bytes | None, ...]
 
@@ -22,25 +23,19 @@ PRUNE_EVERY_VERSIONS = 64
 
 _INSERT = """
     INSERT INTO twin (device, name, revision, version, present, at, state, delta, internals)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT DO NOTHING RETURNING id
 """
 _INSERT_OUTBOX = """
-    INSERT INTO outbox (twin_id, published_version)
-    SELECT id, ?3 FROM twin WHERE device = ?1 AND name = ?2 AND version > ?3
-"""
-_UPDATE_OUTBOX = """
-    INSERT INTO outbox (twin_id, published_version)
-    SELECT id, version FROM twin WHERE device = ? AND name = ? AND version < ?
-    ON CONFLICT DO NOTHING
+    INSERT INTO outbox (twin_id, published_version) VALUES (?, ?) ON CONFLICT DO NOTHING
 """
 _UPDATE = """
-    UPDATE twin SET revision = ?3, version = ?4, present = ?5, at = ?6, state = ?7, delta = ?8,
-        internals = ?9
-    WHERE device = ?1 AND name = ?2 AND revision = ?3 - 1 AND version <= ?4
+    UPDATE twin SET revision = ?2, version = ?3, present = ?4, at = ?5, state = ?6, delta = ?7,
+        internals = ?8
+    WHERE id = ?1 AND revision = ?2 - 1 AND version <= ?3
 """
 _INSERT_HISTORY = """
     INSERT INTO history (twin_id, version, at, stamp, writer, section, patch, previous)
-    SELECT id, ?3, ?4, ?5, ?6, ?7, ?8, ?9 FROM twin WHERE device = ?1 AND name = ?2
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
 """
 # By age: up to the first change that is young enough. Versions and times grow together, so that
 # this looks at no more rows than it deletes, and one.
@@ -48,50 +43,59 @@ _PRUNE = """
     DELETE FROM history WHERE twin_id = ?1 AND version < max(?2, coalesce(
         (SELECT version FROM history WHERE twin_id = ?1 AND at >= ?3 ORDER BY version LIMIT 1), 0))
 """
-_MARK_ALL = """
-    DELETE FROM outbox WHERE twin_id =
-        (SELECT id FROM twin WHERE device = ? AND name = ? AND version <= ?)
-"""
+_MARK_ALL = "DELETE FROM outbox WHERE twin_id = ?"
 _MARK_PART = """
-    UPDATE outbox SET published_version = ?3
-    WHERE twin_id = (SELECT id FROM twin WHERE device = ?1 AND name = ?2)
-        AND published_version < ?3
+    UPDATE outbox SET published_version = ?2 WHERE twin_id = ?1 AND published_version < ?2
 """
-_ID = "SELECT id FROM twin WHERE device = ? AND name = ?"
 
 
 class StaleTwins(Exception):
     """Some twins did not have the expected revision: the way out of the transaction."""
 
 
-def write_twins(connection: sqlite3.Connection, twins: Sequence[StoredTwin]) -> None:
+def write_twins(
+    connection: sqlite3.Connection, twins: Sequence[StoredTwin], known: KnownTwins
+) -> None:
     """Insert and update twins.
 
     Raises:
         StaleTwins: Not all had the expected revision.
     """
-    new = [_columns(twin) for twin in twins if twin.revision == 1]
-    changed = [_columns(twin) for twin in twins if twin.revision != 1]
-    if new:
-        _write_all(connection, _INSERT, new)
-        connection.executemany(
-            _INSERT_OUTBOX, [(*t.key, t.published_version) for t in twins if t.revision == 1]
-        )
-    if changed:
-        connection.executemany(
-            _UPDATE_OUTBOX, [(*t.key, t.version) for t in twins if t.revision != 1]
-        )
-        _write_all(connection, _UPDATE, changed)
-
-
-def _write_all(connection: sqlite3.Connection, statement: str, rows: Sequence[_Columns]) -> None:
-    if connection.executemany(statement, rows).rowcount != len(rows):
+    changed: list[_Columns] = []
+    outdated: list[tuple[int, int]] = []
+    for twin in twins:
+        if twin.revision == 1:
+            outdated += _insert(connection, twin, known)
+            continue
+        row = known.find(twin.key)
+        if row is None:
+            raise StaleTwins
+        row_id, version_before = row
+        key, revision, version, _, exists, at, state, delta, internals = twin
+        changed.append((row_id, revision, version, exists, at, state, delta, internals))
+        if version != version_before:
+            if row_id not in known.in_outbox:
+                outdated.append((row_id, version_before))
+            known.learn(key, row_id, version)
+    if outdated:
+        connection.executemany(_INSERT_OUTBOX, outdated)
+        known.in_outbox.update(row_id for row_id, _ in outdated)
+    if changed and connection.executemany(_UPDATE, changed).rowcount != len(changed):
         raise StaleTwins
 
 
-def _columns(twin: StoredTwin) -> _Columns:
-    key, revision, version, _, exists, at, state, delta, internals = twin
-    return (*key, revision, version, exists, at, state, delta, internals)
+def _insert(
+    connection: sqlite3.Connection, twin: StoredTwin, known: KnownTwins
+) -> list[tuple[int, int]]:
+    """Insert a twin; returns what the outbox must have of it."""
+    key, revision, version, published, exists, at, state, delta, internals = twin
+    columns = (*key, revision, version, exists, at, state, delta, internals)
+    rows = connection.execute(_INSERT, columns).fetchall()
+    if not rows:
+        raise StaleTwins
+    row_id = rows[0][0]
+    known.learn(key, row_id, version)
+    return [(row_id, published)] if published < version else []
 
 
 def find_stale(connection: sqlite3.Connection, twins: Sequence[StoredTwin]) -> frozenset[TwinKey]:
@@ -117,7 +121,10 @@ def find_stale(connection: sqlite3.Connection, twins: Sequence[StoredTwin]) -> f
 
 
 def write_history(
-    connection: sqlite3.Connection, rows: Sequence[HistoryRow], limits: StoreLimits
+    connection: sqlite3.Connection,
+    rows: Sequence[HistoryRow],
+    known: KnownTwins,
+    limits: StoreLimits,
 ) -> None:
     """Add changes, and cut the histories whose turn it is.
 
@@ -126,31 +133,51 @@ def write_history(
     """
     if not rows or not limits.history_changes:
         return
-    written = connection.executemany(_INSERT_HISTORY, [(*row.key, *row[1:]) for row in rows])
-    if written.rowcount != len(rows):
+    find = known.find
+    connection.executemany(
+        _INSERT_HISTORY, [(_required(find(row.key)).id, *row[1:]) for row in rows]
+    )
+    for row in rows:
+        if row.version % PRUNE_EVERY_VERSIONS == 0:
+            _prune(connection, row, known, limits)
+
+
+def _required(twin: KnownTwin | None) -> KnownTwin:
+    if twin is None:
         raise StoreError(
             "a change was to be kept of a twin that is not kept",
             hint="this is an error in the program: please report it",
         )
-    for row in rows:
-        if row.version % PRUNE_EVERY_VERSIONS == 0:
-            _prune(connection, row, limits)
+    return twin
 
 
-def _prune(connection: sqlite3.Connection, newest: HistoryRow, limits: StoreLimits) -> None:
-    twin_id = connection.execute(_ID, newest.key).fetchone()[0]
+def _prune(
+    connection: sqlite3.Connection, newest: HistoryRow, known: KnownTwins, limits: StoreLimits
+) -> None:
+    twin_id = _required(known.find(newest.key)).id
     oldest_kept = newest.version - limits.history_changes + 1
     connection.execute(_PRUNE, (twin_id, oldest_kept, newest.at - limits.history_age_us))
 
 
-def mark_published(connection: sqlite3.Connection, marks: Sequence[tuple[TwinKey, int]]) -> None:
+def mark_published(
+    connection: sqlite3.Connection, marks: Sequence[tuple[TwinKey, int]], known: KnownTwins
+) -> None:
     """Raise what the broker has acknowledged."""
-    if not marks:
-        return
-    parameters = [(*key, version) for key, version in marks]
-    done = connection.executemany(_MARK_ALL, parameters).rowcount
-    if done != len(parameters):
-        connection.executemany(_MARK_PART, parameters)
+    whole: list[tuple[int]] = []
+    parts: list[tuple[int, int]] = []
+    for key, version in marks:
+        row = known.find(key)
+        if row is None:
+            continue
+        if version < row.version:
+            parts.append((row.id, version))
+        else:
+            whole.append((row.id,))
+            known.in_outbox.discard(row.id)
+    if whole:
+        connection.executemany(_MARK_ALL, whole)
+    if parts:
+        connection.executemany(_MARK_PART, parts)
 
 
 def is_empty(batch: CommitBatch) -> bool:
