@@ -29,8 +29,9 @@ from bridge.link.base import (
 from bridge.link.connack import Connack, missing_feature, read_connack, server_detail
 from bridge.link.inbox import Inbox
 from bridge.link.paho_client import PahoClient
-from bridge.link.paho_stream import PahoStream, open_stream
+from bridge.link.paho_stream import PahoStream
 from bridge.link.publish_window import PublishWindow, too_large
+from bridge.link.transport import open_transport
 
 MISC_INTERVAL_S = 1.0
 """How often paho-mqtt looks at its keep alive, as it does itself where it has a thread."""
@@ -110,12 +111,7 @@ class PahoConnection:
             LinkError: It did not work; the connection is to be closed.
         """
         settings = self._settings
-        try:
-            await open_stream(
-                self._stream, settings.host, settings.port, settings.connect_timeout_s
-            )
-        except OSError as error:
-            raise reasons.unreachable(self._address, error) from error
+        await open_transport(self._stream, settings)
         self._drive(self._client.send_connect)
         connack = await self._answer(self._accepted, "CONNECT", connack_timeout_s)
         refused = await self._subscribe(settings.subscriptions)
