@@ -58,7 +58,10 @@ _TAKEN_OVER = (
 )
 _SIZE = "raise the broker's maximum packet size, or lower limits.payload_bytes"
 _MOVED = "set broker.url to the broker's new address"
-_WITH_TLS = "whether it wants TLS (mqtts://) or WebSocket (ws://, wss://)"
+_WITH_TLS = (
+    "whether it wants TLS (mqtts://), a client certificate (broker.certificate_file) or WebSocket "
+    "(ws://, wss://)"
+)
 
 REASONS: Mapping[int, Reason] = {
     0x00: Reason("normal disconnection", True, _BROKER_LOG),

@@ -47,6 +47,8 @@ _FLAWS = {
     64: _OTHER_NAME,
 }
 
+_SAYS_ALL = frozenset({9, 10})
+
 _ALERT = "_ALERT_"
 _OLD_VERSION = frozenset({"UNSUPPORTED_PROTOCOL", "TLSV1_ALERT_PROTOCOL_VERSION"})
 _CERTIFICATE_ALERTS = frozenset(
@@ -95,10 +97,10 @@ def _certificate_refused(address: str, error: ssl.SSLCertVerificationError) -> C
     flaw = _FLAWS.get(error.verify_code) or _Flaw(
         "is not accepted", "have another one made for the broker"
     )
-    detail = error.verify_message.rstrip(".")
-    return ConnectRefused(
-        f"the certificate of the broker at {address} {flaw.what}: {detail}", hint=flaw.hint
-    )
+    message = f"the certificate of the broker at {address} {flaw.what}"
+    if error.verify_code not in _SAYS_ALL:
+        message += f": {error.verify_message.rstrip('.')}"
+    return ConnectRefused(message, hint=flaw.hint)
 
 
 def _alerted(address: str, alert: str) -> ConnectRefused:
