@@ -38,7 +38,7 @@ class Recorder(asyncio.BufferedProtocol):
         self.is_connected = True
         self.transport = cast("asyncio.Transport", transport)
 
-    def get_buffer(self, sizehint: int) -> memoryview:
+    def get_buffer(self, sizehint: int) -> memoryview:  # noqa: ARG002
         """Return the buffer."""
         return self._buffer
 
