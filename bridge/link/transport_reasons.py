@@ -154,6 +154,14 @@ def subprotocol_refused(address: str, path: str) -> ConnectRefused:
     )
 
 
+def websocket_failed(address: str, path: str, detail: str) -> ConnectRefused:
+    """Return the error for a handshake of which only paho-mqtt's words are known."""
+    return ConnectRefused(
+        f"{address} refused the WebSocket handshake for {path!r}: {_cut(detail)!r}",
+        hint="check host, port and path in broker.url",
+    )
+
+
 def websocket_ended(address: str) -> ConnectRefused:
     """Return the error for a connection that ends before the handshake is answered."""
     return ConnectRefused(
