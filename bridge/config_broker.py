@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import Field, SecretStr, field_validator, model_validator
+from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
-from bridge.config_address import URL_RULE, Address, is_printable, parse_address
+from bridge.config_address import URL_RULE, Address, is_printable, parse_url
 from bridge.config_section import Section
 from bridge.errors import ConfigError
 
@@ -21,7 +21,9 @@ class BrokerConfig(Section):
 
     url: str | None = Field(
         default=None,
-        description="Address of the MQTT broker. Not set: the embedded broker is started.",
+        description="Address of the MQTT broker; `mqtts` and `wss` are over TLS, and `ws` and "
+        "`wss` over WebSocket, at the path `/mqtt` where none is given. Not set: the embedded "
+        "broker is started.",
         json_schema_extra={"allowed": URL_RULE},
     )
     username: str | None = Field(
@@ -39,6 +41,28 @@ class BrokerConfig(Section):
         default=None,
         description="File that holds the password, for secrets that are mounted. One newline at "
         "its end is not part of it.",
+    )
+    ca_file: Path | None = Field(
+        default=None,
+        description="Certificates, in PEM, of the authorities that may have signed the broker's; "
+        "with TLS only. Not set: those that the system trusts.",
+    )
+    certificate_file: Path | None = Field(
+        default=None,
+        description="The bridge's own certificate in PEM, for a broker that asks for one; "
+        "intermediate ones follow it in the file.",
+    )
+    key_file: Path | None = Field(
+        default=None,
+        description="Its private key in PEM, not encrypted; only the bridge's user may have any "
+        "right on the file.",
+    )
+    server_name: str | None = Field(
+        default=None,
+        min_length=1,
+        max_length=253,
+        description="The name that the broker's certificate is for, where that is not the host in "
+        "`broker.url`.",
     )
     client_id: str | None = Field(
         default=None,
@@ -86,10 +110,22 @@ class BrokerConfig(Section):
     @classmethod
     def _check_url(cls, url: str | None) -> str | None:
         if url is not None:
-            parse_address(url)
+            parse_url(url)
         return url
 
-    @field_validator("username", "client_id")
+    @field_validator("ca_file", "certificate_file", "key_file", "server_name")
+    @classmethod
+    def _check_tls(cls, value: Path | str | None, info: ValidationInfo) -> Path | str | None:
+        # Without "url" in it, the URL was refused, and that is what is reported.
+        if value is not None and "url" in info.data:
+            url = info.data["url"]
+            if url is None or not parse_url(url).tls:
+                raise ValueError(
+                    "it is for TLS, and broker.url does not begin with mqtts:// or wss://"
+                )
+        return value
+
+    @field_validator("username", "client_id", "server_name")
     @classmethod
     def _check_printable(cls, text: str | None) -> str | None:
         if text is not None and not is_printable(text):
@@ -102,10 +138,28 @@ class BrokerConfig(Section):
             raise ValueError("a password is given but no user: set broker.username too")
         return self
 
+    @model_validator(mode="after")
+    def _check_certificate(self) -> BrokerConfig:
+        if self.key_file is None and self.certificate_file is not None:
+            raise ValueError("broker.certificate_file is set, and broker.key_file is not")
+        if self.certificate_file is None and self.key_file is not None:
+            raise ValueError("broker.key_file is set, and broker.certificate_file is not")
+        return self
+
     @property
     def address(self) -> Address | None:
         """Host and port of the broker; None for the embedded one."""
-        return None if self.url is None else parse_address(self.url)
+        return None if self.url is None else parse_url(self.url).address
+
+    @property
+    def tls(self) -> bool:
+        """The broker is spoken to over TLS."""
+        return self.url is not None and parse_url(self.url).tls
+
+    @property
+    def websocket_path(self) -> str | None:
+        """Path of the broker's WebSocket; None where there is none."""
+        return None if self.url is None else parse_url(self.url).websocket_path
 
     def read_password(self) -> str | None:
         """Return the password from the environment or from `password_file`, if there is one.

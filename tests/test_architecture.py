@@ -71,8 +71,8 @@ MAY_IMPORT = {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
             "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.errors",
             "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
-            # Only the words for a broker's reason codes.
-            "bridge.link.reasons",
+            # Only the words for what goes wrong with a broker, and the files of TLS.
+            "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             # The fleet that `syncbridge demo` shows.
             "device_sim",
         }

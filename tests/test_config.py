@@ -252,13 +252,6 @@ def test_what_is_no_broker_address_is_refused(url: str) -> None:
     assert "mqtt://host:port" in refused.value.hint
 
 
-@pytest.mark.parametrize("scheme", ["mqtts", "ssl", "tls", "wss"])
-def test_tls_is_refused_for_now(scheme: str) -> None:
-    """Nobody may believe that a connection is encrypted which is not."""
-    with pytest.raises(ConfigError, match="TLS comes with the security release"):
-        load({"broker.url": f"{scheme}://broker"}, {})
-
-
 @pytest.mark.parametrize(
     "url",
     [f"mqtt://user:{_SECRET}@broker", f"mqtt://:{_SECRET}@broker", f"mqtt://u:{_SECRET}/x@broker"],

@@ -20,6 +20,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
+from bridge.cli.transport import Transport
 from bridge.config import Address, Config
 from bridge.errors import LinkError, LinkLost
 from bridge.link import reasons
@@ -56,6 +57,7 @@ class BrokerClient:
         address: Where the broker listens.
         username: Login; None for anonymous.
         password: Its password.
+        transport: What stands between TCP and MQTT.
         timeout_s: How long to wait for the connection, and for each answer of the broker.
         stay: Connect and subscribe again by itself when the connection ends.
         notice: Called by `receive` with a line about the connection, where it stays.
@@ -67,6 +69,7 @@ class BrokerClient:
         *,
         username: str | None = None,
         password: str | None = None,
+        transport: Transport = Transport(),  # noqa: B008 (immutable)
         timeout_s: float = 10.0,
         stay: bool = False,
         notice: Callable[[str], None] = lambda _line: None,
@@ -75,6 +78,7 @@ class BrokerClient:
         self._where = f"{address.host}:{address.port}"
         self._username = username
         self._password = password
+        self._transport = transport
         self._timeout_s = timeout_s
         self._stay = stay
         self._notice = notice
@@ -103,12 +107,13 @@ class BrokerClient:
         """Make a client for the configured broker, or for the embedded one where none is.
 
         Raises:
-            ConfigError: The password's file cannot be read.
+            ConfigError: The password's file, or one for TLS, cannot be used.
         """
         return cls(
             config.broker.address or Address("127.0.0.1", config.embedded.port),
             username=config.broker.username,
             password=config.broker.read_password(),
+            transport=Transport.from_config(config.broker),
             timeout_s=config.broker.connect_timeout_s,
             stay=stay,
             notice=notice,
@@ -120,7 +125,9 @@ class BrokerClient:
             client_id=self._client_id,
             clean_session=True,
             reconnect_on_failure=self._stay,
+            transport="websockets" if self._transport.is_websocket else "tcp",
         )
+        self._transport.prepare(client)
         client.username = self._username
         client.password = self._password
         client.connect_timeout = self._timeout_s
@@ -151,7 +158,7 @@ class BrokerClient:
         try:
             self._paho.connect(self._address.host, self._address.port, KEEPALIVE_S)
         except OSError as error:
-            unreachable = reasons.unreachable(self._where, error)
+            unreachable = self._transport.explain(self._where, error)
             unreachable.hint += "; --broker names another one, and `syncbridge run` starts one"
             raise unreachable from error
         self._paho.loop_start()

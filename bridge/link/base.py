@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, Protocol
 
 from bridge.errors import LinkError
+from bridge.link.tls import TlsSettings
 
 ProtocolVersion = Literal["5", "3.1.1"]
 
@@ -110,8 +111,8 @@ class LinkSettings:
         protocol: "auto" finds out what the broker speaks, MQTT 5 first.
         keepalive_s: Silence after which the peer is asked for a sign of life; it is taken for
             dead after as long again.
-        connect_timeout_s: How long each of these may take: the name and TCP together, the answer
-            to CONNECT, the answer to SUBSCRIBE.
+        connect_timeout_s: How long each of these may take: the name, TCP, TLS and WebSocket
+            together, the answer to CONNECT, the answer to SUBSCRIBE.
         session_expiry_s: How long the broker keeps the session while nobody is connected.
         receive_maximum: Unacknowledged inbound messages of QoS 1 (MQTT 5 section 3.1.2.11.3);
             MQTT 3.1.1 has no such limit.
@@ -122,6 +123,9 @@ class LinkSettings:
         backoff_min_s: Shortest pause before another attempt.
         backoff_max_s: Longest pause before another attempt. After a connection that stood longer
             than this, the pauses start from the shortest again.
+        tls: How the broker and we are known to each other; None: without TLS.
+        websocket_path: Path of the broker's WebSocket, which begins with a slash; None: MQTT
+            stands on TCP or TLS itself.
 
     Raises:
         ValueError: A value is outside what MQTT allows.
@@ -144,6 +148,8 @@ class LinkSettings:
     maximum_packet_bytes: int = 1024 * 1024
     backoff_min_s: float = 0.2
     backoff_max_s: float = 30.0
+    tls: TlsSettings | None = None
+    websocket_path: str | None = None
 
     def __post_init__(self) -> None:
         for name, lowest, highest in (
@@ -159,6 +165,8 @@ class LinkSettings:
                 raise ValueError(f"{name} is {value}; allowed are {lowest} to {highest}")
         if not self.host or not self.client_id:
             raise ValueError("host and client_id must not be empty")
+        if self.websocket_path is not None and not self.websocket_path.startswith("/"):
+            raise ValueError(f"websocket_path is {self.websocket_path!r}; it begins with a slash")
         if not 0 < self.backoff_min_s <= self.backoff_max_s:
             raise ValueError(
                 f"backoff_min_s is {self.backoff_min_s} and backoff_max_s {self.backoff_max_s}; "

@@ -241,7 +241,7 @@ class Connection(ABC):
         elif self._accepted.done():
             self._end(reasons.closed(self._address, self._settings.client_id, error))
         else:
-            self._end(reasons.closed_unanswered(self._address))
+            self._end(reasons.closed_unanswered(self._address, error))
 
     def _overrun(self) -> None:
         self._end(reasons.overrun(self._address, self._inbox.describe()))

@@ -1,4 +1,4 @@
-"""A TCP connection that asyncio takes for a protocol and paho-mqtt for a socket.
+"""A connection that asyncio takes for a protocol and paho-mqtt for a socket.
 
 paho-mqtt reads a packet with at least three calls of `recv` and writes each with one of `send`.
 Here both go to memory: asyncio reads up to `READ_BYTES` at once, and everything that was written
@@ -8,16 +8,11 @@ during one turn of the event loop leaves in one piece.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Callable
 from typing import cast
 
 READ_BYTES = 64 * 1024
 """Most that is read at once: some hundreds of small messages, a few ms of the event loop."""
-
-
-_SocketAddress = tuple[str, int] | tuple[str, int, int, int] | tuple[int, bytes]
-_Address = tuple[socket.AddressFamily, _SocketAddress]
 
 
 class PahoStream(asyncio.BufferedProtocol):
@@ -142,55 +137,3 @@ class PahoStream(asyncio.BufferedProtocol):
         self._closing = True
         if self._transport is not None:
             self._transport.abort()
-
-
-async def open_stream(
-    stream: asyncio.BufferedProtocol, host: str, port: int, timeout_s: float
-) -> None:
-    """Resolve the name and connect, to the first of its addresses that answers.
-
-    Each address may use an equal share of the time that is left, so that one that is dead does
-    not stand in the way of the next.
-
-    Raises:
-        OSError: As the resolver or the first address failed; `TimeoutError` after `timeout_s`.
-    """
-    loop = asyncio.get_running_loop()
-    deadline = loop.time() + timeout_s
-    async with asyncio.timeout_at(deadline):
-        addresses = await _resolve(host, port)
-    failures: list[OSError] = []
-    for index, address in enumerate(addresses):
-        share_s = (deadline - loop.time()) / (len(addresses) - index)
-        try:
-            async with asyncio.timeout(share_s):
-                await _connect(stream, *address)
-        except OSError as error:
-            failures.append(error)
-        else:
-            return
-    raise failures[0] if failures else OSError(f"{host} has no address")
-
-
-async def _resolve(host: str, port: int) -> list[_Address]:
-    try:
-        found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except UnicodeError as error:
-        raise socket.gaierror(socket.EAI_NONAME, f"not a host name: {error}") from error
-    return [(family, address) for family, _, _, _, address in found]
-
-
-async def _connect(
-    stream: asyncio.BufferedProtocol, family: socket.AddressFamily, address: _SocketAddress
-) -> None:
-    loop = asyncio.get_running_loop()
-    connection = socket.socket(family, socket.SOCK_STREAM)
-    try:
-        connection.setblocking(False)
-        # Without it an acknowledgement may wait 40 ms for the one before it.
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        await loop.sock_connect(connection, address)
-        await loop.create_connection(lambda: stream, sock=connection)
-    except BaseException:
-        connection.close()
-        raise

@@ -11,10 +11,12 @@ two bridges that take it from each other both lose messages.
 from __future__ import annotations
 
 import socket
+import ssl
 from collections.abc import Mapping
 from typing import NamedTuple
 
 from bridge.errors import ConnectRefused, LinkLost
+from bridge.link.transport_reasons import tls_failed
 
 UNSUPPORTED_PROTOCOL_VERSION = 0x84
 """Reason code of a broker that does not speak our version of MQTT."""
@@ -59,6 +61,10 @@ _TAKEN_OVER = (
 )
 _SIZE = "raise the broker's maximum packet size, or lower limits.payload_bytes"
 _MOVED = "set broker.url to the broker's new address"
+_WITH_TLS = (
+    "whether it wants TLS (mqtts://), a client certificate (broker.certificate_file) or WebSocket "
+    "(ws://, wss://)"
+)
 
 REASONS: Mapping[int, Reason] = {
     0x00: Reason("normal disconnection", True, _BROKER_LOG),
@@ -178,11 +184,17 @@ def unanswered(address: str, request: str, timeout_s: float) -> ConnectRefused:
     )
 
 
-def closed_unanswered(address: str) -> ConnectRefused:
-    """Return the error for a TCP connection that is closed before CONNACK."""
+def closed_unanswered(address: str, error: Exception | None = None) -> ConnectRefused:
+    """Return the error for a connection that is closed before CONNACK.
+
+    In TLS 1.3 a broker that refuses the client's certificate, or misses it, says so only here, by
+    the error with which the connection was lost.
+    """
+    if isinstance(error, ssl.SSLError):
+        return tls_failed(address, error)
     return ConnectRefused(
         f"{address} closed the connection without an answer to CONNECT",
-        hint="check that an MQTT broker listens there, without TLS; its log may say more",
+        hint=f"check that an MQTT broker listens there, and {_WITH_TLS}; its log may say more",
     )
 
 
@@ -208,7 +220,7 @@ def unintelligible(address: str, detail: str = "") -> LinkLost:
     """Return the error for bytes that are not MQTT, or not at that moment."""
     return LinkLost(
         f"the broker at {address} sent something that is not MQTT{detail}",
-        hint="check that an MQTT broker listens there",
+        hint=f"check that an MQTT broker listens there, and {_WITH_TLS}",
     )
 
 

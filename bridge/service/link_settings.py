@@ -7,6 +7,7 @@ from collections.abc import Callable
 from bridge.config import BrokerConfig
 from bridge.core.topics import TopicGrammar
 from bridge.link.base import LinkSettings, Publication, Subscription
+from bridge.link.tls import TlsSettings
 
 
 def make_link_settings(
@@ -22,7 +23,7 @@ def make_link_settings(
     """Return how to connect to the broker at this address.
 
     Raises:
-        ConfigError: The password cannot be read.
+        ConfigError: The password, or a file for TLS, cannot be used.
     """
     filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
     # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
@@ -46,4 +47,17 @@ def make_link_settings(
         session_expiry_s=broker.session_expiry_s,
         receive_maximum=broker.receive_maximum,
         publish_window=broker.publish_window,
+        tls=_tls_settings(broker),
+        websocket_path=broker.websocket_path,
     )
+
+
+def _tls_settings(broker: BrokerConfig) -> TlsSettings | None:
+    if not broker.tls:
+        return None
+    settings = TlsSettings(
+        broker.ca_file, broker.certificate_file, broker.key_file, broker.server_name
+    )
+    # Later, what is wrong with the files may pass; at the start it is an error of whoever starts.
+    settings.make_context()
+    return settings

@@ -1,15 +1,13 @@
-"""The stream between asyncio and paho-mqtt, and how it is connected."""
+"""The stream between asyncio and paho-mqtt."""
 
 from __future__ import annotations
 
 import asyncio
-import socket
 
 import pytest
 
-from bridge.link.paho_stream import PahoStream, open_stream
+from bridge.link.paho_stream import PahoStream
 from tests.link.owned_link import within
-from tests.support.mosquitto import free_port
 
 
 class _Owner:
@@ -45,7 +43,8 @@ async def _connect(
 ) -> tuple[asyncio.Server, asyncio.StreamReader, asyncio.StreamWriter]:
     take = _Server()
     server = await asyncio.start_server(take, "127.0.0.1", 0)
-    await open_stream(owner.stream, "127.0.0.1", server.sockets[0].getsockname()[1], 10)
+    port = server.sockets[0].getsockname()[1]
+    await asyncio.get_running_loop().create_connection(lambda: owner.stream, "127.0.0.1", port)
     reader, writer = await within(take.accepted)
     return server, reader, writer
 
@@ -111,59 +110,3 @@ async def test_abort_ends_the_connection_without_the_peer() -> None:
 
         await within(owner.stream.closed)
         writer.close()
-
-
-async def test_the_next_address_is_tried_where_one_does_not_answer(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    """A name may stand for several addresses, and not all of them may work."""
-    owner = _Owner()
-    take = _Server()
-    async with await asyncio.start_server(take, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-        _resolve_to(monkeypatch, ("127.0.0.1", free_port()), ("127.0.0.1", port))
-
-        await open_stream(owner.stream, "two.example", port, 10)
-
-        _, writer = await within(take.accepted)
-        owner.stream.abort()
-        await within(owner.stream.closed)
-        writer.close()
-
-
-async def test_the_first_failure_is_the_one_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where no address answers; as itself, so that it can be told from others."""
-    _resolve_to(monkeypatch, ("127.0.0.1", free_port()), ("127.0.0.1", free_port()))
-
-    with pytest.raises(ConnectionRefusedError):
-        await open_stream(_Owner().stream, "two.example", 1, 10)
-
-
-async def test_a_resolver_that_hangs_is_left() -> None:
-    """The time-out is for the name as well."""
-    hanging = asyncio.Event()
-
-    async def getaddrinfo(*_: object, **__: object) -> list[object]:
-        await hanging.wait()
-        return []
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)
-        with pytest.raises(TimeoutError):
-            await open_stream(_Owner().stream, "slow.example", 1, 0.05)
-
-
-@pytest.mark.parametrize("host", ["x" * 300, "a..b"])
-async def test_what_cannot_be_a_name_does_not_resolve(host: str) -> None:
-    """It is the same trouble as any other name that is not known."""
-    with pytest.raises(socket.gaierror):
-        await open_stream(_Owner().stream, host, 1, 10)
-
-
-def _resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int]) -> None:
-    async def getaddrinfo(
-        *_: object, **__: object
-    ) -> list[tuple[socket.AddressFamily, int, int, str, tuple[str, int]]]:
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
-
-    monkeypatch.setattr(asyncio.get_running_loop(), "getaddrinfo", getaddrinfo)

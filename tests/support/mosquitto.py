@@ -6,7 +6,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -32,6 +32,7 @@ class Mosquitto:
         users: Names and passwords; without them everybody may log in.
         acl: Lines of an access control list; without it everybody may do everything.
         extra: Further lines of mosquitto.conf.
+        listeners: Further ones by name, each with its lines; `ports` says where they are.
     """
 
     def __init__(
@@ -42,10 +43,12 @@ class Mosquitto:
         users: Mapping[str, str] | None = None,
         acl: str = "",
         extra: str = "",
+        listeners: Mapping[str, Sequence[str]] | None = None,
     ) -> None:
         self._program = require_program("mosquitto")
         self.host = "127.0.0.1"
         self.port = free_port()
+        self.ports = {name: free_port() for name in listeners or {}}
         self._directory = directory
         directory.mkdir(parents=True, exist_ok=True)
         self._configuration = directory / "mosquitto.conf"
@@ -59,6 +62,8 @@ class Mosquitto:
             "log_type warning",
             extra,
         ]
+        for name, settings in (listeners or {}).items():
+            lines += [f"listener {self.ports[name]} 127.0.0.1", *settings]
         if persistence:
             lines += [
                 "persistence true",
@@ -99,16 +104,22 @@ class Mosquitto:
                 [self._program, "-c", str(self._configuration)], stdout=log, stderr=log
             )
         deadline = time.monotonic() + _START_TIMEOUT_S
+        for port in (self.port, *self.ports.values()):
+            self._await_listener(port, deadline)
+        return self
+
+    def _await_listener(self, port: int, deadline: float) -> None:
+        assert self._process is not None
         while True:
             try:
-                socket.create_connection((self.host, self.port), timeout=1).close()
+                socket.create_connection((self.host, port), timeout=1).close()
             except OSError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
                     log_text = (self._directory / "mosquitto.log").read_text()
                     raise RuntimeError(f"mosquitto did not start: {log_text}") from None
                 time.sleep(0.02)
             else:
-                return self
+                return
 
     def kill(self) -> None:
         """End it with SIGKILL, as a power cut would."""
