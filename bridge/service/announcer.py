@@ -12,7 +12,7 @@ from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import LinkError, StoreUnavailable
 from bridge.link.base import Link, Message, Publication, Session
 from bridge.logs import get_logger
-from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.publisher import Publisher
 from bridge.service.status import (
     Status,
     decode_status,
@@ -20,6 +20,7 @@ from bridge.service.status import (
     remembered_through,
 )
 from bridge.service.store_thread import StoreThread
+from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import StoredTwin
 
 READ_BACK_TIMEOUT_S: Final = 60.0
@@ -170,7 +171,7 @@ class Announcer:
                     changed_since=since or "ever",
                 )
             for row in page:
-                self._publisher.offer(_publication(row), rebuild=True)
+                self._publisher.offer([_publication(row)], rebuild=True)
             self._publisher.pump()
             published += len(page)
             self._counters.add(metrics.REBUILT, count=len(page))
@@ -231,7 +232,7 @@ async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:
         if not page:
             return total
         for row in page:
-            publisher.offer(_publication(row))
+            publisher.offer([_publication(row)])
         publisher.pump()
         total += len(page)
         after = page[-1].key

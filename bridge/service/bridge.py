@@ -50,7 +50,7 @@ SESSION: Final = "session"
 """Name of the store's fact that tells at which broker a session was begun, and as whom."""
 
 MARK_INTERVAL_S: Final = 1.0
-"""How often it is written down what the broker has acknowledged, where no batch does it anyway."""
+"""How often it is written down what the broker has acknowledged."""
 
 GOODBYE_S: Final = 5.0
 """How long the end may wait for what is still on its way."""
@@ -383,7 +383,7 @@ class Bridge:
             _log.warning("not everything could be published; it will be at the next start")
             # So that the broker publishes the last will: the status must not stay online.
             self._link.drop("it could not take its leave in time")
-        await self._pipeline.store_acknowledged()
+        await self._pipeline.store_acknowledged(everything=True)
         await self._link.stop()
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from typing import Final
 
 import orjson
@@ -130,14 +130,10 @@ class Effects:
         payload = message.payload[:QUARANTINED_PAYLOAD_BYTES]
         self.quarantined.append(QuarantinedMessage(at, topic, payload, *refusal))
 
-    def encode(self, published: Sequence[tuple[TwinKey, int]]) -> CommitBatch:
-        """Encode every touched twin once, at its latest version.
-
-        Args:
-            published: (key, version): what the broker has acknowledged meanwhile.
-        """
+    def encode(self) -> CommitBatch:
+        """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
-        return CommitBatch(rows, self._history, self.quarantined, published, self.conflicts)
+        return CommitBatch(rows, self._history, self.quarantined, conflicts=self.conflicts)
 
 
 def _stored(change: TwinChange) -> StoredTwin:

@@ -46,7 +46,7 @@ def apply_offline(
         return Outcome(cached.twin.version, refusal=refusal)
     effects = Effects()
     outcome = Changes(config.limits.to_core(), cache, clock).by_order(key, order, effects)
-    if effects.twins and store.commit(effects.encode(())):
+    if effects.twins and store.commit(effects.encode()):
         raise StoreUnavailable(
             f"twin {str(key)!r} was changed by somebody else meanwhile", hint="try again"
         )

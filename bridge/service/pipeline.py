@@ -297,6 +297,6 @@ class Pipeline:
                 self.batch_began_at = None
                 self._cache.shrink()
 
-    async def store_acknowledged(self) -> None:
-        """Write down what the broker has acknowledged, between batches or at the end."""
-        await self._transactions.mark_published()
+    async def store_acknowledged(self, *, everything: bool = False) -> None:
+        """Write down what the broker has acknowledged; at the end, everything."""
+        await self._transactions.mark_published(everything=everything)

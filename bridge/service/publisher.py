@@ -8,20 +8,20 @@ repeated, and a broker that is slow is sent less, not more.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum, auto
+from collections import ChainMap, deque
+from collections.abc import Callable, Iterable
+from functools import partial
 from itertools import islice
-from typing import Final, Literal
+from typing import Final
 
 from bridge import metrics
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import LinkError, PublishRefused
 from bridge.link.base import Link, Publication
 from bridge.logs import RateLimited
+from bridge.service.acknowledged import Acknowledged
+from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
 from bridge.service.waiting import WaitingMessages
-from bridge.wire import outbound
 
 WAITING_TWINS: Final = 20_000
 """Twins that may wait for the broker before the pipeline waits too."""
@@ -40,59 +40,6 @@ WAITING_EVENTS: Final = 10_000
 """Events that may wait; beyond that the oldest are dropped: the history has what they told."""
 
 
-class _Result(Enum):
-    """What became of a publish."""
-
-    ACKNOWLEDGED = auto()
-    REFUSED = auto()
-    LOST = auto()
-
-
-@dataclass(slots=True)
-class TwinPublication:
-    """What a twin's retained topics should hold.
-
-    Attributes:
-        key: The twin.
-        version: Its version.
-        state: JSON of `state`; empty clears it.
-        delta: JSON of `delta`; None clears it.
-        with_delta: `delta` must be published, not only `state`.
-        clear_presence: The retained presence must be cleared.
-        at: The bridge's time of the version, in µs.
-    """
-
-    key: TwinKey
-    version: int
-    state: bytes
-    delta: bytes | None
-    with_delta: bool
-    clear_presence: bool
-    at: int
-
-    @property
-    def size_bytes(self) -> int:
-        """Bytes that it keeps in memory."""
-        return len(self.state) + len(self.delta or b"")
-
-    def absorb(self, older: TwinPublication) -> None:
-        """Take over what an older publication of the twin would have done beside."""
-        self.with_delta = self.with_delta or older.with_delta
-        self.clear_presence = self.clear_presence or older.clear_presence
-
-
-class _Transfer:
-    """A publication of a twin on its way, part by part."""
-
-    __slots__ = ("publication", "results", "unanswered", "unsent")
-
-    def __init__(self, publication: TwinPublication, parts: list[Publication]) -> None:
-        self.publication = publication
-        self.unsent = deque(parts)
-        self.unanswered = len(parts)
-        self.results: set[_Result] = set()
-
-
 class Publisher:
     """Sends what is due, as the link's window allows."""
 
@@ -100,13 +47,12 @@ class Publisher:
         self,
         link: Link,
         grammar: TopicGrammar,
-        encoding: Literal["json", "msgpack", "both"],
+        encoding: PublishedEncoding,
         counters: metrics.Counters,
         log: RateLimited,
     ) -> None:
         self._link = link
-        self._grammar = grammar
-        self._encoding = encoding
+        self._parts = Parts(grammar, encoding)
         self._counters = counters
         self._log = log
         self._replies = WaitingMessages(WAITING_REPLIES, WAITING_BYTES)
@@ -115,12 +61,12 @@ class Publisher:
         self._rebuild: dict[TwinKey, TwinPublication] = {}
         self._in_flight: dict[TwinKey, TwinPublication] = {}
         self._refused: dict[TwinKey, TwinPublication] = {}
-        self._begun: deque[_Transfer] = deque()
+        self._begun: deque[Transfer] = deque()
         self._waiting_bytes = 0
         self._rebuilding: set[TwinKey] = set()
         self._rebuilt = asyncio.Event()
         self._rebuilt.set()
-        self._acknowledged: dict[TwinKey, int] = {}
+        self._acknowledged = Acknowledged()
         self._pump_is_due = False
         self._room = asyncio.Event()
         self._room.set()
@@ -128,15 +74,22 @@ class Publisher:
         self._idle.set()
         self.acknowledgements = asyncio.Event()
 
-    def offer(self, publication: TwinPublication, *, rebuild: bool = False) -> None:
-        """Publish a twin as soon as may be; an older publication of it that waits is replaced."""
+    def offer(self, publications: Iterable[TwinPublication], *, rebuild: bool = False) -> None:
+        """Publish twins as soon as may be; older publications of them that wait are replaced."""
+        for publication in publications:
+            self._offer(publication, rebuild=rebuild)
+        self._update_events()
+
+    def _offer(self, publication: TwinPublication, *, rebuild: bool) -> None:
         key = publication.key
         if rebuild:
             self._rebuilding.add(key)
-        refused = self._refused.pop(key, None)
-        if refused is not None:
+        if self._refused and (refused := self._refused.pop(key, None)) is not None:
             publication.absorb(refused)
-        waiting = self._due.get(key) or self._rebuild.get(key)
+        waiting = self._due.get(key)
+        is_due = waiting is not None
+        if waiting is None and self._rebuild:
+            waiting = self._rebuild.get(key)
         if waiting is not None:
             self._waiting_bytes -= waiting.size_bytes
             if waiting.version > publication.version:
@@ -144,14 +97,14 @@ class Publisher:
                 publication = waiting
             else:
                 publication.absorb(waiting)
-        if key in self._due or not rebuild:
+        if is_due or not rebuild:
             # A twin that waits keeps its place, however often it changes meanwhile.
-            self._rebuild.pop(key, None)
+            if self._rebuild:
+                self._rebuild.pop(key, None)
             self._due[key] = publication
         else:
             self._rebuild[key] = publication
         self._waiting_bytes += publication.size_bytes
-        self._update_events()
 
     def reply(self, publication: Publication) -> None:
         """Send an answer, or a question to a device."""
@@ -172,7 +125,7 @@ class Publisher:
         while twins wait; then twins, and what is to be rebuilt.
         """
         while self._begun and self._link.publish_slots > 0:
-            if not self._send_next_part(self._begun[0]):
+            if not self._advance(self._begun.popleft()):
                 break
         free = self._link.publish_slots
         for_messages = (free + 1) // 2 if self._due else free
@@ -182,7 +135,8 @@ class Publisher:
                 if not self._send_message(queue.take(), send_later):
                     break
         for waiting in (self._due, self._rebuild):
-            self._send_twins(waiting)
+            if waiting:
+                self._send_twins(waiting)
         self._update_events()
 
     def _pump_soon(self) -> None:
@@ -196,8 +150,9 @@ class Publisher:
         self.pump()
 
     def _send_twins(self, waiting: dict[TwinKey, TwinPublication]) -> None:
+        slots = self._link.publish_slots
         # Enough candidates to fill the window, even if all that is in flight stands in front.
-        for key in list(islice(waiting, self._link.publish_slots + len(self._in_flight))):
+        for key in list(islice(waiting, slots + len(self._in_flight))) if slots else ():
             if self._link.publish_slots <= 0:
                 return
             if key in self._in_flight:
@@ -205,127 +160,110 @@ class Publisher:
             publication = waiting.pop(key)
             self._waiting_bytes -= publication.size_bytes
             self._in_flight[key] = publication
-            transfer = _Transfer(publication, self._parts(publication))
-            self._begun.append(transfer)
-            while transfer.unsent and self._link.publish_slots > 0:
-                if not self._send_next_part(transfer):
-                    return
+            if not self._advance(Transfer(publication, self._parts.of(publication))):
+                return
 
-    def _send_next_part(self, transfer: _Transfer) -> bool:
-        """Send one part of a twin's publication; False if the connection is gone."""
-        part = transfer.unsent.popleft()
-        if not transfer.unsent:
-            self._begun.remove(transfer)
-
-        def done(future: asyncio.Future[None]) -> None:
-            self._part_done(transfer, self._result(future, str(transfer.publication.key)))
-
-        try:
-            future = self._link.publish(part)
-        except LinkError:
-            self._part_done(transfer, _Result.LOST)
-            return False
-        future.add_done_callback(done)
+    def _advance(self, transfer: Transfer) -> bool:
+        """Send parts of a twin's publication; False if the connection is gone."""
+        link = self._link
+        while transfer.unsent:
+            if link.publish_slots <= 0:
+                self._begun.append(transfer)
+                return True
+            part = transfer.unsent.pop()
+            try:
+                link.send(part, partial(self._part_answered, transfer))
+            except LinkError as error:
+                self._part_answered(transfer, error)
+                return False
         return True
 
-    def _part_done(self, transfer: _Transfer, result: _Result) -> None:
+    def _part_answered(self, transfer: Transfer, error: LinkError | None) -> None:
         """Note what became of a part; the publication is done when the last one is."""
         transfer.unanswered -= 1
-        transfer.results.add(result)
-        if result is _Result.LOST and transfer.unsent:
-            transfer.unanswered -= len(transfer.unsent)
-            transfer.unsent.clear()
-            self._begun.remove(transfer)
+        if error is not None:
+            self._part_failed(transfer, error)
         if transfer.unanswered == 0:
-            self._sent(transfer.publication, transfer.results)
-        elif result is not _Result.LOST:
+            self._sent(transfer)
+        if not transfer.is_lost:
             self._pump_soon()
 
-    def _sent(self, publication: TwinPublication, results: set[_Result]) -> None:
+    def _part_failed(self, transfer: Transfer, error: LinkError) -> None:
+        if self._is_refusal(error, str(transfer.publication.key)):
+            transfer.is_refused = True
+            return
+        transfer.is_lost = True
+        if transfer.unsent:
+            transfer.unanswered -= len(transfer.unsent)
+            transfer.unsent.clear()
+            if transfer in self._begun:
+                self._begun.remove(transfer)
+
+    def _sent(self, transfer: Transfer) -> None:
+        publication = transfer.publication
         key = publication.key
         del self._in_flight[key]
-        if _Result.LOST in results:
-            self.offer(publication)
+        if transfer.is_lost:
+            self.offer([publication])
             return
         self._rebuilding.discard(key)
-        if _Result.REFUSED in results:
+        if transfer.is_refused:
             if len(self._refused) < REFUSED_TWINS:
                 self._refused[key] = publication
-            self._pump_soon()
             return
         self._counters.add(metrics.PUBLISHED)
-        self._acknowledged[key] = publication.version
+        self._acknowledged.add(key, publication.version)
         self.acknowledgements.set()
-        self._pump_soon()
 
     def _send_message(
         self, publication: Publication, send_later: Callable[[Publication], None]
     ) -> bool:
         """Send an answer or an event; False if the connection is gone."""
 
-        def done(future: asyncio.Future[None]) -> None:
-            if self._result(future, publication.topic) is _Result.LOST:
-                send_later(publication)
-            else:
+        def answered(error: LinkError | None) -> None:
+            if error is None or self._is_refusal(error, publication.topic):
                 self._pump_soon()
+            else:
+                send_later(publication)
 
         try:
-            future = self._link.publish(publication)
+            self._link.send(publication, answered)
         except LinkError:
             send_later(publication)
             return False
-        future.add_done_callback(done)
         return True
 
-    def _result(self, future: asyncio.Future[None], key: str) -> _Result:
-        """Tell what became of a publish; one that the broker refused is reported."""
-        error = None if future.cancelled() else future.exception()
-        if isinstance(error, PublishRefused):
-            self._counters.add(metrics.PUBLISH_REFUSED)
-            self._log.warning("the broker refused a publish", key, reason=str(error))
-            return _Result.REFUSED
-        if future.cancelled() or error is not None:
-            return _Result.LOST
-        return _Result.ACKNOWLEDGED
+    def _is_refusal(self, error: LinkError, key: str) -> bool:
+        """Tell a publish that the broker refused, and report it, from one that was lost."""
+        if not isinstance(error, PublishRefused):
+            return False
+        self._counters.add(metrics.PUBLISH_REFUSED)
+        self._log.warning("the broker refused a publish", key, reason=str(error))
+        return True
 
     def retry_refused(self) -> None:
         """Offer again what the broker has refused: its rights may have been mended since."""
-        for publication in list(self._refused.values()):
-            self.offer(publication, rebuild=True)
+        self.offer(list(self._refused.values()), rebuild=True)
         self.pump()
 
-    def _parts(self, publication: TwinPublication) -> list[Publication]:
-        key = publication.key
-        parts = self._retained(key, "state", publication.state)
-        if publication.with_delta:
-            parts += self._retained(key, "delta", publication.delta or b"")
-        if publication.clear_presence and not key.name:
-            parts.append(Publication(self._grammar.topic(key, "presence"), b"", retain=True))
-        return parts
+    def take_acknowledged(self, *, everything: bool = False) -> list[tuple[TwinKey, int]]:
+        """Return, once, versions that the broker has acknowledged and the store does not know.
 
-    def _retained(self, key: TwinKey, verb: str, document: bytes) -> list[Publication]:
-        topic = self._grammar.topic(key, verb)
-        parts = []
-        if self._encoding != "msgpack":
-            parts.append(Publication(topic, document, True, _content_type("json", document)))
-        if self._encoding != "json":
-            packed = outbound.as_msgpack(document) if document else b""
-            if self._encoding == "both":
-                topic += "/msgpack"
-            parts.append(Publication(topic, packed, True, _content_type("msgpack", document)))
-        return parts
-
-    def take_acknowledged(self) -> list[tuple[TwinKey, int]]:
-        """Return, once, the versions that the broker has acknowledged since the last call."""
-        acknowledged = list(self._acknowledged.items())
-        self._acknowledged.clear()
-        self.acknowledgements.clear()
-        return acknowledged
+        Args:
+            everything: Also of twins that may well change again at once.
+        """
+        if everything:
+            taken = self._acknowledged.take_all()
+        else:
+            on_their_way = ChainMap(self._due, self._rebuild, self._in_flight)
+            taken = self._acknowledged.take_settled(on_their_way)
+        if not len(self._acknowledged):
+            self.acknowledgements.clear()
+        return taken
 
     def give_back(self, acknowledged: list[tuple[TwinKey, int]]) -> None:
         """Return what `take_acknowledged` gave and could not be stored."""
-        for key, version in acknowledged:
-            self._acknowledged[key] = max(version, self._acknowledged.get(key, 0))
+        self._acknowledged.give_back(acknowledged)
         self.acknowledgements.set()
 
     def oldest_waiting_at(self) -> int | None:
@@ -362,7 +300,3 @@ def _set_to(event: asyncio.Event, state: bool) -> None:
         event.set()
     else:
         event.clear()
-
-
-def _content_type(encoding: Literal["json", "msgpack"], document: bytes) -> str | None:
-    return outbound.CONTENT_TYPES[encoding] if document else None

@@ -16,8 +16,9 @@ from bridge.logs import RateLimited
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
 from bridge.service.newcomers import Newcomers
-from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
+from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import CommitBatch
 
 Refused = dict[TwinKey, Refusal]
@@ -78,18 +79,15 @@ class Transactions:
             StaleTwins: Nothing took effect; do it again.
             StoreError: Nothing took effect.
         """
-        acknowledged: list[tuple[TwinKey, int]] = []
         committed = False
         try:
             change(await self._load(keys, making))
-            acknowledged = self._publisher.take_acknowledged()
-            await self._commit(effects.encode(acknowledged))
+            await self._commit(effects.encode())
             committed = True
         finally:
             if not committed:
                 # What is in memory is ahead of the store now.
                 self._cache.drop(keys)
-                self._publisher.give_back(acknowledged)
         self._conclude(effects, keys)
 
     async def _load(self, keys: set[TwinKey], making: Collection[TwinKey]) -> Refused:
@@ -107,7 +105,7 @@ class Transactions:
         return self._newcomers.refuse(new, names, self._clock())
 
     async def _commit(self, batch: CommitBatch) -> None:
-        if not (batch.twins or batch.quarantined or batch.published):
+        if not (batch.twins or batch.quarantined):
             return
         stale = await self._store.run(lambda store: store.commit(batch))
         if stale:
@@ -116,22 +114,27 @@ class Transactions:
 
     def _conclude(self, effects: Effects, keys: Collection[TwinKey]) -> None:
         """Hand over to the publisher what has been committed."""
+        publications = []
+        new = 0
         for change in effects.twins:
             cached = change.cached
             cached.revision += 1
+            new += cached.revision == 1
             if change.publish:
-                self._publisher.offer(
+                twin = cached.twin
+                publications.append(
                     TwinPublication(
-                        cached.twin.key,
-                        cached.twin.version,
+                        twin.key,
+                        twin.version,
                         cached.state,
                         cached.delta,
                         change.publish_delta,
                         change.cleared,
-                        cached.twin.at,
+                        twin.at,
                     )
                 )
-        self._newcomers.made(sum(change.cached.revision == 1 for change in effects.twins))
+        self._publisher.offer(publications)
+        self._newcomers.made(new)
         for key in keys:
             self._cache.measure(key)
         for reply in effects.replies:
@@ -159,12 +162,16 @@ class Transactions:
         Raises:
             StoreError: Nothing took effect.
         """
-        await self._commit(effects.encode(()))
+        await self._commit(effects.encode())
         self._conclude(effects, ())
 
-    async def mark_published(self) -> None:
-        """Write down what the broker has acknowledged, between transactions or at the end."""
-        acknowledged = self._publisher.take_acknowledged()
+    async def mark_published(self, *, everything: bool) -> None:
+        """Write down what the broker has acknowledged, between transactions.
+
+        Args:
+            everything: Also of twins that may well change again at once: at the end.
+        """
+        acknowledged = self._publisher.take_acknowledged(everything=everything)
         if not acknowledged:
             return
         try:

@@ -48,7 +48,7 @@ class Batches:
         if self.cache.missing([KEY]):
             self.cache.put(KEY, self.store.load([KEY]).get(KEY))
         self._reconciler.apply(requests, effects, {})
-        assert self.store.commit(effects.encode(())) == frozenset()
+        assert self.store.commit(effects.encode()) == frozenset()
         for change in effects.twins:
             change.cached.revision += 1
         self.cache.shrink()

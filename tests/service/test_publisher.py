@@ -8,10 +8,11 @@ import time
 from bridge import metrics
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import LinkLost
-from bridge.link.base import Publication, Session
+from bridge.link.base import Answered, Publication, Session
 from bridge.logs import RateLimited, get_logger
 from bridge.service import publisher as module
-from bridge.service.publisher import Publisher, TwinPublication
+from bridge.service.publisher import Publisher
+from bridge.service.twin_publication import TwinPublication
 
 
 class RecordingLink:
@@ -20,7 +21,7 @@ class RecordingLink:
     def __init__(self, window: int) -> None:
         self.window = window
         self.sent: list[Publication] = []
-        self.waiting: list[asyncio.Future[None]] = []
+        self.waiting: list[Answered] = []
         self.is_gone = False
         self.session: Session | None = None
 
@@ -29,23 +30,18 @@ class RecordingLink:
         """What is free."""
         return self.window - len(self.waiting)
 
-    def publish(self, publication: Publication) -> asyncio.Future[None]:
+    def send(self, publication: Publication, answered: Answered) -> None:
         """Write it down."""
         if self.is_gone:
             raise LinkLost("gone")
-        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.sent.append(publication)
-        self.waiting.append(future)
-        return future
+        self.waiting.append(answered)
 
     async def answer(self, count: int = 1_000_000, error: LinkLost | None = None) -> None:
         """Acknowledge, or lose, the oldest publishes, and let what follows happen."""
         answered, self.waiting = self.waiting[:count], self.waiting[count:]
-        for future in answered:
-            if error is None:
-                future.set_result(None)
-            else:
-                future.set_exception(error)
+        for tell in answered:
+            tell(error)
         for _ in range(3):
             await asyncio.sleep(0)
 
@@ -73,24 +69,24 @@ def state(device: str, version: int, *, delta: bytes | None = None) -> TwinPubli
 async def test_only_the_newest_of_what_waits_is_sent_and_one_at_a_time() -> None:
     """While one is in flight, the next ones replace each other."""
     link, publisher = make_publisher(10)
-    publisher.offer(state("a", 1))
+    publisher.offer([state("a", 1)])
     publisher.pump()
     for version in (2, 3, 4):
-        publisher.offer(state("a", version))
+        publisher.offer([state("a", version)])
         publisher.pump()
     assert [p.payload for p in link.sent] == [b'{"version":1}']
     await link.answer()
     assert [p.payload for p in link.sent] == [b'{"version":1}', b'{"version":4}']
     await link.answer()
-    assert publisher.take_acknowledged() == [(TwinKey("a"), 4)]
+    assert publisher.take_acknowledged(everything=True) == [(TwinKey("a"), 4)]
 
 
 async def test_a_lost_publish_is_repeated_with_the_newest_version_and_its_delta() -> None:
     """The delta of the lost one is not forgotten."""
     link, publisher = make_publisher(10)
-    publisher.offer(state("a", 1, delta=b'{"d":1}'))
+    publisher.offer([state("a", 1, delta=b'{"d":1}')])
     publisher.pump()
-    publisher.offer(state("a", 2))
+    publisher.offer([state("a", 2)])
     await link.answer(error=LinkLost("cut"))
     publisher.pump()
     assert link.topics()[2:] == ["sync/a/state", "sync/a/delta"]
@@ -100,22 +96,22 @@ async def test_a_lost_publish_is_repeated_with_the_newest_version_and_its_delta(
 async def test_a_window_smaller_than_a_twins_parts_holds_nothing_up() -> None:
     """Parts go as the window allows; the twin is done when the last is acknowledged."""
     link, publisher = make_publisher(1)
-    publisher.offer(state("a", 1, delta=b"{}"))
-    publisher.offer(state("b", 1))
+    publisher.offer([state("a", 1, delta=b"{}")])
+    publisher.offer([state("b", 1)])
     publisher.pump()
     for _ in range(3):
         await link.answer()
     assert link.topics() == ["sync/a/state", "sync/a/delta", "sync/b/state"]
-    assert publisher.take_acknowledged() == [(TwinKey("a"), 1), (TwinKey("b"), 1)]
+    assert publisher.take_acknowledged(everything=True) == [(TwinKey("a"), 1), (TwinKey("b"), 1)]
 
 
 async def test_a_twin_that_changes_all_the_time_keeps_its_place() -> None:
     """The others do not overtake it for ever."""
     link, publisher = make_publisher(1)
-    publisher.offer(state("hot", 1))
+    publisher.offer([state("hot", 1)])
     for number in range(5):
-        publisher.offer(state(f"other-{number}", 1))
-    publisher.offer(state("hot", 2))
+        publisher.offer([state(f"other-{number}", 1)])
+    publisher.offer([state("hot", 2)])
     publisher.pump()
     assert link.topics() == ["sync/hot/state"]
 
@@ -125,7 +121,7 @@ async def test_replies_and_twins_share_the_window() -> None:
     link, publisher = make_publisher(4)
     for number in range(20):
         publisher.reply(Publication(f"reply-{number}", b""))
-        publisher.offer(state(f"t{number}", 1))
+        publisher.offer([state(f"t{number}", 1)])
     publisher.pump()
     assert link.topics() == ["reply-0", "reply-1", "sync/t0/state", "sync/t1/state"]
 
@@ -133,9 +129,9 @@ async def test_replies_and_twins_share_the_window() -> None:
 async def test_rebuilding_comes_last_and_does_not_put_live_twins_back() -> None:
     """A twin that is due stays due, at its newer version."""
     link, publisher = make_publisher(2)
-    publisher.offer(state("rebuilt", 1), rebuild=True)
-    publisher.offer(state("live", 5))
-    publisher.offer(state("live", 4), rebuild=True)
+    publisher.offer([state("rebuilt", 1)], rebuild=True)
+    publisher.offer([state("live", 5)])
+    publisher.offer([state("live", 4)], rebuild=True)
     publisher.pump()
     assert [p.payload for p in link.sent] == [b'{"version":5}', b'{"version":1}']
     waiting = asyncio.create_task(publisher.wait_until_rebuilt())
@@ -150,7 +146,7 @@ async def test_a_connection_that_is_gone_stops_the_pump() -> None:
     link, publisher = make_publisher(5)
     link.is_gone = True
     publisher.reply(Publication("reply", b""))
-    publisher.offer(state("a", 1, delta=b"{}"))
+    publisher.offer([state("a", 1, delta=b"{}")])
     publisher.pump()
     link.is_gone = False
     publisher.pump()
@@ -211,7 +207,7 @@ async def test_the_pipeline_waits_while_too_much_is_due() -> None:
     """States and deltas count."""
     link, publisher = make_publisher(0)
     large = b"x" * (module.WAITING_BYTES // 2 + 1)
-    publisher.offer(TwinPublication(TwinKey("a"), 1, large, large, True, False, 1))
+    publisher.offer([TwinPublication(TwinKey("a"), 1, large, large, True, False, 1)])
     waiting = asyncio.create_task(publisher.wait_for_room())
     await asyncio.sleep(0)
     assert not waiting.done()
