@@ -39,12 +39,13 @@ def run(invocation: Invocation, store_path: str | None, embedded_port: str | Non
           --password-file /run/secrets/mqtt
     """  # noqa: D301
     from bridge import logs
+    from bridge.cli import event_loop
 
     flags = {"store.path": store_path, "embedded.port": embedded_port}
     given = {name: value for name, value in flags.items() if value is not None}
     config = invocation.load(given).config
     logs.configure(config.log)
-    asyncio.run(run_until_signal(config))
+    event_loop.run(run_until_signal(config))
 
 
 async def run_until_signal(config: Config) -> None:

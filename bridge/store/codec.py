@@ -27,6 +27,10 @@ from bridge.store.section_codec import SectionDecoder, SectionEncoder
 
 FORMAT: Final = 2
 _HORIZON_INDEX: Final = 2
+
+# One for all: to make one takes as long as to use it.
+_packer = msgpack.Packer()
+
 _LENGTHS: Final = {codec_1.FORMAT: codec_1.LENGTH, FORMAT: 16}
 _SECTION_INDEXES: Final = {codec_1.FORMAT: codec_1.SECTION_INDEXES, FORMAT: (9, 10)}
 
@@ -46,7 +50,7 @@ def encode_internals(twin: Twin) -> bytes:
         )
         for (section, writer), known in twin.writers.items()
     ]
-    packed: bytes = msgpack.packb(
+    packed: bytes = _packer.pack(
         (
             FORMAT,
             twin.now,

@@ -63,17 +63,20 @@ class SectionEncoder:
         ]
 
     def _children(self, nodes: Children, value: JsonObject) -> Packed:
-        if len(nodes) != len(value):
+        if len(nodes) != len(value) or list(nodes) != list(value):
             return self._named_children(nodes, value)
         registers = self._registers
         packed: Packed = []
-        for name, visible, child in zip(nodes, value, nodes.values(), strict=True):
-            if name != visible:
-                return self._named_children(nodes, value)
-            if type(child) is tuple:
+        last: Register | None = None
+        for name, child in nodes.items():
+            if child is last:  # As it is for the fields of one message: no need to look it up.
+                packed.append(packed[-1])
+            elif type(child) is tuple:
                 packed.append(registers.setdefault(child, len(registers)))
+                last = child
             else:
                 packed.append(self._child(child, value[name]))
+                last = None
         return packed
 
     def _named_children(self, nodes: Children, value: JsonObject) -> Packed:
