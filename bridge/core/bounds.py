@@ -34,7 +34,7 @@ def apply_within_limits(twin: Twin, merge: Merge, update: Update, limits: Limits
         refusal = _refusal_by_size(twin, merge, update, limits)
         if refusal is not None:
             return refusal
-    if merge.has_rules:
+    if twin.section(update.section).rules is not None:
         refusal = _refusal_by_cells(twin, merge, update, growth, limits)
         if refusal is not None:
             return refusal

@@ -106,19 +106,22 @@ def reconcile(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome
         clock: The bridge's clock, in µs since the epoch.
         limits: Bounds on the twin.
     """
+    if not update.delivery.retained:
+        return _reconcile_delivered(twin, update, clock, limits)
     topic = (update.section, update.writer)
-    delivery = update.delivery
-    if delivery.retained and _is_known_retained(twin, topic, update.payload):
+    if _is_known_retained(twin, topic, update.payload):
         return Outcome(twin.version, duplicate=True)
+    outcome = _reconcile_delivered(twin, update, clock, limits)
+    twin.remember_retained(topic, _digest(update.payload))
+    return outcome._replace(store=True)
+
+
+def _reconcile_delivered(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:
+    """Reconcile a message, unless it has been received before."""
     metadata = update.metadata
     if metadata.seq is None or metadata.boot is None:
-        outcome = _reconcile_plain(twin, update, clock, limits)
-    else:
-        outcome = _reconcile_numbered(twin, update, clock, limits, metadata.boot, metadata.seq)
-    if delivery.retained:
-        twin.remember_retained(topic, _digest(update.payload))
-        outcome = outcome._replace(store=True)
-    return outcome
+        return _reconcile_plain(twin, update, clock, limits)
+    return _reconcile_numbered(twin, update, clock, limits, metadata.boot, metadata.seq)
 
 
 def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> Outcome:

@@ -96,11 +96,6 @@ class Merge(Setting):
         self.took_effect = False
         self.conflicts = []
 
-    @property
-    def has_rules(self) -> bool:
-        """Some path of the section has another policy than `latest`."""
-        return self._section.rules is not None
-
     def apply(self, patch: JsonObject, *, full: bool = False) -> None:
         """Merge the patch; with `full`, it is preceded by a removal of the whole section."""
         section = self._section
@@ -114,8 +109,9 @@ class Merge(Setting):
         if full:
             self._apply_full(patch)
         else:
+            wanted = self._without_kept(patch, ()) if self._kept else patch
             self.forward, self.backward = self._merge(
-                section.nodes, section.value, self._without_kept(patch, ()), (), section.rules
+                section.nodes, section.value, wanted, (), section.rules
             )
         if root is not None and was_empty and self.forward:
             self._replaced(root, None, self.forward, (), "latest")
@@ -127,7 +123,7 @@ class Merge(Setting):
         unnamed = self._remove_unnamed(section.nodes, section.value, patch, ())
         self._merge(section.nodes, section.value, unnamed, (), section.rules)
         self._unnamed = False
-        named = self._without_kept(patch, ())
+        named = self._without_kept(patch, ()) if self._kept else patch
         self._merge(section.nodes, section.value, named, (), section.rules)
         self._drop_contributions(section.nodes, section.value, ())
         self.forward, self.backward = difference(before, section.value)
@@ -318,8 +314,6 @@ class Merge(Setting):
 
     def _without_kept(self, patch: JsonObject, path: Path) -> JsonObject:
         """Return a patch without what the policy `first` keeps from being written."""
-        if not self._kept:
-            return patch
         left: JsonObject = {}
         for name, new in patch.items():
             here = (*path, name)

@@ -59,7 +59,7 @@ class BrokerLink:
         self._address = f"{settings.host}:{settings.port}"
         self._clock = asyncio.get_running_loop().time
         self._choice = ProtocolChoice(settings.protocol)
-        self._inbox = Inbox(settings.qos0_waiting_maximum)
+        self._inbox = Inbox(settings.qos0_waiting_maximum, settings.receive_maximum)
         self._window = PublishWindow(settings.publish_window)
         self._failures = FailureLog(self._clock)
         self._limited_log = RateLimited(_log, self._clock, lines_per_key=1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from bridge.errors import LinkError
 from bridge.link.base import MAXIMUM_PACKET_IDS, Message
@@ -16,6 +17,10 @@ connection that is dropped for that is no better when it comes back. With MQTT 3
 other bound than the number of packet ids.
 """
 
+FULL_AT_RECEIVE_MAXIMA = 2
+"""Receive maxima that may wait before nothing more is read. A broker that keeps to what it was
+allowed never comes so far; for another, TCP holds back what there is no room for."""
+
 WAITING_BYTES_MAXIMUM = 256 * 1024 * 1024
 """Payload bytes that may wait: the default receive maximum of payloads of the default size."""
 
@@ -25,11 +30,24 @@ class Inbox:
 
     Args:
         qos0_maximum: Messages of QoS 0 that may wait; further ones are dropped.
+        receive_maximum: Messages of QoS 1 that the broker may send unacknowledged.
         bytes_maximum: Payload bytes that may wait.
+
+    Attributes:
+        dropped_qos0: How many were dropped.
+        on_room: Called when what was full has room again.
     """
 
-    def __init__(self, qos0_maximum: int, bytes_maximum: int = WAITING_BYTES_MAXIMUM) -> None:
+    def __init__(
+        self,
+        qos0_maximum: int,
+        receive_maximum: int = WAITING_QOS1_MAXIMUM,
+        bytes_maximum: int = WAITING_BYTES_MAXIMUM,
+    ) -> None:
         self.dropped_qos0 = 0
+        self.on_room: Callable[[], None] | None = None
+        self._full_at = FULL_AT_RECEIVE_MAXIMA * receive_maximum
+        self._was_full = False
         self._qos0_maximum = qos0_maximum
         self._bytes_maximum = bytes_maximum
         self._waiting: deque[Message] = deque()
@@ -37,6 +55,15 @@ class Inbox:
         self._waiting_bytes = 0
         self._arrived = asyncio.Event()
         self._error: LinkError | None = None
+
+    @property
+    def is_full(self) -> bool:
+        """So much waits that nothing more should be read until some is taken."""
+        self._was_full = (
+            len(self._waiting) - self._waiting_qos0 >= self._full_at
+            or FULL_AT_RECEIVE_MAXIMA * self._waiting_bytes >= self._bytes_maximum
+        )
+        return self._was_full
 
     def put(self, message: Message) -> bool:
         """Add a message, or drop and count it if it is of QoS 0 and too much waits.
@@ -81,6 +108,8 @@ class Inbox:
         self._waiting_bytes -= taken_bytes
         if self._waiting_qos0:
             self._waiting_qos0 -= sum(message.qos == 0 for message in taken)
+        if self._was_full and not self.is_full and self.on_room is not None:
+            self.on_room()
         return taken
 
     def discard_unacknowledged(self) -> None:
@@ -88,6 +117,7 @@ class Inbox:
         kept = [message for message in self._waiting if message.qos == 0]
         self._waiting = deque(kept)
         self._waiting_bytes = sum(len(message.payload) for message in kept)
+        self._was_full = False
 
     def describe(self) -> str:
         """Return what waits, in words."""

@@ -55,6 +55,7 @@ class Mqtt5Connection(Connection):
     ) -> None:
         super().__init__(settings, generation, inbox, window)
         self._stream: PacketStream = PacketStream(self._parse, self._lost)
+        inbox.on_room = self._stream.resume_reading
         self._keep = KeepAlive(settings.keepalive_s)
         self._aliases: dict[str, int] = {}
         self._aliases_maximum = 0
@@ -138,6 +139,12 @@ class Mqtt5Connection(Connection):
     # What the broker sends.
 
     def _parse(self, data: memoryview) -> int:
+        parsed = self._parse_packets(data)
+        if self._inbox.is_full:
+            self._stream.pause_reading()
+        return parsed
+
+    def _parse_packets(self, data: memoryview) -> int:
         position, end = 0, len(data)
         read = mqtt5.read
         while position < end:

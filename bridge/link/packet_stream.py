@@ -16,6 +16,11 @@ READ_BYTES: Final = 256 * 1024
 SMALLEST_READ_BYTES: Final = 4096
 """Room that is made in the buffer before each read."""
 
+READ_AGAIN_AFTER_S: Final = 0.1
+"""How long nothing is read at most, however full everything is: somewhere behind what is held back
+stand the acknowledgements of our own publishes, and whoever waits for these may be the one who
+must make room."""
+
 FIXED_HEADER_BYTES: Final = 5
 """Most that the fixed header of a packet takes (MQTT 5 section 2.1)."""
 
@@ -50,6 +55,7 @@ class PacketStream(asyncio.BufferedProtocol):
         self._unparsed_bytes = 0
         self._unsent: list[bytes] = []
         self._closing = False
+        self._resuming: asyncio.TimerHandle | None = None
 
     # What asyncio calls.
 
@@ -79,6 +85,8 @@ class PacketStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end."""
         self._closing = True
+        if self._resuming is not None:
+            self._resuming.cancel()
         self.closed.set_result(None)
         self._on_lost(exc)
 
@@ -95,6 +103,20 @@ class PacketStream(asyncio.BufferedProtocol):
             larger = memoryview(bytearray(packet_bytes + READ_BYTES))
             larger[: len(self._buffer)] = self._buffer
             self._buffer = larger
+
+    def pause_reading(self) -> None:
+        """Read nothing until `resume_reading`, or for a moment."""
+        if self._transport is not None and self._resuming is None and not self._closing:
+            self._transport.pause_reading()
+            self._resuming = self._loop.call_later(READ_AGAIN_AFTER_S, self.resume_reading)
+
+    def resume_reading(self) -> None:
+        """Read on, where reading was paused."""
+        if self._resuming is not None:
+            self._resuming.cancel()
+            self._resuming = None
+            if self._transport is not None and not self._closing:
+                self._transport.resume_reading()
 
     def write(self, data: bytes) -> None:
         """Send, together with all that is written in this turn of the event loop."""
