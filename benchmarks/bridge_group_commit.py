@@ -14,12 +14,14 @@ from typing import Final
 
 import paho.mqtt.client as mqtt
 
+from benchmarks.packets import MAXIMUM_PACKET_ID
 from benchmarks.paho_bridge import Table, make_client, publish_state, read_arguments
 
 BATCH_MESSAGES: Final = 256
 
-WAITING_MESSAGES: Final = 10_000
-"""Messages that may wait for the main thread; then paho-mqtt's thread waits with them."""
+WAITING_MESSAGES: Final = MAXIMUM_PACKET_ID
+"""Messages that may wait for the main thread. No more can be unacknowledged, so that paho-mqtt's
+thread never waits for the main thread, which may wait for the PUBACKs that it reads."""
 
 OUTSTANDING_STATES: Final = 1000
 """States that may wait for the broker's PUBACK. paho-mqtt drops what it has no packet id for."""
@@ -42,10 +44,7 @@ def main() -> None:
     """Run until killed."""
     port, path = read_arguments("bridge_group_commit")
     table = Table(path)
-    waiting: OUTSTANDING_STATES: Final = 1000
-"""States that may wait for the broker's PUBACK. paho-mqtt drops what it has no packet id for."""
-
-Waiting = queue.Queue(WAITING_MESSAGES)
+    waiting: Waiting = queue.Queue(WAITING_MESSAGES)
     client = make_client(manual_ack=True)
 
     def on_message(_client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
