@@ -14,14 +14,14 @@ from typing import Final
 
 import paho.mqtt.client as mqtt
 
-from benchmarks.packets import MAXIMUM_PACKET_ID
 from benchmarks.paho_bridge import Table, make_client, publish_state, read_arguments
 
 BATCH_MESSAGES: Final = 256
 
-WAITING_MESSAGES: Final = MAXIMUM_PACKET_ID
-"""Messages that may wait for the main thread. No more can be unacknowledged, so that paho-mqtt's
-thread never waits for the main thread, which may wait for the PUBACKs that it reads."""
+WAITING_MESSAGES: Final = 1_000_000
+"""Messages that may wait for the main thread: more than a run sends. paho-mqtt's thread must not
+wait for the main thread, which waits for the PUBACKs that it reads; and Mosquitto 2.0.11 sends far
+more ahead than its `max_inflight_messages`."""
 
 OUTSTANDING_STATES: Final = 1000
 """States that may wait for the broker's PUBACK. paho-mqtt drops what it has no packet id for."""
