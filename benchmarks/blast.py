@@ -16,6 +16,7 @@ from typing import Final, cast
 
 from benchmarks import packets
 from benchmarks.fleet import report_topic
+from benchmarks.reading import PacedReading
 
 WINDOW: Final = 1000
 """Packets of one connection that may wait for the broker's PUBACK, as many clients allow."""
@@ -34,6 +35,7 @@ class Sender(asyncio.Protocol):
         encode: Makes payloads, all of one size.
 
     Attributes:
+        reading: How often it reads.
         total: How many packets there are.
         acknowledged: PUBACKs that arrived.
         done: Done when there is one for every packet.
@@ -50,6 +52,7 @@ class Sender(asyncio.Protocol):
         self._sent = 0
         self._received_bytes = 0
         self._transport: asyncio.Transport | None = None
+        self.reading = PacedReading()
         self.total = len(devices) * len(numbers)
         self.acknowledged = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -71,6 +74,8 @@ class Sender(asyncio.Protocol):
         if self.acknowledged == self.total and not self.done.done():
             self.done.set_result(None)
         self._send()
+        if self._transport is not None:
+            self.reading.rest(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Fail where packets are left."""

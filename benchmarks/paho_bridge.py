@@ -50,6 +50,10 @@ class Table:
         """Put it on the disk."""
         self._connection.execute("COMMIT")
 
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
     def merge(self, device: str, payload: bytes | bytearray) -> bytes:
         """Merge a report into its twin; returns its state.
 

@@ -19,8 +19,12 @@ from benchmarks.processes import cpu_seconds
 from benchmarks.stored import read_retained
 from benchmarks.watcher import Watcher
 
-PHASE_TIMEOUT_S: Final = 120.0
-"""A phase that takes so long has lost something."""
+STALL_TIMEOUT_S: Final = 60.0
+"""Something was lost where no state came for so long."""
+
+READ_INTERVAL_S: Final = 0.004
+"""How often the load reads what has arrived while throughput is measured. Each packet by itself
+would cost the load more than the peer; in this time it can fill neither a window nor a buffer."""
 
 LATENCY_TICK_S: Final = 0.001
 """How often what is due is sent while latency is measured."""
@@ -80,14 +84,14 @@ class Phases:
     async def introduce(self, devices: Sequence[int]) -> None:
         """Let every device report once, so that its twin is there; `first` is what it says."""
         self._next_number = FIRST_NUMBER
-        senders = await self._open_senders(devices, 1, lambda _: self._first)
+        senders = await self._open_senders(devices, 1, encode=lambda _: self._first)
         for sender in senders:
             sender.allow(sender.total)
         await self._finish(senders)
 
     async def blast(self, devices: Sequence[int], turns: int) -> Figures:
         """Send as fast as the broker takes it, whatever the peer does."""
-        senders = await self._open_senders(devices, turns)
+        senders = await self._open_senders(devices, turns, read_interval_s=READ_INTERVAL_S)
         return await self._measure(senders, len(devices) * turns)
 
     async def closed_loop(self, devices: Sequence[int], turns: int, outstanding: int) -> Figures:
@@ -140,17 +144,28 @@ class Phases:
                 self._watcher.fault(f"device {device}: its retained state is not the last one seen")
 
     async def _open_senders(
-        self, devices: Sequence[int], turns: int, encode: Encoder = make_payload
+        self,
+        devices: Sequence[int],
+        turns: int,
+        *,
+        encode: Encoder = make_payload,
+        read_interval_s: float = 0.0,
     ) -> list[Sender]:
         numbers = range(self._next_number, self._next_number + turns)
         self._next_number = numbers.stop
         self._watcher.on_advance = None
+        self._watcher.reading.interval_s = read_interval_s
         self._watcher.expect(devices, numbers[-1])
-        return await open_senders(self._processes.port, devices, numbers, self._connections, encode)
+        senders = await open_senders(
+            self._processes.port, devices, numbers, self._connections, encode
+        )
+        for sender in senders:
+            sender.reading.interval_s = read_interval_s
+        return senders
 
     async def _measure(self, senders: list[Sender], begin_with: int) -> Figures:
         updates = sum(sender.total for sender in senders)
-        states = self._watcher.states
+        states, repeated = self._watcher.states, self._watcher.repeated
         cpu = self._processes.cpu_seconds()
         began = time.perf_counter()
         for sender in senders:
@@ -164,6 +179,7 @@ class Phases:
             "updates_per_s": updates / time_s,
             **figures,
             "states_per_update": published / updates,
+            "repeated_states": self._watcher.repeated - repeated,
         }
 
     async def _finish(self, senders: list[Sender]) -> None:
@@ -175,10 +191,11 @@ class Phases:
 
         Raises:
             TimeoutError: Something was lost.
+            ConnectionError: The broker closed a connection.
         """
         try:
-            async with asyncio.timeout(PHASE_TIMEOUT_S):
-                await self._watcher.complete()
+            await self._watcher.complete(STALL_TIMEOUT_S)
+            async with asyncio.timeout(STALL_TIMEOUT_S):
                 for sender in senders:
                     await sender.done
         finally:

@@ -30,15 +30,12 @@ def result_chart(plan: Plan, runs: Runs, machine: Mapping[str, str]) -> str:
     """Return the chart as SVG."""
     groups = []
     for workload, title in _TITLES.items():
-        bars = [
-            Bar(
-                _LABELS.get(peer, peer),
-                median(figures["updates_per_s"] for figures in rounds),
-                marked=peer == BRIDGE,
-            )
-            for (peer, measured), rounds in runs.items()
-            if measured == workload
-        ]
+        bars = []
+        for (peer, measured), rounds in runs.items():
+            values = [f["updates_per_s"] for f in rounds if "updates_per_s" in f]
+            if measured == workload and values:
+                label = _LABELS.get(peer, peer)
+                bars.append(Bar(label, median(values), marked=peer == BRIDGE))
         if bars:
             bars.sort(key=lambda bar: bar.value, reverse=True)
             groups.append(BarGroup(title.format_map(asdict(plan)), bars))

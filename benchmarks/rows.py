@@ -19,7 +19,7 @@ class Measured(NamedTuple):
 
 
 Runs = Mapping[Measured, Sequence[Figures]]
-"""The figures of each round."""
+"""The figures of each round; empty where it did not come to its end."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,14 +53,14 @@ class Result:
 
     Attributes:
         row: The row.
-        value: Median of the bridge's figure.
+        value: Median of the bridge's figure; None where no round came to its end.
         reference: Median of the reference's figure, or None.
         ratio: Median of the ratios, each of one round, or None.
         holds: The target is met.
     """
 
     row: Row
-    value: float
+    value: float | None
     reference: float | None
     ratio: float | None
     holds: bool
@@ -207,12 +207,18 @@ def evaluate(rows: Iterable[Row], runs: Runs) -> list[Result]:
 
 
 def _evaluate(row: Row, runs: Runs) -> Result:
-    values = [figures[row.figure] for figures in runs[row.measured]]
+    # A round counts where both sides came to their end.
+    pairs = [
+        (mine[row.figure], its[row.figure])
+        for mine, its in zip(runs[row.measured], runs[row.reference or row.measured], strict=True)
+        if row.figure in mine and row.figure in its
+    ]
+    if not pairs:
+        return Result(row, None, None, None, holds=False)
+    value = decides = median(mine for mine, _ in pairs)
     reference = ratio = None
     if row.reference is not None:
-        references = [figures[row.figure] for figures in runs[row.reference]]
-        reference = median(references)
-        ratio = median(mine / its for mine, its in zip(values, references, strict=True))
-    decides = median(values) if ratio is None else ratio
+        reference = median(its for _, its in pairs)
+        ratio = decides = median(mine / its for mine, its in pairs)
     holds = decides >= row.target if row.at_least else decides <= row.target
-    return Result(row, median(values), reference, ratio, holds)
+    return Result(row, value, reference, ratio, holds)

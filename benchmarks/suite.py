@@ -27,7 +27,7 @@ from benchmarks.peers import BRIDGE
 from benchmarks.phases import Figures
 from benchmarks.plan import QUICK, Plan
 from benchmarks.profiled_bridge import print_profiles
-from benchmarks.report import SHOWN_AT_MOST, save_json
+from benchmarks.report import save_json
 from benchmarks.result_chart import result_chart
 from benchmarks.rows import GROUPS, ROWS, Measured, Result, Row, evaluate, needed
 from benchmarks.table import cost_table, result_table
@@ -89,10 +89,8 @@ def conclude(
     save_json(json_to, _document(machine, plan, results, outcome))
     chart_to.write_text(result_chart(plan, outcome.runs, machine), encoding="utf-8")
     print(f"saved as {json_to} and {chart_to}")
-    for fault in outcome.faults[:SHOWN_AT_MOST]:
+    for fault in outcome.faults:
         print(f"WRONG {fault}", file=sys.stderr)
-    if len(outcome.faults) > SHOWN_AT_MOST:
-        print(f"and {len(outcome.faults) - SHOWN_AT_MOST} more", file=sys.stderr)
     return 1 if outcome.faults else 0
 
 

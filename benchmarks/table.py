@@ -41,15 +41,16 @@ def _cells(result: Result, plan: Plan) -> list[str]:
         ratio = f"{result.ratio:.2f}"
     times = "" if row.reference is None else " x"
     target = f"{'≥' if row.at_least else '≤'} {row.target:g}{times}"
-    value = f"{figure(result.value)} {row.unit}"
+    value = "not measured" if result.value is None else f"{figure(result.value)} {row.unit}"
     return [title(result, plan), value, reference, ratio, target, "yes" if result.holds else "NO"]
 
 
 def cost_table(runs: Runs) -> str:
     """Return the CPU time per update of peer, broker and load, of each workload that counts it."""
     lines = []
-    for (peer, workload), rounds in runs.items():
-        if "load_cpu_us" not in rounds[0]:
+    for (peer, workload), measured in runs.items():
+        rounds = [figures for figures in measured if "load_cpu_us" in figures]
+        if not rounds:
             continue
         medians = {name: median(figures[name] for figures in rounds) for name in rounds[0]}
         per_s = medians.get("updates_per_s")

@@ -18,13 +18,14 @@ import orjson
 
 from benchmarks.fleet import PROBE_REPORT, PROBE_STATE, STATES, index_of
 from benchmarks.payloads import NUMBER_DIGITS
+from benchmarks.reading import PacedReading
 
 PROBE_INTERVAL_S: Final = 0.02
 
 ANSWER_TIMEOUT_S: Final = 20.0
 """How long the broker may take to answer on a busy machine."""
 
-FAULTS_MAX: Final = 100
+FAULTS_MAX: Final = 20
 """Faults that are kept: one cause can make a million."""
 
 _NUMBER: Final = b'"n":'
@@ -41,9 +42,11 @@ class Watcher(asyncio.Protocol):
         is_twin: States are twins with a version, and the fields are in `reported`.
 
     Attributes:
+        reading: How often it reads.
         on_advance: Called with device, the number seen before, and the number seen now.
         last: Device -> its newest state, since `expect`.
         states: How many states arrived.
+        repeated: How many of them had arrived before.
         faults: What went back or cannot be read, one line each; the first `FAULTS_MAX`.
     """
 
@@ -59,9 +62,11 @@ class Watcher(asyncio.Protocol):
         self._complete = asyncio.Event()
         self._probed = asyncio.Event()
         self._lost = asyncio.Event()
+        self.reading = PacedReading()
         self.on_advance: Callable[[int, int, int], None] | None = None
         self.last: dict[int, bytes] = {}
         self.states = 0
+        self.repeated = 0
         self.faults: list[str] = []
 
     # What asyncio calls.
@@ -89,6 +94,8 @@ class Watcher(asyncio.Protocol):
             else:
                 self._answers.put_nowait(packet)
         self._rest = data[position:]
+        if self._transport is not None:
+            self.reading.rest(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Note the end; nothing more will be seen."""
@@ -137,21 +144,32 @@ class Watcher(asyncio.Protocol):
         self._final = final
         self._complete.clear()
 
-    async def complete(self) -> None:
+    async def complete(self, stall_timeout_s: float) -> None:
         """Wait until all that is expected has been seen.
 
+        Args:
+            stall_timeout_s: How long no state may come.
+
         Raises:
+            TimeoutError: None came for so long.
             ConnectionError: The broker closed the connection.
         """
-        seen = asyncio.ensure_future(self._complete.wait())
-        lost = asyncio.ensure_future(self._lost.wait())
+        ends = [asyncio.ensure_future(event.wait()) for event in (self._complete, self._lost)]
         try:
-            await asyncio.wait({seen, lost}, return_when=asyncio.FIRST_COMPLETED)
+            states = -1
+            while states != self.states and not any(end.done() for end in ends):
+                states = self.states
+                await asyncio.wait(
+                    ends, timeout=stall_timeout_s, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
-            seen.cancel()
-            lost.cancel()
-        if not self._complete.is_set():
+            for end in ends:
+                end.cancel()
+        if self._complete.is_set():
+            return
+        if self._lost.is_set():
             raise ConnectionError("the broker closed the watcher's connection")
+        raise TimeoutError(f"{self._left} devices never showed update {self._final}")
 
     def close(self) -> None:
         """Disconnect."""
@@ -197,9 +215,19 @@ class Watcher(asyncio.Protocol):
             raise ValueError("it does not begin with a version")
         begin = len(_VERSION)
         version = int(payload[begin : payload.index(b",", begin)])
-        if version <= self._versions[device]:
-            self.fault(f"device {device}: version {version} came again, or late")
+        before = self._versions[device]
+        if version <= before:
+            self._judge_version(device, version, before, payload)
         self._versions[device] = version
+
+    def _judge_version(self, device: int, version: int, before: int, payload: bytes) -> None:
+        """A publish whose PUBACK was lost with its connection comes again, but only as it was."""
+        if version < before:
+            self.fault(f"device {device}: version {version} came after version {before}")
+        elif self.last.get(device, payload) != payload:
+            self.fault(f"device {device}: version {version} came again with another content")
+        else:
+            self.repeated += 1
 
     async def _answer(self) -> mqtt5.Packet:
         async with asyncio.timeout(ANSWER_TIMEOUT_S):

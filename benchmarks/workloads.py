@@ -20,8 +20,9 @@ from benchmarks.payloads import FIRST_NUMBER, make_large_payload, make_payload
 from benchmarks.peers import PER_MESSAGE, has_twins, peer_process, store_path
 from benchmarks.phases import Figures, Phases, Processes
 from benchmarks.plan import Plan
+from benchmarks.processes import ProcessEndedError
 from benchmarks.seed_store import last_word, seed
-from benchmarks.watcher import open_watcher
+from benchmarks.watcher import Watcher, open_watcher
 from bridge.core.topics import TopicGrammar
 from tests.support.mosquitto import Mosquitto
 
@@ -29,6 +30,12 @@ START_TIMEOUT_S: Final = 120.0
 
 BROKER_SETTINGS: Final = "max_inflight_messages 1000\npersistence false"
 """Beside what `Mosquitto` sets: TCP_NODELAY, and a queue that holds the whole blast."""
+
+LOG_CHARACTERS: Final = 2000
+"""What is shown of a peer's log where a state was wrong."""
+
+LARGE_STORE: Final = frozenset({"million", "soak"})
+"""Workloads with `Plan.twins` twins in the store."""
 
 SEED: Final = 1
 """Of the order in which a large store is updated."""
@@ -77,9 +84,9 @@ async def measure(workload: str, setting: Setting) -> tuple[Figures, list[str]]:
     """Measure a peer under a workload, once.
 
     Returns:
-        Its figures, and what was wrong with the states, one line each.
+        Its figures, none where it did not come to its end; and what was wrong, one line each.
     """
-    large_store = workload in ("million", "soak")
+    large_store = workload in LARGE_STORE
     first = make_large_payload(FIRST_NUMBER) if workload == "large" else make_payload(FIRST_NUMBER)
     devices = setting.plan.twins if large_store else setting.plan.many_devices
     peer_directory = setting.directory / "peer"
@@ -89,22 +96,41 @@ async def measure(workload: str, setting: Setting) -> tuple[Figures, list[str]]:
             await _take_store(setting, peer_directory, broker.port)
         watcher = await open_watcher(broker.port, devices, is_twin=has_twins(setting.peer))
         process = peer_process(setting.peer, broker.port, peer_directory, setting.profile_to)
-        began = time.perf_counter()
-        async with process:
-            await process.while_running(watcher.wait_for_peer(START_TIMEOUT_S))
-            ready_s = time.perf_counter() - began
-            processes = Processes(broker.port, broker.pid, process.pid)
-            phases = Phases(
-                processes,
-                setting.plan.connections,
-                watcher,
-                is_twin=has_twins(setting.peer),
-                first=first,
-            )
-            running = Running(setting, processes, phases, ready_s)
-            figures = await process.while_running(WORKLOADS[workload](running))
+        figures: Figures = {}
+        faults: list[str] = []
+        try:
+            began = time.perf_counter()
+            async with process:
+                await process.while_running(watcher.wait_for_peer(START_TIMEOUT_S))
+                ready_s = time.perf_counter() - began
+                running = _running(setting, broker, process.pid, watcher, first, ready_s)
+                figures = await process.while_running(WORKLOADS[workload](running))
+        except (TimeoutError, ConnectionError, ProcessEndedError) as error:
+            faults.append(f"{type(error).__name__}: {error}")
         watcher.close()
-    return figures, watcher.faults
+    faults += watcher.faults
+    if faults:
+        faults.append(f"the log of the peer ends with: {process.log_text()[-LOG_CHARACTERS:]}")
+    return figures, faults
+
+
+def _running(
+    setting: Setting,
+    broker: Mosquitto,
+    peer_pid: int,
+    watcher: Watcher,
+    first: bytes,
+    ready_s: float,
+) -> Running:
+    processes = Processes(broker.port, broker.pid, peer_pid)
+    phases = Phases(
+        processes,
+        setting.plan.connections,
+        watcher,
+        is_twin=has_twins(setting.peer),
+        first=first,
+    )
+    return Running(setting, processes, phases, ready_s)
 
 
 async def _take_store(setting: Setting, directory: Path, port: int) -> None:
