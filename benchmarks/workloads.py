@@ -258,8 +258,8 @@ WORKLOADS: Final[Mapping[str, Work]] = {
     "latency": _latency,
     "large": _saturated,
     "million": _million,
-    "idle": _idle,
     "soak": _soak,
+    "idle": _idle,
 }
 
 ONCE: Final = frozenset({"soak"})
