@@ -3,7 +3,8 @@
 It does not parse, merge, number or store. It is as fast as the `mqtt5` codec makes an echo in
 Python: one thread on a blocking socket, whole reads parsed in a loop, and one write for all that
 follows from a read, PUBACKs included. It keeps the broker's receive maximum; a report is
-acknowledged with its echo, so that what waits is bounded by the receive maximum of this side.
+acknowledged with its echo, so that what waits is bounded where the broker keeps the receive maximum
+of this side.
 
     python -m benchmarks.echo_batched --port 1883
 """

@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import signal
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from benchmarks.arguments import bounded
@@ -180,5 +182,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return conclude(given.rows, plan, outcome, json_to=given.json, chart_to=given.chart)
 
 
+def _end_in_good_order(_signal: int, _frame: FrameType | None) -> None:
+    """End what was started before ending: brokers and peers are processes of their own."""
+    sys.exit(1)
+
+
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, _end_in_good_order)
     sys.exit(main())
