@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 from typing import Final
@@ -35,12 +36,7 @@ async def sample(pid: int, samples_mib: list[float]) -> None:
         await asyncio.sleep(SAMPLE_INTERVAL_S)
 
 
-def growth(samples_mib: list[float]) -> float:
-    """Tell whether memory is flat once it is full: its end over its middle, 1 where it is.
-
-    Medians of a fifth each: of the last one, and of the one that begins in the middle. Before that
-    caches may still be filling.
-    """
+def growth(samples_mib: Sequence[float]) -> float:
+    """Tell whether memory is flat: the median of the last fifth of its samples by the first's."""
     fifth = max(1, len(samples_mib) // 5)
-    middle = len(samples_mib) // 2
-    return median(samples_mib[-fifth:]) / median(samples_mib[middle : middle + fifth])
+    return median(samples_mib[-fifth:]) / median(samples_mib[:fifth])

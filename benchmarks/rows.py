@@ -171,7 +171,7 @@ ROWS: Final = (
     ),
     _row(
         "memory",
-        "resident memory at the end by that in the middle",
+        "resident memory at the end, by that at the beginning",
         ("growth", "x"),
         _SOAK,
         at_most=1.05,
