@@ -29,6 +29,9 @@ would cost the load more than the peer; in this time it can fill neither a windo
 LATENCY_TICK_S: Final = 0.001
 """How often what is due is sent while latency is measured."""
 
+CLOSED_READ_INTERVAL_S: Final = 0.001
+"""The same in the closed loop, where the load answers: a small part of an update's way round."""
+
 Figures = dict[str, float]
 """Name -> figure of one run."""
 
@@ -96,14 +99,22 @@ class Phases:
 
     async def closed_loop(self, devices: Sequence[int], turns: int, outstanding: int) -> Figures:
         """Keep so many updates on their way: another is sent where one has become visible."""
-        senders = await self._open_senders(devices, turns)
-        by_device = {device: senders[index % len(senders)] for index, device in enumerate(devices)}
+        senders = await self._open_senders(devices, turns, read_interval_s=CLOSED_READ_INTERVAL_S)
+        shares = {device: index % len(senders) for index, device in enumerate(devices)}
+        due = [0] * len(senders)
 
         def advance(device: int, before: int, number: int) -> None:
             # Those in between are visible with it. The phase before left every device at its end.
-            by_device[device].allow(number - before)
+            due[shares[device]] += number - before
+
+        def send() -> None:
+            for index, sender in enumerate(senders):
+                if due[index]:
+                    sender.allow(due[index])
+                    due[index] = 0
 
         self._watcher.on_advance = advance
+        self._watcher.on_read = send
         return await self._measure(senders, max(1, outstanding // len(senders)))
 
     async def latency(self, devices: Sequence[int], turns: int, rate_per_s: int) -> Figures:
@@ -153,7 +164,7 @@ class Phases:
     ) -> list[Sender]:
         numbers = range(self._next_number, self._next_number + turns)
         self._next_number = numbers.stop
-        self._watcher.on_advance = None
+        self._watcher.on_advance = self._watcher.on_read = None
         self._watcher.reading.interval_s = read_interval_s
         self._watcher.expect(devices, numbers[-1])
         senders = await open_senders(

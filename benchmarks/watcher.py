@@ -44,6 +44,7 @@ class Watcher(asyncio.Protocol):
     Attributes:
         reading: How often it reads.
         on_advance: Called with device, the number seen before, and the number seen now.
+        on_read: Called when all that arrived at once has been taken.
         last: Device -> its newest state, since `expect`.
         states: How many states arrived.
         repeated: How many of them had arrived before.
@@ -64,6 +65,7 @@ class Watcher(asyncio.Protocol):
         self._lost = asyncio.Event()
         self.reading = PacedReading()
         self.on_advance: Callable[[int, int, int], None] | None = None
+        self.on_read: Callable[[], None] | None = None
         self.last: dict[int, bytes] = {}
         self.states = 0
         self.repeated = 0
@@ -94,6 +96,8 @@ class Watcher(asyncio.Protocol):
             else:
                 self._answers.put_nowait(packet)
         self._rest = data[position:]
+        if self.on_read is not None:
+            self.on_read()
         if self._transport is not None:
             self.reading.rest(self._transport)
 

@@ -96,3 +96,18 @@ async def test_an_update_that_never_shows_ends_the_wait() -> None:
     watcher.take(TOPIC.replace("3", "1"), state(1, 1))
     with pytest.raises(TimeoutError, match="1 devices never showed update 100001"):
         await watcher.complete(0.05)
+
+
+async def test_what_arrives_at_once_is_answered_at_once() -> None:
+    """All devices that advanced in a read are told of first, and then that it has ended."""
+    watcher = Watcher(10, is_twin=True)
+    told: list[object] = []
+    watcher.on_advance = lambda device, before, number: told.append((device, before, number))
+    watcher.on_read = lambda: told.append("read")
+    watcher.data_received(
+        b"".join(
+            mqtt5.PublishPacket(f"sync/device-{device:07}/state", state(5, 2)).write()
+            for device in (2, 7)
+        )
+    )
+    assert told == [(2, 0, FIRST_NUMBER + 5), (7, 0, FIRST_NUMBER + 5), "read"]
