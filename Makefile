@@ -21,7 +21,7 @@ help:
 	@echo 'make demo    install into $(VENV) and show 20 simulated devices (DEMO_ARGS="--for 30s")'
 	@echo 'make test    run the tests, in $(TEST_VENV) (PYTEST_ARGS="-k broker")'
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
-	@echo 'make bench   measure throughput and latency next to an echo (BENCH_ARGS="--rounds 1")'
+	@echo 'make bench   measure the bridge next to an echo and others (BENCH_ARGS="--rows closed")'
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
@@ -39,7 +39,7 @@ check: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m pytest --quiet tests/test_architecture.py
 
 bench: $(TEST_VENV)/installed services
-	@$(TEST_VENV)/bin/python -m benchmarks.throughput $(BENCH_ARGS)
+	@$(TEST_VENV)/bin/python -m benchmarks.suite $(BENCH_ARGS)
 
 simulate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)

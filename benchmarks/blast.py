@@ -1,7 +1,8 @@
-"""The load of the throughput benchmark: packets encoded beforehand, sent as fast as may be.
+"""The load of the benchmark suite: packets encoded beforehand, sent as fast as may be.
 
 All PUBLISH packets have one size, so that any run of them is a slice of one buffer, and PUBACKs are
-counted by their bytes: the load takes next to no CPU time from what is measured.
+counted by their bytes: the load takes next to no CPU time from what is measured. They are MQTT
+3.1.1, where a PUBACK always has the same size.
 """
 
 from __future__ import annotations
@@ -9,38 +10,19 @@ from __future__ import annotations
 import asyncio
 import itertools
 import socket
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, cast
 
 from benchmarks import packets
-
-PAYLOAD_BYTES: Final = 150
-FIRST_NUMBER: Final = 100_000
-"""Numbers begin here, so that all have as many digits."""
-
-LAST_NUMBER: Final = 999_999
+from benchmarks.fleet import report_topic
+from benchmarks.reading import PacedReading
 
 WINDOW: Final = 1000
 """Packets of one connection that may wait for the broker's PUBACK, as many clients allow."""
 
-_WAYS: Final = ("heating", "cooling", "standby")  # As many letters each.
-
-
-def make_payload(number: int) -> bytes:
-    """Return a patch of `PAYLOAD_BYTES`: what a room's controller might send.
-
-    Raises:
-        ValueError: The number is outside `FIRST_NUMBER` and `LAST_NUMBER`.
-    """
-    if not FIRST_NUMBER <= number <= LAST_NUMBER:
-        raise ValueError(f"number {number} does not fit into the payload")
-    head = (
-        f'{{"n":{number},"temperature":{20 + number % 997 / 100:.2f},'
-        f'"humidity":{40 + number % 499 / 10:.1f},"mode":"{_WAYS[number % 3]}",'
-        f'"valve":{10 + number % 89},"target":21.5,"battery":3.01,"firmware":"'
-    )
-    return (head + "x" * (PAYLOAD_BYTES - len(head) - 2) + '"}').encode()
+Encoder = Callable[[int], bytes]
+"""Makes the payload of an update from its number."""
 
 
 class Sender(asyncio.Protocol):
@@ -48,25 +30,30 @@ class Sender(asyncio.Protocol):
 
     Args:
         client_id: Of the connection.
-        topics: Where to; taken in turns. All of one length.
-        numbers: For each turn, the number of the update that every topic gets.
+        devices: Who reports; taken in turns.
+        numbers: For each turn, the number of the update that every device sends.
+        encode: Makes payloads, all of one size.
 
     Attributes:
+        reading: How often it reads.
         total: How many packets there are.
         acknowledged: PUBACKs that arrived.
         done: Done when there is one for every packet.
     """
 
-    def __init__(self, client_id: str, topics: Sequence[str], numbers: range) -> None:
+    def __init__(
+        self, client_id: str, devices: Sequence[int], numbers: range, encode: Encoder
+    ) -> None:
         self._client_id = client_id
-        self._topics = topics
+        self._devices = devices
         self._numbers = numbers
-        self._packets = memoryview(_encode(topics, numbers))
+        self._packets = memoryview(_encode(devices, numbers, encode))
         self._allowed = 0
         self._sent = 0
         self._received_bytes = 0
         self._transport: asyncio.Transport | None = None
-        self.total = len(topics) * len(numbers)
+        self.reading = PacedReading()
+        self.total = len(devices) * len(numbers)
         self.acknowledged = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
@@ -87,6 +74,8 @@ class Sender(asyncio.Protocol):
         if self.acknowledged == self.total and not self.done.done():
             self.done.set_result(None)
         self._send()
+        if self._transport is not None:
+            self.reading.rest(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Fail where packets are left."""
@@ -95,12 +84,12 @@ class Sender(asyncio.Protocol):
 
     # What the owner calls.
 
-    def next_update(self) -> tuple[str, int] | None:
-        """Return topic and number of the update that is next to be allowed; None at the end."""
+    def next_update(self) -> tuple[int, int] | None:
+        """Return device and number of the update that is next to be allowed; None at the end."""
         if self._allowed == self.total:
             return None
-        turn, index = divmod(self._allowed, len(self._topics))
-        return self._topics[index], self._numbers[turn]
+        turn, index = divmod(self._allowed, len(self._devices))
+        return self._devices[index], self._numbers[turn]
 
     def allow(self, count: int) -> None:
         """Allow so many packets more, or what is left."""
@@ -121,24 +110,26 @@ class Sender(asyncio.Protocol):
             self._sent = end
 
 
-def _encode(topics: Sequence[str], numbers: range) -> bytes:
+def _encode(devices: Sequence[int], numbers: range, encode: Encoder) -> bytes:
     encoded = []
+    topics = [report_topic(device) for device in devices]
     packet_ids = itertools.cycle(range(1, packets.MAXIMUM_PACKET_ID + 1))
     for number in numbers:
-        payload = make_payload(number)
+        payload = encode(number)
         encoded += [packets.publish(topic, payload, next(packet_ids)) for topic in topics]
     if len(set(map(len, encoded))) != 1:
-        raise ValueError("all topics must be of one length")
+        raise ValueError("all packets must be of one size")
     return b"".join(encoded)
 
 
 async def open_senders(
-    port: int, topics: Sequence[str], numbers: range, connections: int
+    port: int, devices: Sequence[int], numbers: range, connections: int, encode: Encoder
 ) -> list[Sender]:
-    """Connect senders to a broker on loopback, with the topics shared out among them."""
+    """Connect senders to a broker on loopback, with the devices shared out among them."""
     senders = []
-    for index in range(connections):
-        sender = Sender(f"sender-{numbers.start}-{index}", topics[index::connections], numbers)
+    for index in range(min(connections, len(devices))):
+        share = devices[index::connections]
+        sender = Sender(f"sender-{numbers.start}-{index}", share, numbers, encode)
         await asyncio.get_running_loop().create_connection(
             partial(_same, sender), "127.0.0.1", port
         )

@@ -4,109 +4,126 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import cycle
 from typing import Final
 
 import orjson
 
-from benchmarks.blast import Sender, make_payload, open_senders
-from benchmarks.load import TICK_S, Pace
+from benchmarks.blast import Encoder, Sender, open_senders
+from benchmarks.fleet import PREFIX, index_of
+from benchmarks.load import Pace
+from benchmarks.payloads import FIRST_NUMBER, make_payload, merged
 from benchmarks.processes import cpu_seconds
+from benchmarks.stored import read_retained
 from benchmarks.watcher import Watcher
 
-PHASE_TIMEOUT_S: Final = 300.0
-"""A phase that takes so long has lost something."""
+STALL_TIMEOUT_S: Final = 60.0
+"""Something was lost where no state came for so long."""
+
+READ_INTERVAL_S: Final = 0.004
+"""How often the load reads what has arrived while throughput is measured. Each packet by itself
+would cost the load more than the peer; in this time it can fill neither a window nor a buffer."""
+
+LATENCY_TICK_S: Final = 0.001
+"""How often what is due is sent while latency is measured."""
+
+CLOSED_READ_INTERVAL_S: Final = 0.001
+"""The same in the closed loop, where the load answers: a small part of an update's way round."""
+
+Figures = dict[str, float]
+"""Name -> figure of one run."""
 
 
 @dataclass(frozen=True, slots=True)
-class Throughput:
-    """One blast or closed loop.
+class Processes:
+    """What is running.
 
     Attributes:
-        updates_per_s: Updates in a second, from the first publish until the observer had the final
-            state of every device.
-        peer_cpu_us: CPU time of the peer per update, all threads, user and system.
-        broker_cpu_us: The same of the broker.
-        load_cpu_us: The same of the load and the observer, to see that they are not measured.
-        states_per_update: How many states the peer published for an update.
-    """
-
-    updates_per_s: float
-    peer_cpu_us: float
-    broker_cpu_us: float
-    load_cpu_us: float
-    states_per_update: float
-
-
-@dataclass(frozen=True, slots=True)
-class Latency:
-    """From the publish of an update to a state that has it (or a newer one), in ms."""
-
-    p50_ms: float
-    p99_ms: float
-
-
-class Bench:
-    """A running broker and peer, and the phases in which they are measured.
-
-    Args:
-        port: The broker's.
+        port: The broker's, on loopback.
         broker_pid: The broker's process.
         peer_pid: The peer's process.
-        prefix: Of all topics.
-        devices: Their names, all of one length.
+    """
+
+    port: int
+    broker_pid: int
+    peer_pid: int
+
+    def cpu_seconds(self) -> tuple[float, float, float]:
+        """Return the CPU time used by peer, broker and load, all threads, user and system."""
+        return cpu_seconds(self.peer_pid), cpu_seconds(self.broker_pid), time.process_time()
+
+
+class Phases:
+    """A running broker and peer, and the phases in which they are measured.
+
+    Every phase ends when the final state of every device has been seen, and checks all of them.
+
+    Args:
+        processes: What is running.
         connections: Of the senders.
         watcher: Connected already.
-        first_number: Of the updates.
+        is_twin: States are twins, whose fields are in `reported`.
+        first: Each device's first report, which has all of its fields.
     """
 
     def __init__(
         self,
-        port: int,
-        broker_pid: int,
-        peer_pid: int,
-        prefix: str,
-        devices: list[str],
+        processes: Processes,
         connections: int,
         watcher: Watcher,
-        first_number: int,
+        *,
+        is_twin: bool,
+        first: bytes,
     ) -> None:
-        self._port = port
-        self._broker_pid = broker_pid
-        self._peer_pid = peer_pid
-        self._topics = {f"{prefix}/{device}/report": device for device in devices}
+        self._processes = processes
         self._connections = connections
         self._watcher = watcher
-        self._next_number = first_number
+        self._is_twin = is_twin
+        self._first = first
+        self._next_number = FIRST_NUMBER + 1
 
-    async def blast(self, updates: int) -> Throughput:
+    async def introduce(self, devices: Sequence[int]) -> None:
+        """Let every device report once, so that its twin is there; `first` is what it says."""
+        self._next_number = FIRST_NUMBER
+        senders = await self._open_senders(devices, 1, encode=lambda _: self._first)
+        for sender in senders:
+            sender.allow(sender.total)
+        await self._finish(senders)
+
+    async def blast(self, devices: Sequence[int], turns: int) -> Figures:
         """Send as fast as the broker takes it, whatever the peer does."""
-        senders = await self._open_senders(updates)
-        return await self._measure(senders, updates)
+        senders = await self._open_senders(devices, turns, read_interval_s=READ_INTERVAL_S)
+        return await self._measure(senders, len(devices) * turns)
 
-    async def closed_loop(self, updates: int, outstanding: int) -> Throughput:
+    async def closed_loop(self, devices: Sequence[int], turns: int, outstanding: int) -> Figures:
         """Keep so many updates on their way: another is sent where one has become visible."""
-        senders = await self._open_senders(updates)
-        by_device = {
-            device: senders[index % len(senders)]
-            for index, device in enumerate(self._topics.values())
-        }
+        senders = await self._open_senders(devices, turns, read_interval_s=CLOSED_READ_INTERVAL_S)
+        shares = {device: index % len(senders) for index, device in enumerate(devices)}
+        due = [0] * len(senders)
 
-        def advance(device: str, before: int, number: int) -> None:
+        def advance(device: int, before: int, number: int) -> None:
             # Those in between are visible with it. The phase before left every device at its end.
-            by_device[device].allow(number - before)
+            due[shares[device]] += number - before
+
+        def send() -> None:
+            for index, sender in enumerate(senders):
+                if due[index]:
+                    sender.allow(due[index])
+                    due[index] = 0
 
         self._watcher.on_advance = advance
+        self._watcher.on_read = send
         return await self._measure(senders, max(1, outstanding // len(senders)))
 
-    async def latency(self, updates: int, rate_per_s: int) -> Latency:
+    async def latency(self, devices: Sequence[int], turns: int, rate_per_s: int) -> Figures:
         """Send at a steady rate, one device after the other."""
-        senders = await self._open_senders(updates)
-        sent_at: dict[tuple[str, int], float] = {}
+        senders = await self._open_senders(devices, turns)
+        sent_at: dict[tuple[int, int], float] = {}
         samples_s: list[float] = []
 
-        def advance(device: str, before: int, number: int) -> None:
+        def advance(device: int, before: int, number: int) -> None:
             now = time.perf_counter()
             for seen in range(before + 1, number + 1):
                 began = sent_at.pop((device, seen), None)
@@ -114,74 +131,128 @@ class Bench:
                     samples_s.append(now - began)
 
         self._watcher.on_advance = advance
-        pace = Pace(rate_per_s)
-        turns = cycle(senders)
-        left = sum(sender.total for sender in senders)
-        while left:
-            for _ in range(min(left, pace.due())):
-                sender = next(turns)
-                update = sender.next_update()
-                if update is not None:
-                    sent_at[self._topics[update[0]], update[1]] = time.perf_counter()
-                    sender.allow(1)
-                left -= 1
-            await asyncio.sleep(TICK_S / 5)
+        cpu = self._processes.cpu_seconds()
+        await _send_steadily(senders, rate_per_s, sent_at)
         await self._finish(senders)
+        figures = _cpu_figures(cpu, self._processes.cpu_seconds(), len(samples_s))
         samples_s.sort()
-        return Latency(_percentile_ms(samples_s, 0.50), _percentile_ms(samples_s, 0.99))
+        return {
+            "p50_ms": _percentile_ms(samples_s, 0.50),
+            "p99_ms": _percentile_ms(samples_s, 0.99),
+            **figures,
+        }
 
-    async def _open_senders(self, updates: int) -> list[Sender]:
-        turns = -(-updates // len(self._topics))
+    async def check_retained(self) -> None:
+        """Compare what a new subscriber gets with what has been seen."""
+        found = await read_retained(self._processes.port, PREFIX)
+        retained = {
+            index_of(topic): payload
+            for topic, payload in found.items()
+            if topic.endswith("/state") and "/device-" in topic
+        }
+        for device, payload in self._watcher.last.items():
+            if retained.get(device) != payload:
+                self._watcher.fault(f"device {device}: its retained state is not the last one seen")
+
+    async def _open_senders(
+        self,
+        devices: Sequence[int],
+        turns: int,
+        *,
+        encode: Encoder = make_payload,
+        read_interval_s: float = 0.0,
+    ) -> list[Sender]:
         numbers = range(self._next_number, self._next_number + turns)
         self._next_number = numbers.stop
-        self._watcher.on_advance = None
-        self._watcher.expect(list(self._topics.values()), numbers[-1])
-        return await open_senders(self._port, list(self._topics), numbers, self._connections)
+        self._watcher.on_advance = self._watcher.on_read = None
+        self._watcher.reading.interval_s = read_interval_s
+        self._watcher.expect(devices, numbers[-1])
+        senders = await open_senders(
+            self._processes.port, devices, numbers, self._connections, encode
+        )
+        for sender in senders:
+            sender.reading.interval_s = read_interval_s
+        return senders
 
-    async def _measure(self, senders: list[Sender], begin_with: int) -> Throughput:
+    async def _measure(self, senders: list[Sender], begin_with: int) -> Figures:
         updates = sum(sender.total for sender in senders)
-        states = self._watcher.states
-        cpu = self._cpu_seconds()
+        states, repeated = self._watcher.states, self._watcher.repeated
+        cpu = self._processes.cpu_seconds()
         began = time.perf_counter()
         for sender in senders:
             sender.allow(begin_with)
-        await self._finish(senders)
+        await self._wait(senders)
         time_s = time.perf_counter() - began
-        peer, broker, load = (
-            (after - before) / updates * 1e6
-            for before, after in zip(cpu, self._cpu_seconds(), strict=True)
-        )
+        figures = _cpu_figures(cpu, self._processes.cpu_seconds(), updates)
         published = self._watcher.states - states
-        return Throughput(updates / time_s, peer, broker, load, published / updates)
+        self._check()
+        return {
+            "updates_per_s": updates / time_s,
+            **figures,
+            "states_per_update": published / updates,
+            "repeated_states": self._watcher.repeated - repeated,
+        }
 
     async def _finish(self, senders: list[Sender]) -> None:
-        """Wait until every device's final state was seen, and compare it.
+        await self._wait(senders)
+        self._check()
+
+    async def _wait(self, senders: list[Sender]) -> None:
+        """Wait until every device's final state was seen, and every packet acknowledged.
 
         Raises:
-            TimeoutError: It was not.
-            AssertionError: It is not what the last update makes, or something went back.
+            TimeoutError: Something was lost.
+            ConnectionError: The broker closed a connection.
         """
         try:
-            async with asyncio.timeout(PHASE_TIMEOUT_S):
-                await self._watcher.complete()
+            await self._watcher.complete(STALL_TIMEOUT_S)
+            async with asyncio.timeout(STALL_TIMEOUT_S):
                 for sender in senders:
                     await sender.done
         finally:
             for sender in senders:
                 sender.close()
-        expected = orjson.loads(make_payload(self._next_number - 1))
-        for device, content in self._watcher.contents.items():
-            if content != expected:
-                self._watcher.faults.append(f"{device}: {content} is not {expected}")
 
-    def _cpu_seconds(self) -> tuple[float, float, float]:
-        return cpu_seconds(self._peer_pid), cpu_seconds(self._broker_pid), time.process_time()
+    def _check(self) -> None:
+        """Compare every final state with what the last update makes of the first."""
+        expected = merged(self._first, make_payload(self._next_number - 1))
+        if self._next_number == FIRST_NUMBER + 1:
+            expected = orjson.loads(self._first)
+        for device, payload in self._watcher.last.items():
+            document = orjson.loads(payload)
+            content = document["reported"] if self._is_twin else document
+            if content != expected:
+                self._watcher.fault(f"device {device}: {content} is not {expected}")
+
+
+async def _send_steadily(
+    senders: Sequence[Sender], rate_per_s: int, sent_at: dict[tuple[int, int], float]
+) -> None:
+    """Allow one update after the other, and note when."""
+    pace = Pace(rate_per_s)
+    turns = cycle(senders)
+    left = sum(sender.total for sender in senders)
+    while left:
+        for _ in range(min(left, pace.due())):
+            sender = next(turns)
+            update = sender.next_update()
+            if update is None:  # The shares are not equal: others have some left.
+                continue
+            sent_at[update] = time.perf_counter()
+            sender.allow(1)
+            left -= 1
+        await asyncio.sleep(LATENCY_TICK_S)
+
+
+def _cpu_figures(
+    before: Iterable[float], after: Iterable[float], updates: int
+) -> Mapping[str, float]:
+    names = ("peer_cpu_us", "broker_cpu_us", "load_cpu_us")
+    return {
+        name: (end_s - begin_s) / updates * 1e6
+        for name, begin_s, end_s in zip(names, before, after, strict=True)
+    }
 
 
 def _percentile_ms(ordered_s: list[float], share: float) -> float:
     return ordered_s[min(len(ordered_s) - 1, int(len(ordered_s) * share))] * 1000
-
-
-def as_figures(result: Throughput | Latency) -> dict[str, float]:
-    """Return a result for JSON."""
-    return {name: round(value, 3) for name, value in asdict(result).items()}

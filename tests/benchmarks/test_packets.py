@@ -7,7 +7,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from benchmarks import packets
-from benchmarks.blast import FIRST_NUMBER, PAYLOAD_BYTES, make_payload
 from benchmarks.packets import Packet, Publish, Splitter
 
 
@@ -42,9 +41,3 @@ def test_an_endless_length_is_refused() -> None:
     """A remaining length has four bytes at most (section 2.2.3)."""
     with pytest.raises(ValueError, match="four bytes"):
         list(Splitter().feed(b"\x30\xff\xff\xff\xff\x01"))
-
-
-@given(st.integers(FIRST_NUMBER, 999_999))
-def test_every_payload_has_the_same_size(number: int) -> None:
-    """The load's buffer is cut by that size."""
-    assert len(make_payload(number)) == PAYLOAD_BYTES
