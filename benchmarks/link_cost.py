@@ -3,7 +3,7 @@
 Starts a Mosquitto of its own on loopback. The rate is of one machine on which the broker and the
 sender run too; the CPU time is that of the link, so it says more.
 
-    python -m benchmarks.link_paho --messages 50000
+    python -m benchmarks.link_cost --messages 50000
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import NamedTuple, get_args
 
 import paho.mqtt.client as paho
-from bridge.link.paho_link import PahoLink
 from paho.mqtt.enums import CallbackAPIVersion, MQTTProtocolVersion
 
 from bridge.errors import LinkError
 from bridge.link.base import LinkSettings, ProtocolVersion, Publication, Session, Subscription
+from bridge.link.broker_link import BrokerLink
 from tests.support.mosquitto import Mosquitto
 
 PAYLOAD_BYTES = 150
@@ -59,7 +59,7 @@ def _send(port: int, messages: int) -> None:
     client.loop_stop()
 
 
-async def _receive(link: PahoLink, port: int, messages: int) -> _Result:
+async def _receive(link: BrokerLink, port: int, messages: int) -> _Result:
     sender = multiprocessing.get_context("spawn").Process(target=_send, args=(port, messages))
     sender.start()
     received = await link.receive(BATCH_MESSAGES, BATCH_BYTES)
@@ -76,7 +76,7 @@ async def _receive(link: PahoLink, port: int, messages: int) -> _Result:
     return result
 
 
-async def _publish(link: PahoLink, messages: int) -> _Result:
+async def _publish(link: BrokerLink, messages: int) -> _Result:
     payload = b"x" * PAYLOAD_BYTES
     began, cpu_began = time.perf_counter(), time.process_time()
     answered = asyncio.Event()
@@ -104,7 +104,7 @@ async def _measure(port: int, protocol: ProtocolVersion, messages: int) -> None:
     settings = LinkSettings(
         "127.0.0.1", port, "benchmark", (Subscription("in/+"),), protocol=protocol
     )
-    link = PahoLink(settings)
+    link = BrokerLink(settings)
     listener = _Listener()
     await link.start(listener)
     await listener.ready.wait()
