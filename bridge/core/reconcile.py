@@ -11,11 +11,11 @@ Stamps are given once, here; merging is `bridge.core.tree`.
 from __future__ import annotations
 
 import hashlib
-import zlib
-from typing import Final, Literal, NamedTuple
+from typing import NamedTuple
 
 from bridge.core.bounds import apply_within_limits, expire_tombstones
 from bridge.core.conflict import Conflict
+from bridge.core.delivery_digest import delivery_digest
 from bridge.core.difference import copy_object
 from bridge.core.limits import (
     BOOTS_PER_WRITER,
@@ -35,16 +35,12 @@ from bridge.core.update import (
     Delivery,
     Metadata,
     Presence,
-    SectionName,
     Update,
 )
 from bridge.core.writers import Place, Writer
 
 DIGEST_BYTES = 8
 """Enough to tell a writer's own repeat from another message; not a protection against forgery."""
-
-_DIGEST_STARTS: Final = {"reported": 0, "desired": 1 << 16, "delete": 1 << 17}
-"""Above all packet ids, which have 16 bits."""
 
 
 class Change(NamedTuple):
@@ -129,7 +125,7 @@ def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> 
     delivery = update.delivery
     if not delivery.packet_id:
         return _reconcile_new(twin, update, clock, limits, None)
-    digest = _delivery_digest(update.section, update.writer, delivery, update.payload)
+    digest = delivery_digest(update.section, update.writer, delivery.packet_id, update.payload)
     if delivery.repeated and digest in twin.deliveries:
         return Outcome(twin.version, duplicate=True)
     outcome = _reconcile_new(twin, update, clock, limits, None)
@@ -342,7 +338,7 @@ def delete(
 ) -> Outcome:
     """Delete a twin; its version, and what is remembered of its writers, stay."""
     topic = ("delete", writer)
-    digest = _delivery_digest("delete", writer, delivery, payload)
+    digest = delivery_digest("delete", writer, delivery.packet_id, payload)
     if delivery.retained and _is_known_retained(twin, topic, payload):
         return Outcome(twin.version, duplicate=True)
     if delivery.repeated and digest in twin.deliveries:
@@ -380,18 +376,6 @@ def no_such_twin(twin: Twin) -> Refusal:
 
 def _is_known_retained(twin: Twin, topic: TopicKey, payload: bytes) -> bool:
     return twin.retained.get(topic) == _digest(payload)
-
-
-def _delivery_digest(
-    verb: SectionName | Literal["delete"], writer: str, delivery: Delivery, payload: bytes
-) -> int:
-    """Return what tells one delivery from another: a repeat has the same packet id.
-
-    A checksum is enough: it is only ever asked for what the broker has flagged as repeated, and
-    the broker gives the packet ids.
-    """
-    start = _DIGEST_STARTS[verb] + delivery.packet_id
-    return zlib.crc32(payload, zlib.crc32(writer.encode(), start))
 
 
 def _digest(payload: bytes) -> bytes:

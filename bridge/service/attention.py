@@ -39,6 +39,11 @@ class Attention:
         self._clock = clock
         self._wake = wake
 
+    @property
+    def is_idle(self) -> bool:
+        """There is nothing to notice about a report without a number."""
+        return self._silence is None and not self._resync.watches_any
+
     def before(self, order: Update, device: Twin) -> Presence | None:
         """Return what a report says of a device that there is no twin of yet.
 

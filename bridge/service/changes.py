@@ -9,9 +9,12 @@ from bridge import metrics
 from bridge.core.bounds import json_size
 from bridge.core.limits import Limits
 from bridge.core.orders import Order, carry_out
+from bridge.core.plain import report_plainly
 from bridge.core.reconcile import Outcome
+from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.update import Presence, Update
+from bridge.link.base import Message
 from bridge.service.attention import Attention, last_seen_is_due
 from bridge.service.cache import TwinCache
 from bridge.service.cached_twin import CachedTwin
@@ -68,6 +71,37 @@ class Changes:
         if isinstance(order, Presence) and self._attention is not None:
             self._attention.presence(order, cached.twin)
         return self._carry_out(cached, order, effects)
+
+    def report_plainly(
+        self, cached: CachedTwin, message: Message, state: JsonObject, effects: Effects
+    ) -> bool:
+        """Carry out a report that says nothing but values, where nobody looks at it more closely.
+
+        Args:
+            cached: The device's unnamed twin.
+            message: Delivered for the first time, and not retained.
+            state: What it says.
+            effects: Where everything that follows is gathered.
+
+        Returns:
+            False where it is a case for `by_message`; nothing has happened then.
+        """
+        if self._events is not None or (
+            self._attention is not None and not self._attention.is_idle
+        ):
+            return False
+        twin = cached.twin
+        packet_id = message.packet_id if message.qos else 0
+        change = report_plainly(
+            twin, state, message.payload, packet_id, self._clock(), self._limits
+        )
+        if change is None:
+            return False
+        effects.changed(cached, version=change != "unchanged", clear=False)
+        if change != "unchanged":
+            effects.remember(twin.key, change)
+            effects.counts[_CHANGED] += 1
+        return True
 
     def _report(self, cached: CachedTwin, order: Update, effects: Effects) -> Outcome:
         """Carry out a report, and what it says of the device beside."""

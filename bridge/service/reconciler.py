@@ -16,7 +16,7 @@ from bridge.service.cache import TwinCache
 from bridge.service.cached_twin import CachedTwin
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
-from bridge.service.requests import Decoder, Request
+from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -47,22 +47,22 @@ class Reconciler:
         self._limits = limits
         self._decoder = Decoder(grammar, limits)
 
-    def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request]:
+    def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request | PlainReport]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
-        requests = []
+        requests: list[Request | PlainReport] = []
         decode = self._decoder.decode
         for message in messages:
             decoded = decode(message)
-            if type(decoded) is Request:
+            if isinstance(decoded, PlainReport | Request):
                 requests.append(decoded)
-            elif isinstance(decoded, Refusal):
+            elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
                 effects.quarantine(message, decoded, self._clock())
         return requests
 
     def apply(
         self,
-        requests: Iterable[Request],
+        requests: Iterable[Request | PlainReport],
         effects: Effects,
         refused: dict[TwinKey, Refusal],
     ) -> None:
@@ -73,13 +73,18 @@ class Reconciler:
             effects: Where everything that follows is gathered.
             refused: New twins that may not be made now, and why.
         """
+        use, report_plainly = self._cache.use, self._changes.report_plainly
         for request in requests:
             key = request.topic.key
+            if isinstance(request, PlainReport):
+                if report_plainly(use(key), request.message, request.state, effects):
+                    continue
+                request = self._decoder.decode_update(request.message, request.topic)
             refusal = request.refusal or refused.get(key)
             if refusal is not None:
                 self._refuse(request, refusal, None, effects)
                 continue
-            self._apply(request, self._cache.use(key), effects)
+            self._apply(request, use(key), effects)
 
     def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
         """Answer a message that made the program fail, if it asks for that."""

@@ -8,9 +8,11 @@ from typing import Final, NamedTuple, TypeAlias
 from bridge.core.limits import Limits
 from bridge.core.orders import Deletion, Order
 from bridge.core.refusal import Refusal
+from bridge.core.section import JsonObject
 from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
 from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Update
 from bridge.link.base import Message
+from bridge.wire import json_codec
 from bridge.wire.inbound import (
     Body,
     Encoding,
@@ -59,6 +61,20 @@ class Request(NamedTuple):
     encoding: Encoding
 
 
+class PlainReport(NamedTuple):
+    """A device's own report that says nothing but values, and asks for no reply.
+
+    Attributes:
+        message: As it arrived, for the first time.
+        topic: Its parsed topic, of an unnamed twin.
+        state: Plain values by name.
+    """
+
+    message: Message
+    topic: InboundTopic
+    state: JsonObject
+
+
 class Decoder:
     """Decodes messages by their topics."""
 
@@ -67,14 +83,16 @@ class Decoder:
         self._limits = limits
         self._topics: dict[str, InboundTopic] = {}
 
-    def decode(self, message: Message) -> Request | Refusal | None:
+    def decode(self, message: Message) -> PlainReport | Request | Refusal | None:
         """Return what a message asks for; why its topic is not ours; or None for nothing."""
         topic = self._topics.get(message.topic) or self._parse(message.topic)
         if isinstance(topic, Refusal):
             return topic
         verb = topic.verb
-        if verb in _SECTIONS:
-            return self._update(message, topic)
+        if verb == "report":
+            return self._plain_report(message, topic) or self.decode_update(message, topic)
+        if verb == "desire":
+            return self.decode_update(message, topic)
         if verb == "presence" and not message.payload:
             return None  # Somebody, perhaps this bridge, has cleared the retained presence.
         return self._other(message, topic)
@@ -87,7 +105,22 @@ class Decoder:
             self._topics[text] = topic
         return topic
 
-    def _update(self, message: Message, topic: InboundTopic) -> Request:
+    def _plain_report(self, message: Message, topic: InboundTopic) -> PlainReport | None:
+        _, payload, _, retain, _, _, response_topic, correlation_data, repeated = message
+        if (
+            retain
+            or repeated
+            or response_topic is not None
+            or correlation_data is not None
+            or topic.key.name
+            or payload[:1] != b"{"
+            or len(payload) > self._limits.payload_bytes
+        ):
+            return None
+        state = json_codec.parse_plain(payload, self._limits)
+        return None if state is None else PlainReport(message, topic, state)
+
+    def decode_update(self, message: Message, topic: InboundTopic) -> Request:
         """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
         payload = message.payload
         state, metadata, encoding, refusal, size_bytes = decode_body(payload, self._limits)
@@ -130,13 +163,16 @@ class Decoder:
         )
 
 
-def twins_of(requests: Iterable[Request]) -> tuple[set[TwinKey], set[TwinKey]]:
+def twins_of(requests: Iterable[Request | PlainReport]) -> tuple[set[TwinKey], set[TwinKey]]:
     """Return the twins that are needed for requests, and those of them that these may make."""
     needed: set[TwinKey] = set()
     made: set[TwinKey] = set()
     for request in requests:
         key, verb, _ = request.topic
         needed.add(key)
+        if isinstance(request, PlainReport):
+            made.add(key)
+            continue
         if key.name and verb in _HEARS_OF_THE_DEVICE:
             needed.add(TwinKey(key.device))
         if isinstance(request.order, MAKES_A_ROW):

@@ -134,9 +134,10 @@ def write_history(
     if not rows or not limits.history_changes:
         return
     find = known.find
-    connection.executemany(
-        _INSERT_HISTORY, [(_required(find(row.key)).id, *row[1:]) for row in rows]
-    )
+    columns = [(_required(find(row.key)).id, *row[1:]) for row in rows]
+    # In the order of the table: a page is then found, and filled, once for all its rows.
+    columns.sort()
+    connection.executemany(_INSERT_HISTORY, columns)
     for row in rows:
         if row.version % PRUNE_EVERY_VERSIONS == 0:
             _prune(connection, row, known, limits)

@@ -37,6 +37,22 @@ def parse(payload: bytes) -> JsonObject:
     return value
 
 
+def parse_plain(payload: bytes, limits: Limits) -> JsonObject | None:
+    """Parse an object of plain values by name, without `$` and within the limits.
+
+    Returns:
+        None where it is anything else, be it an error: `parse` and `check` say what.
+    """
+    try:
+        state: JsonObject = orjson.loads(payload)
+    except orjson.JSONDecodeError:
+        return None
+    # As many colons as names: none of them stands there twice.
+    if type(state) is not dict or payload.count(b":") != len(state):
+        return None
+    return state if is_plain(state, limits) else None
+
+
 def check(payload: bytes, state: JsonObject, metadata: object, limits: Limits) -> None:
     """Check a parsed object without its `$` against the limits, and its text for equal keys.
 
