@@ -92,7 +92,7 @@ class BrokerConfig(Section):
         "a bridge that never returns would fill the broker.",
     )
     receive_maximum: int = Field(
-        default=1000,
+        default=4000,
         ge=1,
         le=65_535,
         description="Messages that the broker may send before one is acknowledged "

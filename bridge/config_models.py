@@ -165,7 +165,7 @@ class LimitsConfig(Section):
         description="How long a removal is remembered: longer than a device is normally away.",
     )
     batch_messages: int = Field(
-        default=2000,
+        default=4000,
         ge=1,
         le=100_000,
         description="Messages in one transaction: bounds its memory and the wait for its answer.",

@@ -126,7 +126,7 @@ def _reconcile_plain(twin: Twin, update: Update, clock: int, limits: Limits) -> 
     if not delivery.packet_id:
         return _reconcile_new(twin, update, clock, limits, None)
     digest = delivery_digest(update.section, update.writer, delivery.packet_id, update.payload)
-    if delivery.repeated and digest in twin.deliveries:
+    if delivery.repeated and twin.knows_delivery(digest):
         return Outcome(twin.version, duplicate=True)
     outcome = _reconcile_new(twin, update, clock, limits, None)
     if outcome.store:
@@ -341,7 +341,7 @@ def delete(
     digest = delivery_digest("delete", writer, delivery.packet_id, payload)
     if delivery.retained and _is_known_retained(twin, topic, payload):
         return Outcome(twin.version, duplicate=True)
-    if delivery.repeated and digest in twin.deliveries:
+    if delivery.repeated and twin.knows_delivery(digest):
         return Outcome(twin.version, duplicate=True)
     if not twin.exists:
         return Outcome(twin.version, refusal=no_such_twin(twin))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from bridge.core.delivery_digest import DIGEST_BYTES
 from bridge.core.delta import outstanding
 from bridge.core.limits import (
     DELIVERIES_PER_TWIN,
@@ -28,6 +29,8 @@ RefusalKey = tuple[SectionName, str, int, int]
 
 TopicKey = tuple[str, str]
 """An inbound topic of the twin: its section, or `delete`, and who writes there."""
+
+_DELIVERIES_BEFORE: Final = -DIGEST_BYTES * (DELIVERIES_PER_TWIN - 1)
 
 _NO_REFUSALS: Final[Mapping[RefusalKey, Refusal]] = MappingProxyType({})
 _NONE_RETAINED: Final[Mapping[TopicKey, bytes]] = MappingProxyType({})
@@ -54,7 +57,8 @@ class Twin:
         writers: Writers that send `seq`, the most recent last.
         refusals: The last refusals of messages with `seq`, the newest last.
         retained: Topic -> digest of the last message on it that came flagged RETAIN.
-        deliveries: Digests of the last deliveries of messages without `seq`, the newest last.
+        deliveries: Digests of the last deliveries of messages without `seq`, the newest last, one
+            after the other: as objects of their own they would take as long as all the rest.
         last_seen: When the device was last heard, in µs.
         bytes_at_most: Upper bound of its size as JSON; exact after each publication.
         keys_at_most: Upper bound of its fields.
@@ -100,7 +104,7 @@ class Twin:
         # Most twins have none of these. They are replaced whole, so that these twins can share.
         self.refusals: Mapping[RefusalKey, Refusal] = _NO_REFUSALS
         self.retained: Mapping[TopicKey, bytes] = _NONE_RETAINED
-        self.deliveries: tuple[int, ...] = ()
+        self.deliveries = b""
         self.last_seen = 0
         self.bytes_at_most = 0
         self.keys_at_most = 0
@@ -134,9 +138,14 @@ class Twin:
         self.refusals = {key: why for key, why in self.refusals.items() if key[:2] not in known}
         return bool(known)
 
-    def remember_delivery(self, digest: int) -> None:
+    def remember_delivery(self, digest: bytes) -> None:
         """Keep the digest of a delivery that was processed; the oldest goes."""
-        self.deliveries = (*self.deliveries[1 - DELIVERIES_PER_TWIN :], digest)
+        self.deliveries = self.deliveries[_DELIVERIES_BEFORE:] + digest
+
+    def knows_delivery(self, digest: bytes) -> bool:
+        """Tell whether a delivery was processed lately."""
+        known = self.deliveries
+        return any(known.startswith(digest, start) for start in range(0, len(known), DIGEST_BYTES))
 
     def remember_retained(self, key: TopicKey, digest: bytes) -> None:
         """Keep the digest of the last message that came flagged RETAIN on this topic."""

@@ -142,7 +142,7 @@ class LinkSettings:
     keepalive_s: int = 30
     connect_timeout_s: float = 10.0
     session_expiry_s: int = 7 * 24 * 3600
-    receive_maximum: int = 1000
+    receive_maximum: int = 4000
     qos0_waiting_maximum: int = 100_000
     publish_window: int = 100
     maximum_packet_bytes: int = 1024 * 1024

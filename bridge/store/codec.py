@@ -129,7 +129,8 @@ def _fill(twin: Twin, row: Packed, state: dict[str, Any]) -> None:
         deliveries,
         twin.boots_begun,
     ) = row
-    twin.deliveries = tuple(deliveries)
+    # Before it was one text of bytes it was a list, of digests that are not made any more.
+    twin.deliveries = deliveries if isinstance(deliveries, bytes) else b""
     keys = KeyDecoder(twin.now, version, names, twin.key.device)
     twin.last_seen = keys.time(last_seen_age)
     twin.at = keys.times.get(twin.at, twin.at)

@@ -44,7 +44,7 @@ def fill(twin: Twin, internals: bytes, state: dict[str, Any]) -> None:
         writers,
         refusals,
         retained,
-        deliveries,
+        _deliveries,  # Digests that are not made any more.
     ) = _unpack(internals)
     twin.boots = list(boots)
     _fill_section(twin.reported, reported, state.get("reported", {}))
@@ -56,7 +56,6 @@ def fill(twin: Twin, internals: bytes, state: dict[str, Any]) -> None:
         twin.remember_refusal(key, Refusal(*refusal))
     for key, digest in retained:
         twin.remember_retained(key, digest)
-    twin.deliveries = deliveries
 
 
 def _fill_section(section: Section, row: tuple[Any, ...], value: JsonObject) -> None:

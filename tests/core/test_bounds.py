@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.core.bounds import json_size
+from bridge.core.delivery_digest import DIGEST_BYTES
 from bridge.core.limits import (
     BOOTS_PER_WRITER,
     DELIVERIES_PER_TWIN,
@@ -31,7 +32,7 @@ def test_every_memory_of_a_twin_is_bounded() -> None:
     assert ("desired", "w0") not in twin.writers
     assert len(twin.retained) == RETAINED_DIGESTS_PER_TWIN
     assert ("desired", "w49") in twin.retained
-    assert len(twin.deliveries) == DELIVERIES_PER_TWIN
+    assert len(twin.deliveries) == DELIVERIES_PER_TWIN * DIGEST_BYTES
     world.desire({"again": 1}, writer="w20", seq=2)
     world.desire({"new": 1}, writer="another", seq=1)
     assert ("desired", "w20") in twin.writers, "the least recent goes, not the oldest"

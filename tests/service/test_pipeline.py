@@ -106,7 +106,7 @@ async def test_a_message_that_can_never_be_processed_is_put_away_alone(
             # A batch of many: they gather while the first one commits.
             for number in range(20):
                 name = "culprit" if number == 11 else f"f{number}"
-                await client.publish("sync/lamp-1/report", {name: number})
+                await client.publish("sync/lamp-1/report", {name: number, "$": {}})
             await report(client, last=True)
             assert (await client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"]
             kept = await bridge.run_store(lambda store: store.quarantine(10))
