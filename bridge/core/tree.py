@@ -294,6 +294,8 @@ class Merge(Setting):
                 self._drop_contributions(node.children, below, here)
                 if below:
                     value[name] = below
+                elif isinstance(shown, dict) and node.marker is None:
+                    del value[name]
 
     def _holds_kept(self, path: Path) -> bool:
         if not self._kept:

@@ -165,6 +165,15 @@ FOUND: dict[str, tuple[dict[str, str], list[Step]]] = {
             wants("lamp", {"a": 1}, 10, seen=0),
         ],
     ),
+    "an object goes with the contributions that a late full takes from it": (
+        {"desired.**": "app"},
+        [
+            wants("zoe", {"a": 1}, 0),
+            wants("anna", {"a": {"c": {"b": 1}}}, 1),
+            wants("lamp", {"a": {"c": {"b": None}}}, 4),
+            wants("bert", {"a": {"c": {"b": {}}}}, 5, t=3, full=True),
+        ],
+    ),
     "the writer of such a full is in no conflict with what it hid": (
         {},
         [
