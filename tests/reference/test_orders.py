@@ -1,15 +1,18 @@
-"""The tree, exhaustively: every four writes along one path, with each of them late."""
+"""The tree, exhaustively: every few writes along one path, with each of them late."""
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import permutations, product
 from typing import Any, Final
 
 import pytest
 
+from bridge.core.policy import Rules
 from bridge.core.section import Section
 from bridge.core.tree import Merge
 from tests.core.reference_tree import ReferenceSection
+from tests.reference.pair import policies_of
+from tests.reference.steps import APPS, DEVICE, TWIN_KEY
 from tests.reference.values import same
 
 # It is work, not waiting: on a busy machine it takes long.
@@ -66,3 +69,33 @@ def test_a_late_write_shows_what_it_would_have_shown_in_time(full: int | None) -
         expected = by_the_rules(writes)
         for order in (tuple(range(WRITES)), *LATE):
             assert same(visible(writes, order), expected), (writes, order)
+
+
+POLICED: Final[dict[str, Any]] = {"device": 1, "app": 1, "sum": 1, "union": [1]}
+"""Policy -> a value; of `max` and `min` only each writer's best is kept, and removals take that."""
+
+
+def policed(rules: Rules | None, arrived: tuple[tuple[int, str, Write], ...]) -> dict[str, Any]:
+    """Merge writes, each with its number and its writer, in this order of arrival."""
+    section = Section(rules)
+    for arrival, (number, writer, (patch, full)) in enumerate(arrived):
+        merge = Merge(section, (number, writer, 0, number), number, arrival, device=DEVICE)
+        merge.apply(patch, full=full)
+    return section.value
+
+
+@pytest.mark.parametrize("policy", POLICED)
+@pytest.mark.parametrize("writers", list(permutations((DEVICE, *APPS[:2]))), ids=" ".join)
+def test_policies_show_the_same_in_every_order(policy: str, writers: tuple[str, ...]) -> None:
+    """Of every three writes to a path and the one above it, one of them `full` or none."""
+    rules = policies_of({"desired.**": policy}).rules(TWIN_KEY, "desired")
+    values = (POLICED[policy], None, {})
+    patches = [patch for value in values for patch in ({"a": value}, {"a": {"b": value}})]
+    anything = [(patch, full) for full in (False, True) for patch in patches]
+    for writes in product(anything, repeat=len(writers)):
+        if sum(full for _, full in writes) > 1:
+            continue
+        numbered = tuple(zip(range(len(writers)), writers, writes, strict=True))
+        in_order = policed(rules, numbered)
+        for arrived in permutations(numbered):
+            assert same(policed(rules, arrived), in_order), arrived
