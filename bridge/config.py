@@ -78,7 +78,10 @@ class LoadedConfig:
     rule_origins: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def value(self, name: str) -> str | None:
-        """Return a setting's value as text, None where it is not set; secrets are not shown."""
+        """Return a setting's value as a file would have it, None where it is not set.
+
+        Secrets are not shown, and of the policies only how many there are.
+        """
         value: object = self.config
         for level in name.split("."):
             value = getattr(value, level)
@@ -86,6 +89,8 @@ class LoadedConfig:
             return None
         if isinstance(value, Policies):
             return _count(len(value.table))
+        if isinstance(value, bool):
+            return "true" if value else "false"
         return _HIDDEN if isinstance(value, SecretStr) else str(value)
 
 

@@ -146,8 +146,8 @@ class Refused(DeviceError):
         error: The short name of the refusal, for programs.
     """
 
-    def __init__(self, code: int, error: str, message: str) -> None:
-        super().__init__(f"refused with {code} {error}: {message}")
+    def __init__(self, code: int, error: str, message: str, *, hint: str = "") -> None:
+        super().__init__(f"refused with {code} {error}: {message}", hint=hint)
         self.code = code
         self.error = error
 

@@ -33,7 +33,10 @@ class AdminClient:
 
     Args:
         store_path: The store; the bridge that holds it is asked.
-        transport: Leads to somebody else instead.
+        transport: Leads to this process instead, where no bridge holds the store.
+
+    Attributes:
+        is_offline: No bridge holds the store: what is changed is published when one starts.
 
     Raises:
         AdminUnreachable: No bridge answers.
@@ -41,6 +44,7 @@ class AdminClient:
     """
 
     def __init__(self, store_path: Path, transport: httpx.BaseTransport | None = None) -> None:
+        self.is_offline = transport is not None
         self._holder = f"the holder of {store_path}"
         if transport is None:
             path = socket_path(store_path)

@@ -23,6 +23,11 @@ from bridge.errors import DeviceError, NotAnswered, Refused
 
 _REQUEST_ID_BYTES = 12
 
+_HINTS = {
+    "no_such_twin": "is it spelled like that? `syncbridge devices` lists those that there are"
+}
+"""What somebody who typed the request can do about a refusal, beside what the bridge says."""
+
 
 class Answer(NamedTuple):
     """A reply that is not a refusal: its `$`, and the whole of it."""
@@ -173,7 +178,8 @@ def _accepted(answer: Answer) -> Answer:
     reply = answer.reply
     if reply.ok:
         return answer
-    raise Refused(reply.code, printable(reply.error), printable(reply.message))
+    error = printable(reply.error)
+    raise Refused(reply.code, error, printable(reply.message), hint=_HINTS.get(error, ""))
 
 
 @contextmanager

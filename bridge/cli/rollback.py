@@ -14,7 +14,7 @@ from bridge.cli.lines import patch_spans
 from bridge.cli.names import requester_name, twin_key
 from bridge.cli.options import command, json_option, name_option
 from bridge.cli.points import POINT
-from bridge.cli.terminal import print_error
+from bridge.cli.terminal import print_error, print_note
 from bridge.cli.text import compact_json
 
 if TYPE_CHECKING:
@@ -75,12 +75,15 @@ def rollback(
     writer = requester_name(as_name, config.broker.username)
     with administer(config) as client:
         answer = client.rollback(key, to, section, writer)
+        is_offline = client.is_offline
     remaining = as_object(answer, "remaining")
     if as_json:
         click.echo(compact_json({**answer}))  # type: ignore[dict-item]
     else:
         remark = "" if answer.get("changed") else " (unchanged)"
         click.echo(f"{key} version {integer(answer, 'version')}{remark}")
+    if is_offline and answer.get("changed"):
+        print_note("no bridge is running here: it is published when one starts")
     if remaining:
         fields = " ".join(span.text for span in patch_spans(section, remaining, {}))
         print_error(f"{section} is still not what it was: policies did not let back {fields}")

@@ -302,6 +302,8 @@ class Merge(Setting):
                 self._drop_contributions(node.children, below, here)
                 if below:
                     value[name] = below
+                elif isinstance(shown, dict) and node.marker is None:
+                    del value[name]
 
     def _holds_kept(self, path: Path) -> bool:
         if not self._kept:
@@ -339,12 +341,14 @@ class Merge(Setting):
             if name not in patch:
                 removals[name] = None
             elif isinstance(new, dict) and isinstance(old, dict) and isinstance(node, Node):
-                if new:
-                    # What holds something that is kept stays as it is.
-                    if not self._holds_kept(here):
-                        self._drop_older_marker(node)
-                elif node.register is None or node.register < self._key:
+                if node.register is not None and node.register > self._key:
+                    # What it hides is newer too, and so is all that is shown below it.
+                    continue
+                if not new:
                     self._mark(node, visible_already=True)
+                # What holds something that is kept stays as it is.
+                elif not self._holds_kept(here):
+                    self._drop_older_marker(node)
                 removals[name] = self._remove_unnamed(node.children, old, new, here)
         # An empty object would be set as a marker.
         return {name: removal for name, removal in removals.items() if removal != {}}

@@ -81,7 +81,8 @@ class SqliteStore:
         """
         if not create and not path.is_file():
             raise StoreError(
-                f"there is no store {path}", hint="name the store that the bridge uses"
+                f"there is no store {path.absolute()}",
+                hint="run this where the bridge was started, or name its store: --store FILE",
             )
         path = path.resolve()
         lock = StoreLock(path)

@@ -30,6 +30,19 @@ def test_every_setting_is_printed_with_its_origin(
     assert rows["embedded.port"] == ["1883", "default"]
 
 
+def test_truth_values_are_printed_as_they_are_written(run: Run, tmp_path: Path) -> None:
+    """As YAML and JSON have them: what is printed can be put into a file."""
+    (tmp_path / "bridge.yaml").write_text("publish:\n  events: true\n")
+    rows = dict(line.split()[:2] for line in run("config").out.splitlines())
+    assert rows["publish.events"] == "true"
+    assert not {"True", "False"} & set(rows.values())
+    (tmp_path / "bridge.yaml").write_text("publish:\n  events: false\n")
+    assert (
+        dict(line.split()[:2] for line in run("config").out.splitlines())["publish.events"]
+        == "false"
+    )
+
+
 def test_the_json_of_the_settings_is_stable(run: Run, tmp_path: Path) -> None:
     """Values have their types, and what is not set is null."""
     (tmp_path / "my.yaml").write_text("store:\n  path: here.db\n")

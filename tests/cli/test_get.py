@@ -79,7 +79,8 @@ def test_a_missing_twin_is_status_5(call: Run) -> None:
     for _ in range(2):
         status, out, err = call("get", "get-nobody")
         assert (status, out) == (ExitStatus.NOT_FOUND, "")
-        assert "404" in err
+        assert "twin 'get-nobody' does not exist: a report or a desire creates it\n" in err
+        assert "hint: is it spelled like that? `syncbridge devices` lists those that" in err
 
 
 def test_a_malformed_path_is_status_2(call: Run, lamp: str) -> None:

@@ -14,6 +14,7 @@ from bridge.cli.mqtt import BrokerClient
 from bridge.device import Device, JsonObject
 from bridge.store.base import StoreLimits
 from bridge.store.sqlite import SqliteStore
+from tests.api.held import holding
 from tests.api.orders import LAMP, update
 from tests.cli.conftest import Installation, Run
 from tests.cli.program import WAIT_S
@@ -27,8 +28,8 @@ def newest(run: Run, store_option: str) -> Any:
 
 def test_a_section_is_brought_back(run: Run, store_option: str) -> None:
     """As a new version, by whoever typed it."""
-    result = run("rollback", "lamp-1", "--to", "5", "--as", "anna", store_option)
-    assert result == (ExitStatus.OK, "lamp-1 version 8\n", "")
+    status, out, _ = run("rollback", "lamp-1", "--to", "5", "--as", "anna", store_option)
+    assert (status, out) == (ExitStatus.OK, "lamp-1 version 8\n")
     change = newest(run, store_option)
     assert (change["version"], change["writer"], change["section"]) == (8, "anna", "desired")
     assert change["patch"] == {"on": True, "color": {"r": 255}}
@@ -41,7 +42,7 @@ def test_a_rollback_is_json_for_programs(run: Run, store_option: str) -> None:
     out = run("history", "lamp-1", store_option, "--json", "--below", "6", "--limit", "1").out
     at = str(json.loads(out)["at"])
     result = run("rollback", "lamp-1", "--to", at, "--section", "reported", store_option, "--json")
-    assert (result.status, result.err) == (ExitStatus.OK, "")
+    assert result.status == ExitStatus.OK
     assert json.loads(result.out) == {
         "device": "lamp-1",
         "name": "",
@@ -53,6 +54,17 @@ def test_a_rollback_is_json_for_programs(run: Run, store_option: str) -> None:
         "remaining": {},
     }
     assert newest(run, store_option)["writer"].startswith("cli-")
+
+
+def test_without_a_bridge_it_is_told_when_it_is_published(run: Run, path: Path) -> None:
+    """On the standard error, and only where there is something to publish."""
+    for form, changed in (([], True), ([], False), (["--json"], False)):
+        result = run("rollback", "lamp-1", "--to", "5", "--store", str(path), *form)
+        note = "no bridge is running here: it is published when one starts\n" if changed else ""
+        assert (result.status, result.err) == (ExitStatus.OK, note)
+    with holding(path):
+        result = run("rollback", "lamp-1", "--to", "7", "--store", str(path))
+    assert result == (ExitStatus.OK, "lamp-1 version 9\n", "")
 
 
 def test_the_brokers_user_is_the_writer(run: Run, store_option: str) -> None:

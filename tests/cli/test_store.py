@@ -206,6 +206,14 @@ def test_store_of_the_configuration_is_the_default(run: Run, path: Path) -> None
     assert f"there is no store {path}" in run("store", "check").err
 
 
+def test_where_a_store_was_looked_for_is_told_in_full(run: Run, tmp_path: Path) -> None:
+    """The default is below the working directory, and that may be another one than the bridge's."""
+    result = run("store", "check")
+    assert result.status == ExitStatus.FAILURE
+    assert f"there is no store {tmp_path}/syncbridge-data/store.db\n" in result.err
+    assert "hint: run this where the bridge was started, or name its store: --store" in result.err
+
+
 def test_holder_that_does_not_answer_is_told(run: Run, path: Path) -> None:
     """Held, but by no bridge: another command, or a bridge of another user."""
     with closing(SqliteStore.open(path, limits=LIMITS)):

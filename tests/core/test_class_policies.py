@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bridge.core.section import VERSION
+from bridge.core.since import changes_since
 from tests.core.invariants import check_section
 from tests.core.world import NOW, SECOND, World, register_at
 
@@ -136,6 +137,23 @@ def test_full_uncovers_beside_what_it_names() -> None:
     assert world.desired == {"z": 1, "mode": "party", "a": {"x": 1, "y": 2, "mode": "party"}}
     assert outcome.change is not None
     assert outcome.change.forward == {"mode": "party", "a": {"y": 2, "mode": "party"}}
+    check_section(world.twin.desired)
+
+
+def test_an_object_goes_with_what_a_full_takes_below_it() -> None:
+    """A removal by the other class shows now; an object that was set to be there stays."""
+    world = World(policies={"desired.**": "app"})
+    world.desire({"a": {"b": {"c": 1}}, "d": {}}, "anna")
+    world.desire({"d": {"e": 1}}, "anna")
+    world.desire({"a": {"b": {"c": None}}, "d": {"e": None}}, "lamp-1")
+    assert world.desired == {"a": {"b": {"c": 1}}, "d": {"e": 1}}
+    before = world.twin.version
+    between = world.clock - SECOND // 2
+    outcome = world.desire({"a": {"b": {"c": {}}}, "d": {}}, "bert", full=True, time=between)
+    assert world.desired == {"d": {}}
+    assert outcome.change is not None
+    assert outcome.change.forward == {"a": None, "d": {"e": None}}
+    assert changes_since(world.twin, before) == ({}, {"a": None, "d": {"e": None}})
     check_section(world.twin.desired)
 
 

@@ -221,6 +221,18 @@ def test_full_that_names_an_empty_object_keeps_it() -> None:
     }
 
 
+def test_a_late_full_says_nothing_of_what_stands_below_something_newer() -> None:
+    """Not even that an object is to be there: what is hidden above it hides that too."""
+    world = World()
+    world.desire({"a": 1}, "anna")
+    world.desire({"a": {"b": {"c": 1}}}, "anna")
+    known = remembered(world.twin.desired.nodes)
+    world.desire({"a": {"b": {}}}, "bert", full=True, time=NOW)
+    assert remembered(world.twin.desired.nodes) == known
+    world.desire({"a": {"b": {"c": None}}}, "anna")
+    assert world.desired == {}
+
+
 def test_a_tombstone_is_as_old_as_what_made_it() -> None:
     """By the bridge's clock; one that is made again is the newest."""
     world = World()

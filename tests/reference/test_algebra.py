@@ -70,7 +70,10 @@ def histories(draw: st.DrawFn, policy: str) -> list[StampedWrite]:
     # Without removals there is nothing above or below another either: that would be one.
     few = st.sampled_from(NAMES[:2])
     inner = st.dictionaries(few, leaf, max_size=2)
-    patches = st.dictionaries(few, st.one_of(leaf, inner) if removals else leaf, max_size=2)
+    anywhere = st.dictionaries(few, st.one_of(leaf, inner) if removals else leaf, max_size=2)
+    # Where all write to one path, much of what is late comes between two that matter.
+    value = st.one_of(VALUES[policy], st.none()) if removals else VALUES[policy]
+    patches = draw(st.sampled_from([anywhere, st.fixed_dictionaries({NAMES[0]: value})]))
     fulls = st.sampled_from([False, False, False, removals])
     seen = st.one_of(st.none(), st.integers(0, 8).map(lambda n: n * VERSION_STEP + 5))
     contents = draw(st.lists(st.tuples(patches, fulls, seen), min_size=2, max_size=9))

@@ -146,6 +146,34 @@ FOUND: dict[str, tuple[dict[str, str], list[Step]]] = {
             wants("anna", {"a": {"b": {}}}, 7, seen=3),
         ],
     ),
+    "a full marks no object below a hidden value that is newer": (
+        {},
+        [
+            wants("lamp", {"a": 1}, 7),
+            wants("lamp", {"a": {"b": {"b": 1}}}, 8),
+            wants("zoe", {"a": {"b": {}}}, 9, t=3, full=True),
+            wants("lamp", {"a": {"b": {"b": None}}}, 10),
+        ],
+    ),
+    "nor is such a full in the way of what comes first": (
+        {"desired.**": "first"},
+        [
+            wants("lamp", {}, 0, full=True),
+            wants("lamp", {"a": 1}, 7),
+            wants("lamp", {"a": {"b": {"b": 1}}}, 8),
+            wants("zoe", {"a": {"b": {}}}, 9, t=3, full=True),
+            wants("lamp", {"a": 1}, 10, seen=0),
+        ],
+    ),
+    "an object goes with the contributions that a late full takes from it": (
+        {"desired.**": "app"},
+        [
+            wants("zoe", {"a": 1}, 0),
+            wants("anna", {"a": {"c": {"b": 1}}}, 1),
+            wants("lamp", {"a": {"c": {"b": None}}}, 4),
+            wants("bert", {"a": {"c": {"b": {}}}}, 5, t=3, full=True),
+        ],
+    ),
     "the writer of such a full is in no conflict with what it hid": (
         {},
         [

@@ -1,6 +1,6 @@
 """The core against the model, step by step, in histories that Hypothesis makes up.
 
-`SYNCBRIDGE_EXAMPLES=20000` asks for more of them than `make test` does; `make simulate` is faster,
+`TEST_EXAMPLES=20000` asks for more of them than `make test` does; `make simulate` is faster,
 and less inventive.
 """
 
@@ -19,7 +19,7 @@ from tests.reference.pair import Pair
 from tests.reference.steps import APPS, DEVICE, NOW, SECOND, Appear, Delete, Reload, Send
 from tests.reference.traffic import ARRAYS, NAMES, NUMBERS, SCALARS, TABLES
 
-EXAMPLES = int(os.environ.get("SYNCBRIDGE_EXAMPLES", "250"))
+EXAMPLES = int(os.environ.get("TEST_EXAMPLES", "250"))
 STEPS_AT_MOST = 40
 
 # It is work, not waiting: on a busy machine it takes long.
