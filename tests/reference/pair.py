@@ -9,16 +9,28 @@ import orjson
 
 from bridge.core import reconcile as core
 from bridge.core.limits import Limits
+from bridge.core.plain import report_plainly
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.section import Node, Register, Section
 from bridge.core.since import changes_since
 from bridge.core.twin import Twin
+from bridge.core.update import NO_METADATA, Update
 from bridge.store.base import StoredTwin
 from bridge.store.codec import decode_twin, encode_internals
 from tests.reference.conflicts import as_multiset
 from tests.reference.model import Answer, ModelTwin
 from tests.reference.section import ModelSection
-from tests.reference.steps import DEVICE, TWIN_KEY, Appear, Delete, History, Reload, Send, Step
+from tests.reference.steps import (
+    DEVICE,
+    SECOND,
+    TWIN_KEY,
+    Appear,
+    Delete,
+    History,
+    Reload,
+    Send,
+    Step,
+)
 from tests.reference.values import merge_patch, same, without_hollows
 
 LIMITS = Limits()
@@ -62,7 +74,9 @@ class Pair:
         before = {name: model.sections[name].visible for name in model.sections}
         if isinstance(step, Send):
             update = step.update()
-            outcome = core.reconcile(twin, update, step.clock, LIMITS)
+            outcome = self._plainly(update, step.clock) or core.reconcile(
+                twin, update, step.clock, LIMITS
+            )
             answer = model.update(update, step.clock)
         elif isinstance(step, Appear):
             outcome = core.reconcile_presence(twin, step.presence(), step.clock)
@@ -80,6 +94,29 @@ class Pair:
         self._remember()
         if outcome.store and self._stores:
             self._saved = self._store()
+
+    def _plainly(self, update: Update, clock: int) -> core.Outcome | None:
+        """Go the short way where the bridge would, each second time: both ways must agree."""
+        repeated, retained = update.delivery[1:]
+        if (
+            (clock // SECOND) % 2
+            or (update.section, update.writer) != ("reported", DEVICE)
+            or update.metadata is not NO_METADATA
+            or update.refusal is not None
+            or repeated
+            or retained
+            or not all(isinstance(new, str | int | float) for new in update.patch.values())
+        ):
+            return None
+        change = report_plainly(
+            self.twin, update.patch, update.payload, update.delivery.packet_id, clock, LIMITS
+        )
+        if change is None:
+            return None
+        changed = change != "unchanged"
+        return core.Outcome(
+            self.twin.version, changed, store=True, change=change if changed else None
+        )
 
     def _remember(self) -> None:
         model = self.model

@@ -6,7 +6,15 @@ from typing import Any, NamedTuple
 
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TwinKey
-from bridge.core.update import Boot, Delivery, Metadata, Presence, SectionName, Update
+from bridge.core.update import (
+    NO_METADATA,
+    Boot,
+    Delivery,
+    Metadata,
+    Presence,
+    SectionName,
+    Update,
+)
 
 DEVICE = "lamp"
 """The device whose twin it is; applications come before and after it in the alphabet."""
@@ -41,6 +49,7 @@ class Send(NamedTuple):
     def update(self) -> Update:
         """Return what the wire would make of it; its bytes are those of all but the delivery."""
         boot = 0 if self.boot is None and self.seq is not None else self.boot
+        metadata = Metadata(None, boot, self.seq, self.seen, self.t, self.if_version, self.full)
         content = (self.patch, self.boot, self.seq, self.seen, self.t, self.if_version, self.full)
         payload = repr(content).encode()
         return Update(
@@ -48,7 +57,7 @@ class Send(NamedTuple):
             self.section,
             self.writer,
             {} if self.bad else self.patch,
-            Metadata(None, boot, self.seq, self.seen, self.t, self.if_version, self.full),
+            NO_METADATA if metadata == NO_METADATA else metadata,
             payload,
             Delivery(self.packet_id, self.repeated, self.retained),
             0,
