@@ -9,6 +9,7 @@ import click
 from bridge import __version__
 from bridge.errors import SyncbridgeError
 from device_sim.commands.kinds import kinds
+from device_sim.commands.listing import print_list
 from device_sim.commands.replay import replay
 from device_sim.commands.run import run
 from device_sim.exits import ExitStatus, status_of
@@ -18,6 +19,14 @@ __all__ = ["ExitStatus", "main"]
 
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_list,
+    help="List what can be simulated, and exit.",
 )
 @click.version_option(__version__, prog_name="device-sim", message="%(prog)s %(version)s")
 def device_sim() -> None:

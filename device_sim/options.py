@@ -9,8 +9,8 @@ from bridge.device import Encoding
 from device_sim.broker import Broker
 from device_sim.kinds import KINDS, Kind
 
-DEVICES_MAX = 9_999
-"""Ids have four digits, and one process cannot drive more connections at a useful rate."""
+DEVICES_MAX = 50_000
+"""One process cannot drive more at a useful rate, and has no more source ports to one broker."""
 
 _PREFIX = re.compile(r"[^/$+#\0][^/+#\0]*(/[^/+#\0]+)*\Z")
 
@@ -24,7 +24,7 @@ class FleetOptions:
         prefix: Of all topics, as the bridge is configured.
         devices: How many.
         kinds: Of which kinds, taking turns.
-        rate_hz: Reports per device and second, on average.
+        rate_hz: Reports per device and second, on average; None: as often as each kind says.
         desired_rate_hz: Desired changes per second for the whole fleet, on average.
         seed: Decides everything that is planned.
         duration_s: How long each device reports; None until it is stopped.
@@ -41,7 +41,7 @@ class FleetOptions:
     prefix: str = "sync"
     devices: int = 100
     kinds: tuple[Kind, ...] = tuple(KINDS.values())
-    rate_hz: float = 1.0
+    rate_hz: float | None = 1.0
     desired_rate_hz: float = 0.1
     seed: int = 1
     duration_s: float | None = None
@@ -56,10 +56,12 @@ class FleetOptions:
             raise ValueError(f"devices: {self.devices} is not from 1 to {DEVICES_MAX}")
         if not self.kinds:
             raise ValueError("kinds: at least one is needed")
+        if len({kind.name for kind in self.kinds}) < len(self.kinds):
+            raise ValueError("kinds: one name stands for two kinds")
         if not _PREFIX.match(self.prefix):
             raise ValueError(f"prefix: {self.prefix!r} is not one or more levels without wildcards")
         for name in ("rate_hz", "desired_rate_hz", "converge_s"):
-            if getattr(self, name) < 0:
+            if (getattr(self, name) or 0.0) < 0:
                 raise ValueError(f"{name}: {getattr(self, name)} is below 0")
         for name in ("ramp_hz", "find_s"):
             if getattr(self, name) <= 0:

@@ -111,7 +111,8 @@ def timeline(fleet: Mapping[str, Kind], options: FleetOptions) -> Iterator[Plann
 def _reports_of_run(
     kind: Kind, device: str, start_s: float, options: FleetOptions
 ) -> Iterator[PlannedReport]:
-    reports = planned_reports(kind, options.seed, device, options.rate_hz)
+    rate_hz = 1 / kind.interval_s if options.rate_hz is None else options.rate_hz
+    reports = planned_reports(kind, options.seed, device, rate_hz)
     for report in _until(options.duration_s, reports):
         yield report._replace(at_s=start_s + report.at_s)
 

@@ -15,6 +15,8 @@ from device_sim.broker import Broker
 from device_sim.commands.options import (
     DURATION,
     KINDS_TYPE,
+    OWN_RATE,
+    RATE,
     broker_options,
     encoding_option,
     json_option,
@@ -35,10 +37,11 @@ from device_sim.summary import Summary
 @click.option(
     "--rate",
     "rate_hz",
-    default=1.0,
+    type=RATE,
+    default=OWN_RATE,
     show_default=True,
     metavar="HZ",
-    help="Reports per device and second, on average.",
+    help="Reports per device and second, on average; `kind`: as often as each kind says.",
 )
 @click.option(
     "--desired-rate",
@@ -63,7 +66,7 @@ from device_sim.summary import Summary
     type=KINDS_TYPE,
     default=",".join(KINDS),
     metavar="KIND,…",
-    help="Which kinds, in turn. Default: all; see `device-sim kinds`.",
+    help="Which kinds, in turn: names, YAML files. Default: all; see `device-sim --list`.",
 )
 @click.option(
     "--ramp",
@@ -99,7 +102,7 @@ from device_sim.summary import Summary
 @json_option
 def run(
     devices: int,
-    rate_hz: float,
+    rate_hz: float | None,
     desired_rate_hz: float,
     seed: int,
     duration_s: float | None,
@@ -123,6 +126,9 @@ def run(
     \b
     Lamps that are told what to do ten times a second, until Ctrl-C:
       device-sim run --kinds lamp --desired-rate 10
+    \b
+    Devices of one's own (`device-sim kinds --yaml lamp` prints a declaration to begin with):
+      device-sim run --kinds my.yaml,lamp --for 10m
     \b
     What would be sent, without a broker:
       device-sim run --devices 2 --for 10s --dry-run

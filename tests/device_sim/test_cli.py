@@ -195,6 +195,9 @@ def test_without_a_bridge_there_is_one_line_and_a_hint(
         (["replay"], "FILE"),
         (["replay", __file__], "--as"),
         (["replay", __file__, "--as", "plug-7"], "is not JSON"),
+        (["run", "--rate", "often"], "nor 'kind'"),
+        (["run", "--kinds", "no-such.yaml"], "no-such.yaml cannot be read"),
+        (["kinds", "--yaml", "toaster"], "'toaster' is not one of"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -215,7 +218,32 @@ def test_the_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kinds", "--json"]) == ExitStatus.OK
     documents = json.loads(capsys.readouterr().out)
     assert [document["kind"] for document in documents] == list(KINDS)
-    assert {"path", "obeys", "example"} == set(documents[0]["fields"][0])
+    assert {"path", "unit", "obeys", "example"} == set(documents[0]["fields"][0])
+
+
+def test_a_printed_declaration_is_a_kind_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `kinds --yaml` prints can be changed and run."""
+    assert main(["kinds", "--yaml", "lamp"]) == ExitStatus.OK
+    own = tmp_path / "own.yaml"
+    own.write_text(capsys.readouterr().out.replace("\nlamp:", "\nstreet-lamp:", 1))
+    assert main(["kinds", str(own), "--json"]) == ExitStatus.OK
+    assert [each["kind"] for each in json.loads(capsys.readouterr().out)] == ["street-lamp"]
+    arguments = f"run --devices 4 --for 1m --kinds {own},tracker --dry-run"
+    assert main(arguments.split()) == ExitStatus.OK
+    printed = capsys.readouterr().out
+    assert {json.loads(line)["device"].split("-0")[0] for line in printed.splitlines()} == {
+        "street-lamp",
+        "tracker",
+    }
+
+
+def test_everything_that_can_be_named_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each."""
+    assert main(["--list"]) == ExitStatus.OK
+    lines = capsys.readouterr().out.splitlines()
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in KINDS)
 
 
 @pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"]])
