@@ -19,9 +19,9 @@ from bridge.device import (
     ResyncRequested,
 )
 from bridge.errors import OutboxFull
-from device_sim.connection import Client, Connection
 from device_sim.document import apply_patch, at_path, equal_by_value, leaves, nested, visible
 from device_sim.kinds import Kind
+from device_sim.wire import Client, Connection
 
 WINDOW = 8
 """Reports in flight at most."""

@@ -7,7 +7,7 @@ from random import Random
 from typing import Protocol
 
 from bridge.errors import ConnectRefused
-from device_sim.connection import Client, Connection, Network
+from device_sim.wire import Client, Connection, Network
 
 BACKOFF_MIN_S = 0.2
 BACKOFF_MAX_S = 10.0

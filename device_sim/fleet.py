@@ -21,16 +21,17 @@ from types import MappingProxyType
 from bridge.device import Answered
 from device_sim.application import Application
 from device_sim.check import is_settled
-from device_sim.connection import Network
 from device_sim.device import SimulatedDevice
 from device_sim.endpoint import Endpoint, keep_connected
 from device_sim.finder import Finder
+from device_sim.mqtt import open_network
 from device_sim.observer import Observer
 from device_sim.options import FleetOptions
 from device_sim.plan import DesiredChange, Planned, boot_of, fleet_of, switched_on_s, timeline
 from device_sim.summary import Summary
 from device_sim.tally import summarize
 from device_sim.watch import TwinWatch
+from device_sim.wire import Network
 
 _RETRY_INTERVAL_S = 0.25
 """How often the devices are asked whether something unanswered is due again."""
@@ -148,8 +149,9 @@ class Fleet:
             LinkLost: The connection broke while the bridge was being found.
             NotAnswered: No bridge answers.
         """
-        async with Network(self.options.broker) as network:
-            self.phase = Phase.FINDING
+        self.phase = Phase.FINDING
+        network = await open_network(self.options.broker, self.options.protocol)
+        async with network:
             if await self._find(network):
                 try:
                     async with asyncio.TaskGroup() as tasks:

@@ -6,10 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 
-from device_sim.connection import Client, Connection
 from device_sim.latency import Latencies
 from device_sim.payload import decode
 from device_sim.watch import TwinWatch
+from device_sim.wire import Client, Connection
 
 _QOS = 0
 """A broker cuts the replay of many retained messages short at QoS 1. What is lost at QoS 0 is

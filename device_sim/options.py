@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from bridge.device import Encoding
 from device_sim.broker import Broker
 from device_sim.kinds import KINDS, Kind
+from device_sim.mqtt import MqttVersion
 
 DEVICES_MAX = 50_000
 """One process cannot drive more at a useful rate, and has no more source ports to one broker."""
@@ -32,6 +33,7 @@ class FleetOptions:
         converge_s: How long to wait at the end until everything is answered and obeyed.
         find_s: How long to wait at the start for a bridge to answer.
         encoding: Of what the devices and the application send.
+        protocol: MQTT version; `auto` is 5 where the broker speaks it, which takes far less memory.
 
     Raises:
         ValueError: One of them is out of its range.
@@ -49,6 +51,7 @@ class FleetOptions:
     converge_s: float = 15.0
     find_s: float = 10.0
     encoding: Encoding = "json"
+    protocol: MqttVersion = "3.1.1"
 
     def __post_init__(self) -> None:
         """Check the ranges."""

@@ -97,6 +97,13 @@ encoding_option = click.option(
     show_default=True,
     help="How payloads are written.",
 )
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(["auto", "5", "3.1.1"]),
+    default="auto",
+    show_default=True,
+    help="The version of MQTT; `auto` is 5 where the broker speaks it.",
+)
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 
 

@@ -20,12 +20,14 @@ from device_sim.commands.options import (
     broker_options,
     encoding_option,
     json_option,
+    protocol_option,
     read_login,
 )
 from device_sim.commands.progress import show_progress
 from device_sim.exits import ExitStatus
 from device_sim.fleet import Fleet
 from device_sim.kinds import KINDS, Kind
+from device_sim.mqtt import MqttVersion
 from device_sim.options import FleetOptions
 from device_sim.plan import DesiredChange, Planned, fleet_of, timeline
 from device_sim.report import print_summary
@@ -95,6 +97,7 @@ from device_sim.summary import Summary
     help="How long to wait at the start for a bridge to answer.",
 )
 @encoding_option
+@protocol_option
 @broker_options
 @click.option(
     "--dry-run", is_flag=True, help="Print the planned messages as JSON lines; connect to nothing."
@@ -111,6 +114,7 @@ def run(
     converge_s: float,
     find_s: float,
     encoding: Encoding,
+    protocol: MqttVersion,
     broker: Broker,
     prefix: str,
     username: str | None,
@@ -158,6 +162,7 @@ def run(
             converge_s=converge_s,
             find_s=find_s,
             encoding=encoding,
+            protocol=protocol,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
