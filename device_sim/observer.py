@@ -28,6 +28,7 @@ class Observer:
     Attributes:
         twins: What was seen, by device.
         latencies: From the publish of a report to the arrival of a state that has it.
+        convergences: For how long `reported` lacked something of `desired`.
         connected: Set once it has been connected.
     """
 
@@ -41,6 +42,7 @@ class Observer:
     ) -> None:
         self.twins = {device: TwinWatch() for device in devices}
         self.latencies = Latencies()
+        self.convergences = Latencies()
         self.connected = asyncio.Event()
         self._prefix = prefix
         self._clock = clock
@@ -81,5 +83,5 @@ class Observer:
             self._touched(device)
             return
         document = decode(payload)
-        if document is not None and watch.seen(document, now, self.latencies):
+        if document is not None and watch.seen(document, now, self.latencies, self.convergences):
             self._touched(device)

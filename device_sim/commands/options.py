@@ -10,8 +10,10 @@ from typing import TypeVar
 import click
 
 from device_sim.broker import Broker
-from device_sim.declarations import read_duration
+from device_sim.declarations import near, read_duration
+from device_sim.faults import Fault, parse_fault
 from device_sim.kinds import KINDS, Kind, read_kinds
+from device_sim.scenarios import SCENARIOS, Scenario, read_scenario
 
 PASSWORD_VARIABLE = "SYNCBRIDGE_BROKER_PASSWORD"  # noqa: S105 (its name)
 """As for the bridge: a password on the command line could be read by every user."""
@@ -72,6 +74,36 @@ class _Rate(click.ParamType[float | None]):
             self.fail(f"{value!r} is neither a number of reports a second nor 'kind'", param, ctx)
 
 
+class _Scenario(click.ParamType[Scenario]):
+    name = "scenario"
+
+    def convert(
+        self, value: str | Scenario, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Scenario:
+        if isinstance(value, Scenario):
+            return value
+        if value.endswith((".yaml", ".yml")):
+            return read_scenario(Path(value))
+        if value not in SCENARIOS:
+            hint = near(value, SCENARIOS)
+            self.fail(f"{value!r} is no scenario, nor a YAML file: {hint}", param, ctx)
+        return SCENARIOS[value]
+
+
+class _Fault(click.ParamType[Fault]):
+    name = "fault"
+
+    def convert(
+        self, value: str | Fault, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fault:
+        if isinstance(value, Fault):
+            return value
+        try:
+            return parse_fault(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
+
+
 class _BrokerUrl(click.ParamType[Broker]):
     name = "url"
 
@@ -88,6 +120,8 @@ class _BrokerUrl(click.ParamType[Broker]):
 
 DURATION = _Duration()
 RATE = _Rate()
+SCENARIO_TYPE = _Scenario()
+FAULT_TYPE = _Fault()
 KINDS_TYPE = _Kinds()
 
 encoding_option = click.option(

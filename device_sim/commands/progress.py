@@ -68,7 +68,9 @@ async def _lines(fleet: Fleet, console: Console) -> None:
 def _text(fleet: Fleet) -> str:
     now = fleet.progress()
     refused = f", {now.refused:,} refused" if now.refused else ""
+    faults = f", {now.faults:,} faults" if now.faults else ""
+    phase = f"{now.phase} ({now.stage})" if now.stage and now.phase is Phase.RUNNING else now.phase
     return (
-        f"{now.phase}: {now.online:,} of {fleet.options.devices:,} online, "
-        f"{now.sent:,} sent, {now.acknowledged:,} acknowledged{refused}"
+        f"{phase}: {now.online:,} of {fleet.options.devices:,} online, "
+        f"{now.sent:,} sent, {now.acknowledged:,} acknowledged{refused}{faults}"
     )

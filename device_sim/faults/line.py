@@ -67,6 +67,7 @@ class FaultyLine:
         self._counts = counts
         self._happen = happen
         self._clock = clock
+        self._has_ended = False
         self._next: list[Strike] = []
         self._held: list[_Held] = []
         self._connection: Publisher | None = None
@@ -96,22 +97,31 @@ class FaultyLine:
             return
         if self._clock is not None:
             message = Note(message.topic, self._stamp(message.payload), message.qos)
+        if self._has_ended:
+            self._send(message)
+            return
         strikes, self._next = self._next + self._faults.on_report(self._now_s()), []
         self._take(message, strikes)
         self._overtake()
 
     def loses_reply(self) -> bool:
         """Decide whether the next reply to the device is lost."""
-        if not self._faults.on_reply(self._now_s()):
+        if self._has_ended or not self._faults.on_reply(self._now_s()):
             return False
         self._counts["loss"] += 1
         return True
 
-    def release(self) -> None:
-        """Send everything that is held back."""
+    def step_clock_back(self, by_s: float) -> None:
+        """Set the device's clock back, if its reports have one."""
+        if self._clock is not None:
+            self._clock.step_back(by_s)
+
+    def end(self) -> None:
+        """Send everything that is held back, and let everything through from now on."""
+        self._has_ended = True
         held, self._held = self._held, []
         for each in held:
-            self._send(each.message)
+            self._send_late(each.message)
 
     def _take(self, message: Outgoing, strikes: list[Strike]) -> None:
         goes = True

@@ -8,7 +8,7 @@ from device_sim.declarations import Members
 from device_sim.kinds.base import Field, Kind
 from device_sim.kinds.reading import kinds_in, read_kinds
 
-__all__ = ["KINDS", "Field", "Kind", "built_in_text", "read_kinds"]
+__all__ = ["KINDS", "Field", "Kind", "built_in_text", "kinds_in", "read_kinds"]
 
 _BUILT_IN = ("thermostat", "lamp", "energy-meter", "tracker", "door-lock")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 
 from bridge.device import JsonObject
 from device_sim.document import apply_patch, leaves, nested
@@ -10,6 +11,9 @@ from device_sim.kinds.drifts import Drift
 from device_sim.kinds.settings import Setting
 
 Path = tuple[str, ...]
+
+_DRAWS_MAX = 100
+"""Attempts to find another value of a setting; some settings have only one."""
 
 
 class Field:
@@ -91,6 +95,22 @@ class Kind:
         return tuple(
             each for each in self.fields if any(each.path[: len(path)] == path for path in paths)
         )
+
+    def contradict(self, patch: JsonObject, pick: float) -> JsonObject:
+        """Return other values than a patch has, where the settings know others.
+
+        Args:
+            patch: What is desired.
+            pick: From 0 to below 1, decides which.
+        """
+        random = Random(pick)
+        other: JsonObject = {}
+        for path, value in leaves(patch):
+            setting = self.settings[path]
+            drawn = (setting.draw(random) for _ in range(_DRAWS_MAX))
+            instead = next((each for each in drawn if each != value), value)
+            apply_patch(other, nested(path, instead))
+        return other
 
     def obeyed(self, desired: JsonObject) -> JsonObject:
         """Return the part of a desired document that such a device obeys."""

@@ -151,6 +151,10 @@ class Battery:
         left = _number(value) - drained
         return round(left, 1) if left > 1.0 else 100.0
 
+    def off_s(self, before: JsonValue, after: JsonValue) -> float:
+        """Return how long the device was off between two charges, in seconds."""
+        return self.flat_s if _number(after) > _number(before) else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Among:

@@ -147,13 +147,14 @@ def test_what_concerns_the_device_is_handed_on() -> None:
     assert world.sent == [b"1"]
 
 
-def test_everything_held_can_be_released() -> None:
-    """At the end of a run nothing is kept back."""
+def test_at_the_end_nothing_is_held_back_and_nothing_happens() -> None:
+    """A fleet converges without faults."""
     world = _World("reorder=100%,by=60s")
     world.report(b"1")
     assert world.line.held == 1
-    world.line.release()
-    assert world.sent == [b"1"]
+    world.line.end()
+    world.report(b"2")
+    assert world.sent == [b"1", b"2"]
     assert world.line.held == 0
 
 
