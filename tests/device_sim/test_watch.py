@@ -35,9 +35,9 @@ def test_latency_ends_with_the_state_whether_reply_or_state_comes_first() -> Non
     watch, latencies = TwinWatch(), Latencies()
     watch.seen(_state(1), 10.0, latencies, Latencies())
     watch.seen(_state(3), 20.5, latencies, Latencies())
-    watch.acknowledged(2, 20.0, latencies, Latencies())
+    watch.acknowledged(2, 20.0, latencies)
     assert latencies.longest_s == pytest.approx(0.5)
-    watch.acknowledged(4, 30.0, latencies, Latencies())
+    watch.acknowledged(4, 30.0, latencies)
     assert latencies.count == 1
     watch.seen(_state(5), 32.0, latencies, Latencies())
     assert latencies.count == 2
@@ -48,7 +48,7 @@ def test_a_state_from_before_the_report_is_not_its_state() -> None:
     """What was retained before the run never counts."""
     watch, latencies = TwinWatch(), Latencies()
     watch.seen(_state(100), 1.0, latencies, Latencies())
-    watch.acknowledged(2, 5.0, latencies, Latencies())
+    watch.acknowledged(2, 5.0, latencies)
     assert latencies.count == 0
 
 
