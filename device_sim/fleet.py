@@ -34,6 +34,7 @@ from device_sim.observer import Observer
 from device_sim.options import FleetOptions
 from device_sim.plan import DesiredChange, Planned, boot_of, fleet_of, switched_on_s, timeline
 from device_sim.population import Population
+from device_sim.process import resident_bytes
 from device_sim.series import Sample, Series
 from device_sim.summary import Summary
 from device_sim.tally import Circumstances, summarize
@@ -103,6 +104,7 @@ class Fleet:
     def __init__(self, options: FleetOptions) -> None:
         self.options = options
         self.phase = Phase.NEW
+        self._resident_before_bytes = self._resident_bytes = resident_bytes()
         self._kinds = fleet_of(options.devices, options.kinds, options.shares)
         self._clock = time.monotonic
         self._observer = Observer(
@@ -228,6 +230,7 @@ class Fleet:
         self.phase = Phase.RUNNING
         await self._carry_out(connect_device)
         self.phase = Phase.CONVERGING
+        self._resident_bytes = resident_bytes()
         self._ending.set()
         self._population.end_faults()
         await self._converge()
@@ -370,6 +373,8 @@ class Fleet:
                 errors=self._errors,
                 scenario=scenario.name if scenario is not None else "",
                 samples=tuple(self._series.samples),
+                resident_bytes=self._resident_bytes,
+                resident_before_bytes=self._resident_before_bytes,
             ),
         )
 

@@ -92,6 +92,8 @@ class Summary:
         excused: Devices whose twins are not compared, with why.
         scenario: Its name; empty for none.
         samples: How it went.
+        resident_mib: Memory of the process when all devices were there.
+        device_kib: How much of that each device has added.
     """
 
     seed: int
@@ -134,6 +136,8 @@ class Summary:
     excused: Mapping[str, str] = field(default_factory=dict)
     scenario: str = ""
     samples: tuple[Sample, ...] = ()
+    resident_mib: float = 0.0
+    device_kib: float = 0.0
 
     @property
     def compared(self) -> int:
@@ -181,6 +185,7 @@ class Summary:
                 "p99": self.convergence_p99_ms,
                 "max": self.convergence_max_ms,
             },
+            "memory": {"resident_mib": self.resident_mib, "device_kib": self.device_kib},
             "faults": dict(self.faults),
             "errors": dict(self.errors),
             "versions": self.versions,

@@ -32,6 +32,8 @@ class Circumstances:
         errors: Failed attempts to connect, by reason.
         scenario: Its name; empty for none.
         samples: How it went.
+        resident_bytes: Memory of the process when all devices were there.
+        resident_before_bytes: Memory of the process before there was any.
     """
 
     seed: int
@@ -45,6 +47,8 @@ class Circumstances:
     errors: Mapping[str, int] = field(default_factory=dict)
     scenario: str = ""
     samples: tuple[Sample, ...] = ()
+    resident_bytes: int = 0
+    resident_before_bytes: int = 0
 
 
 def summarize(
@@ -116,6 +120,10 @@ def summarize(
         excused=run.excused,
         scenario=run.scenario,
         samples=run.samples,
+        resident_mib=round(run.resident_bytes / 2**20, 1),
+        device_kib=round(
+            (run.resident_bytes - run.resident_before_bytes) / 1024 / max(len(devices), 1), 1
+        ),
     )
 
 

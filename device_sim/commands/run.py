@@ -41,6 +41,7 @@ from device_sim.plan import (
     fleet_of,
     timeline,
 )
+from device_sim.process import connections_allowed, raise_file_limit
 from device_sim.report import print_summary
 from device_sim.scenarios import Scenario
 from device_sim.summary import Summary
@@ -211,6 +212,7 @@ def run(
         raise click.UsageError(str(error)) from None
     if dry_run:
         return _print_plan(options)
+    _make_room(options)
     summary = asyncio.run(_run(Fleet(options)))
     if as_json:
         click.echo(json.dumps(summary.to_json()))
@@ -230,6 +232,17 @@ async def _run(fleet: Fleet) -> Summary:
     finally:
         for each in signals:
             loop.remove_signal_handler(each)
+
+
+def _make_room(options: FleetOptions) -> None:
+    """Raise the limit of open files, and refuse what does not fit under it all the same."""
+    allowed = connections_allowed(raise_file_limit())
+    needed = options.gateways or options.devices
+    if needed > allowed:
+        raise click.UsageError(
+            f"{needed:,} connections do not fit: the hard limit of open files allows {allowed:,}; "
+            "raise it (`ulimit -Hn`, LimitNOFILE), or carry the devices on --gateways"
+        )
 
 
 def _print_plan(options: FleetOptions) -> int:

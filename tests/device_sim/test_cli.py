@@ -107,6 +107,7 @@ def test_a_summary_for_programs_has_stable_keys(
         "convergence_ms": ["count", "max", "p50", "p99"],
         "deltas": ["obeyed", "received"],
         "errors": [],
+        "memory": ["device_kib", "resident_mib"],
         "faults": [],
         "desired": ["acknowledged", "converged", "refused", "sent", "unanswered"],
         "twins": ["compared", "differing", "equal", "excused"],
