@@ -25,6 +25,11 @@ def raise_file_limit() -> int:
     return soft
 
 
+def file_limit() -> int:
+    """Return the limit of open files as it is now."""
+    return resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+
+
 def connections_allowed(file_limit: int) -> int:
     """Return how many connections fit under a limit of open files."""
     if file_limit == resource.RLIM_INFINITY:

@@ -94,6 +94,7 @@ class Summary:
         samples: How it went.
         resident_mib: Memory of the process when all devices were there.
         device_kib: How much of that each device has added.
+        connections_allowed: How many the limit of open files allows at a time.
     """
 
     seed: int
@@ -138,6 +139,7 @@ class Summary:
     samples: tuple[Sample, ...] = ()
     resident_mib: float = 0.0
     device_kib: float = 0.0
+    connections_allowed: int = 0
 
     @property
     def compared(self) -> int:
@@ -160,7 +162,7 @@ class Summary:
             "elapsed_s": round(self.elapsed_s, 3),
             "interrupted": self.interrupted,
             "scenario": self.scenario,
-            "connects": self.connects,
+            "connections": {"made": self.connects, "allowed": self.connections_allowed},
             "reports": {
                 "sent": self.sent,
                 "repeated": self.repeated,

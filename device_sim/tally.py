@@ -10,6 +10,7 @@ from device_sim.check import twin_differences
 from device_sim.device import SimulatedDevice
 from device_sim.latency import Latencies
 from device_sim.observer import Observer
+from device_sim.process import connections_allowed, file_limit
 from device_sim.series import Sample
 from device_sim.summary import DIFFERENCES_SHOWN, Summary, TwinDifference
 
@@ -120,6 +121,7 @@ def summarize(
         excused=run.excused,
         scenario=run.scenario,
         samples=run.samples,
+        connections_allowed=connections_allowed(file_limit()),
         resident_mib=round(run.resident_bytes / 2**20, 1),
         device_kib=round(
             (run.resident_bytes - run.resident_before_bytes) / 1024 / max(len(devices), 1), 1

@@ -29,6 +29,7 @@ from device_sim.commands.progress import show_progress
 from device_sim.exits import ExitStatus
 from device_sim.faults import Fault
 from device_sim.fleet import Fleet
+from device_sim.html_report import html_report
 from device_sim.kinds import Kind
 from device_sim.mqtt import MqttVersion
 from device_sim.options import FleetOptions, fleet_options
@@ -136,6 +137,13 @@ from device_sim.summary import Summary
 @click.option(
     "--dry-run", is_flag=True, help="Print the planned messages as JSON lines; connect to nothing."
 )
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write the report as a page with charts.",
+)
 @json_option
 def run(
     devices: int | None,
@@ -157,6 +165,7 @@ def run(
     username: str | None,
     password_file: Path | None,
     dry_run: bool,
+    html_file: Path | None,
     as_json: bool,
 ) -> int:
     """Run a fleet of simulated devices against a bridge, and compare every twin at the end.
@@ -180,6 +189,9 @@ def run(
     \b
     For a script, with the differences if there are any:
       device-sim run --for 10s --json | jq .latency_ms.p99
+    \b
+    For people who were not there:
+      device-sim run --scenario reconnect-storm --html storm.html
 
     Each device has its own connection with a last will, reports as such a device does, repeats a
     report until the bridge's reply, and obeys its delta. An application sets desired fields, and
@@ -214,6 +226,8 @@ def run(
         return _print_plan(options)
     _make_room(options)
     summary = asyncio.run(_run(Fleet(options)))
+    if html_file is not None:
+        html_file.write_text(html_report(summary), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(summary.to_json()))
     else:

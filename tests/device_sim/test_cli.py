@@ -77,11 +77,14 @@ def test_a_run_ends_with_a_summary(
     assert status == ExitStatus.OK
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"devices          5 for 1\.\d s, seed 7$", lines[0])
-    assert re.match(r"reports          (\d+) sent, \1 acknowledged$", lines[1])
-    assert re.match(r"publish to state p50 [\d.]+ ms, p99 [\d.]+ ms, longest", lines[2])
-    assert re.match(r"versions         \d+$", lines[3])
-    assert re.match(r"desired          (\d+) changes, \1 converged$", lines[4])
-    assert lines[5:] == ["twins            5 of 5 are what their devices believe"]
+    assert re.match(r"connections      5; open files allow [\d,]+ at a time$", lines[1])
+    assert re.match(r"memory           \d+ MiB, -?\d+ KiB for each device$", lines[2])
+    assert re.match(r"reports          (\d+) sent, \1 acknowledged$", lines[3])
+    assert re.match(r"publish to state p50 [\d.]+ ms, p99 [\d.]+ ms, longest", lines[4])
+    assert re.match(r"versions         \d+$", lines[5])
+    assert re.match(r"desired          (\d+) changes, \1 converged$", lines[6])
+    assert re.match(r"deltas           \d+ received, \d+ obeyed; outstanding p50", lines[7])
+    assert lines[8:] == ["twins            5 of 5 are what their devices believe"]
 
 
 def test_a_summary_for_programs_has_stable_keys(
@@ -106,6 +109,7 @@ def test_a_summary_for_programs_has_stable_keys(
         "latency_ms": ["count", "max", "p50", "p99"],
         "convergence_ms": ["count", "max", "p50", "p99"],
         "deltas": ["obeyed", "received"],
+        "connections": ["allowed", "made"],
         "errors": [],
         "memory": ["device_kib", "resident_mib"],
         "faults": [],
@@ -119,7 +123,6 @@ def test_a_summary_for_programs_has_stable_keys(
         "elapsed_s",
         "interrupted",
         "scenario",
-        "connects",
         "samples",
         "versions",
         "went_back",
