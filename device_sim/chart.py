@@ -11,6 +11,7 @@ WIDTH = 720
 HEIGHT = 220
 _LEFT, _RIGHT, _TOP, _BOTTOM = 56, 12, 24, 30
 _TICKS = 5
+_LEGEND_LEFT, _LEGEND_WIDTH = 24, 105
 
 COLORS = (
     "#2563eb", "#d97706", "#059669", "#dc2626", "#7c3aed", "#0891b2", "#be185d", "#65a30d",
@@ -114,15 +115,19 @@ def _bands(bands: Sequence[Band], scale: _Scale) -> list[str]:
 def _grid(scale: _Scale, unit: str) -> list[str]:
     parts = [f'<text class="unit" x="4" y="12">{escape(unit)}</text>']
     for number in range(_TICKS + 1):
-        value, at_s = scale.top * number / _TICKS, scale.end_s * number / _TICKS
-        y, x = scale.y(value), scale.x(at_s)
+        value = scale.top * number / _TICKS
+        y = scale.y(value)
         parts += [
             f'<line class="grid" x1="{_LEFT}" y1="{y}" x2="{WIDTH - _RIGHT}" y2="{y}"/>',
             f'<text class="tick" x="{_LEFT - 6}" y="{y + 4:.1f}" text-anchor="end">'
             f"{value:g}</text>",
-            f'<text class="tick" x="{x}" y="{HEIGHT - 10}" text-anchor="middle">'
-            f"{round(at_s, 1):g} s</text>",
         ]
+    step_s = nice_ceiling(scale.end_s / _TICKS)
+    parts += [
+        f'<text class="tick" x="{scale.x(number * step_s)}" y="{HEIGHT - 10}" '
+        f'text-anchor="middle">{number * step_s:g} s</text>'
+        for number in range(int(scale.end_s / step_s) + 1)
+    ]
     return parts
 
 
@@ -143,5 +148,5 @@ def _line(line: Line, times_s: Sequence[float], scale: _Scale, color: str) -> li
 
 
 def _legend(name: str, index: int, color: str) -> str:
-    x = _LEFT + index * 110
-    return f'<text class="legend" x="{x}" y="12" fill="{color}">● {escape(name)}</text>'
+    x = _LEFT + _LEGEND_LEFT + index * _LEGEND_WIDTH
+    return f'<text class="legend" x="{x}" y="12" style="fill: {color}">● {escape(name)}</text>'

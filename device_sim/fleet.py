@@ -246,7 +246,7 @@ class Fleet:
 
     def _sample(self) -> None:
         progress = self.progress()
-        p99_s = self._observer.latencies.quantile_s(0.99)
+        p99_s = self._observer.latencies.take_recent().quantile_s(0.99)
         self._series.add(
             Sample(
                 at_s=progress.elapsed_s,

@@ -109,7 +109,7 @@ def _charts(summary: Summary) -> list[str]:
             Line("outstanding", [each.outstanding for each in samples]),
         ),
         draw(
-            "Publish to state, 99th percentile since the beginning",
+            "Publish to state, 99th percentile",
             "ms",
             Line("latency", [each.latency_p99_ms for each in samples]),
         ),

@@ -22,7 +22,7 @@ class Sample:
         acknowledged: Reports answered with ok.
         connects: Connections of devices, each new one counts.
         outstanding: Twins whose device has not done all that is desired.
-        latency_p99_ms: Of publish to state, so far; None without any.
+        latency_p99_ms: Of publish to state, since the last sample; None without any.
         faults: Injected so far, by kind.
         phase: Of the scenario.
     """
