@@ -8,10 +8,12 @@ import click
 
 from bridge import __version__
 from bridge.errors import SyncbridgeError
+from device_sim.commands.faults import faults
 from device_sim.commands.kinds import kinds
 from device_sim.commands.listing import print_list
 from device_sim.commands.replay import replay
 from device_sim.commands.run import run
+from device_sim.commands.scenarios import scenarios
 from device_sim.exits import ExitStatus, status_of
 
 __all__ = ["ExitStatus", "main"]
@@ -32,6 +34,9 @@ __all__ = ["ExitStatus", "main"]
 def device_sim() -> None:
     """Simulate devices, to try a broker, a bridge or an application before the real ones come.
 
+    Fleets of thousands with real connections, faults by a seed, and a report at the end; all of it
+    is in docs/simulator.md.
+
     \b
     A hundred devices for half a minute, beside `syncbridge run --broker mqtt://127.0.0.1:1883`:
       device-sim run --devices 100 --rate 2 --seed 7 --for 30s
@@ -44,7 +49,7 @@ def device_sim() -> None:
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
-for _command in (run, replay, kinds):
+for _command in (run, replay, kinds, scenarios, faults):
     device_sim.add_command(_command)
 
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from device_sim.cli import ExitStatus, main
+from device_sim.faults import FAULTS
 from device_sim.kinds import KINDS
+from device_sim.scenarios import SCENARIOS
 from tests.device_sim.responder import Responder
 from tests.device_sim.waiting import PATIENCE_S
 from tests.support.mosquitto import Mosquitto, free_port
@@ -211,6 +213,11 @@ def test_without_a_bridge_there_is_one_line_and_a_hint(
         (["run", "--rate", "often"], "nor 'kind'"),
         (["run", "--kinds", "no-such.yaml"], "no-such.yaml cannot be read"),
         (["kinds", "--yaml", "toaster"], "'toaster' is not one of"),
+        (["scenarios", "--yaml", "flood"], "'flood' is not one of"),
+        (["run", "--scenario", "power-cur"], "did you mean power-cut"),
+        (["run", "--scenario", "morning", "--for", "1m"], "leave them out"),
+        (["run", "--fault", "los=5%"], "did you mean loss"),
+        (["run", "--gateways", "101"], "gateways: 101 is not from 0"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -256,10 +263,48 @@ def test_everything_that_can_be_named_is_listed(capsys: pytest.CaptureFixture[st
     """One line each."""
     assert main(["--list"]) == ExitStatus.OK
     lines = capsys.readouterr().out.splitlines()
-    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in KINDS)
+    named = [*KINDS, *SCENARIOS, *FAULTS]
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in named)
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"]])
+def test_scenarios_and_faults_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With phases and parameters; a printed declaration can be changed."""
+    assert main(["scenarios"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert all(f"{name}: " in text for name in SCENARIOS)
+    assert "     15 s  dark  (power off)" in text
+    assert main(["faults"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert all(f"{name} " in text for name in FAULTS)
+    assert "of a device at a time: half-open=1%, or every=, at=, for=10s" in text
+    assert main(["scenarios", "--yaml", "power-cut"]) == ExitStatus.OK
+    story = tmp_path / "story.yaml"
+    story.write_text(capsys.readouterr().out.replace("dark", "darker", 2))
+    assert main(["scenarios", str(story)]) == ExitStatus.OK
+    assert "darker" in capsys.readouterr().out
+
+
+def test_a_scenario_with_faults_ends_with_a_page(
+    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name and what was injected stand in the summary, and in the file."""
+    story, page = tmp_path / "story.yaml", tmp_path / "page.html"
+    story.write_text(
+        "about: short\nphases:\n  - {name: one, for: 500ms, rate: 5}\n"
+        "  - {name: two, for: 500ms, rate: 5, faults: [duplicate=100%]}\n"
+    )
+    with Responder(mosquitto.port):
+        arguments = f"run --scenario {story} --devices 5 --html {page} --broker {_url(mosquitto)}"
+        assert main([*arguments.split(), "--fault", "delay=50%,by=10ms"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert "scenario story" in text
+    assert re.search(r"faults           delay \d+, duplicate \d+", text)
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"], ["scenarios"], ["faults"]])
 def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Each begins with the program's name, so that it can be copied."""
     assert main([*command, "--help"]) == ExitStatus.OK
