@@ -235,6 +235,7 @@ class Fleet:
         self._population.end_faults()
         await self._converge()
         self._sample()
+        self._errors.update(network.troubles())
         self._summary = self._compare()
         for device in self._population.switched_on():
             device.say_goodbye()

@@ -60,7 +60,7 @@ def html_report(summary: Summary) -> str:
             "<h2>Figures</h2>",
             _figures(summary),
             *_table("Faults", ("fault", "times"), sorted(summary.faults.items())),
-            *_table("Errors", ("connecting failed", "times"), sorted(summary.errors.items())),
+            *_table("Errors", ("what went wrong", "times"), sorted(summary.errors.items())),
             *_table("Not compared", ("device", "why"), sorted(summary.excused.items())),
             *_table(
                 "Differences",

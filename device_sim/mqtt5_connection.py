@@ -15,6 +15,7 @@ import mqtt5
 
 from bridge.errors import ConnectRefused
 from device_sim.broker import Broker
+from device_sim.mqtt5_packets import connect_packet, publish_packet, subscribe_packet
 from device_sim.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Client, Outgoing
 
 CONNECTING_MAX = 500
@@ -65,6 +66,14 @@ class Shared:
         self.dropped = 0
         self.refused = 0
 
+    def troubles(self) -> dict[str, int]:
+        """Return what went wrong without ending a connection, and how often."""
+        troubles = {
+            "a message found no room": self.dropped,
+            "the broker refused a publish": self.refused,
+        }
+        return {what: count for what, count in troubles.items() if count}
+
 
 class Mqtt5Connection(asyncio.Protocol):
     """One connection, from its start to its end; see `device_sim.wire.Connection`.
@@ -92,6 +101,7 @@ class Mqtt5Connection(asyncio.Protocol):
         self._in_flight: set[int] = set()
         self._subscribing: set[int] = set()
         self._waiting: deque[Outgoing] | None = None
+        self._drained: asyncio.Event | None = None
 
     @property
     def is_open(self) -> bool:
@@ -152,12 +162,19 @@ class Mqtt5Connection(asyncio.Protocol):
         """Disconnect in good order, without the last will; idempotent."""
         if not self.is_open:
             return
-        self.disconnect()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._send_the_rest()
+                self.disconnect()
                 await self.lost.wait()
         except TimeoutError:
             self.abandon()
+
+    async def _send_the_rest(self) -> None:
+        """Wait until the broker has made room for all that waits."""
+        if self._waiting and not self._is_stalled:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
 
     def abandon(self) -> None:
         """Close the socket as it is."""
@@ -192,7 +209,7 @@ class Mqtt5Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Say CONNECT."""
         self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(self._connect_packet())
+        self._transport.write(connect_packet(self._client, self._network.broker, PACKET_BYTES_MAX))
 
     def data_received(self, data: bytes) -> None:
         """Take what has come: any number of packets, the last perhaps cut."""
@@ -238,25 +255,9 @@ class Mqtt5Connection(asyncio.Protocol):
 
     def _end(self) -> None:
         self._network.connections.discard(self)
+        if self._drained is not None:
+            self._drained.set()
         self.lost.set()
-
-    def _connect_packet(self) -> bytes:
-        client, broker = self._client, self._network.broker
-        will = client.will
-        return mqtt5.ConnectPacket(
-            client.client_id,
-            username=broker.username,
-            password=broker.password.encode() if broker.password is not None else None,
-            clean_start=client.clean,
-            will=mqtt5.Will(
-                will.topic, payload=will.payload, qos=mqtt5.QoS(will.qos), retain=will.retain
-            )
-            if will is not None
-            else None,
-            keep_alive=KEEPALIVE_S,
-            session_expiry_interval=client.session_expiry_s,
-            max_packet_size=PACKET_BYTES_MAX,
-        ).write()
 
     def _take(self, packet: mqtt5.Packet, answers: bytearray) -> None:
         if isinstance(packet, mqtt5.PublishPacket):
@@ -298,17 +299,11 @@ class Mqtt5Connection(asyncio.Protocol):
 
     def _subscribe(self, filters: tuple[tuple[str, int], ...]) -> None:
         packet_id = self._next_id()
-        self._in_flight.add(packet_id)
         self._subscribing.add(packet_id)
-        wanted = [
-            mqtt5.TopicFilter(pattern, max_qos=mqtt5.QoS(qos), retain_as_published=False)
-            for pattern, qos in filters
-        ]
         if self._transport is not None:
-            self._transport.write(mqtt5.SubscribePacket(packet_id, wanted).write())
+            self._transport.write(subscribe_packet(packet_id, filters))
 
     def _subscribed(self, packet: mqtt5.SubAckPacket) -> None:
-        self._in_flight.discard(packet.packet_id)
         self._subscribing.discard(packet.packet_id)
         refused = [code for code in packet.reason_codes if int(code) >= _FAILURE]
         if refused:
@@ -356,26 +351,21 @@ class Mqtt5Connection(asyncio.Protocol):
             if waiting[0].qos and len(self._in_flight) >= self._receive_max:
                 return
             self._send(waiting.popleft())
+        if self._drained is not None and not waiting:
+            self._drained.set()
 
     def _send(self, message: Outgoing) -> None:
         packet_id = None
         if message.qos:
             packet_id = self._next_id()
             self._in_flight.add(packet_id)
-        packet = mqtt5.PublishPacket(
-            message.topic,
-            message.payload,
-            qos=mqtt5.QoS(message.qos),
-            retain=message.retain,
-            packet_id=packet_id,
-        )
         if self._transport is not None and not self._transport.is_closing():
-            self._transport.write(packet.write())
+            self._transport.write(publish_packet(message, packet_id))
 
     def _next_id(self) -> int:
         while True:
             self._last_id = self._last_id % _PACKET_IDS + 1
-            if self._last_id not in self._in_flight:
+            if self._last_id not in self._in_flight and self._last_id not in self._subscribing:
                 return self._last_id
 
 

@@ -61,7 +61,7 @@ class FleetOptions:
         scenario: What the fleet goes through; it has its own duration, fleet and ramp, which
             `fleet_options` puts in.
         gateways: Connections that carry the devices; 0 for one of its own for each device.
-        protocol: MQTT version; `auto` is 5 where the broker speaks it, which takes far less memory.
+        protocol: MQTT version; `auto` is 5 where the broker speaks it, which costs less.
 
     Raises:
         ValueError: One of them is out of its range.

@@ -88,7 +88,7 @@ class Summary:
         convergence_p99_ms: 99th percentile.
         convergence_max_ms: Longest.
         faults: Injected, by kind.
-        errors: Failed attempts to connect, by reason.
+        errors: Failed attempts to connect by reason, and other troubles of the network.
         excused: Devices whose twins are not compared, with why.
         scenario: Its name; empty for none.
         samples: How it went.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Protocol
@@ -115,6 +115,9 @@ class Network(Protocol):
     @property
     def broker(self) -> Broker:
         """Where they lead to."""
+
+    def troubles(self) -> Mapping[str, int]:
+        """Return what went wrong without ending a connection, and how often."""
 
     async def __aenter__(self) -> Network: ...
 

@@ -81,6 +81,19 @@ async def test_more_than_the_socket_takes_at_once_arrives_whole(
     assert set(sizes) == {600_000}
 
 
+async def test_what_waits_is_sent_before_the_connection_is_closed(
+    mosquitto: Mosquitto, versions: NetworkClass
+) -> None:
+    """More than the broker takes unacknowledged, and then goodbye at once."""
+    with Recorder(mosquitto.port, "many") as recorder:
+        async with versions(Broker(port=mosquitto.port)) as network:
+            sender = await network.connect(Client("sender", (), _nothing))
+            for number in range(500):
+                sender.publish(Note("many", str(number).encode()))
+        await wait_until(lambda: len(recorder.messages) == 500)
+    assert [int(payload) for _, payload, _ in recorder.messages] == list(range(500))
+
+
 async def test_no_broker_is_a_refusal_that_names_it(versions: NetworkClass) -> None:
     """The message says where, the hint what to do."""
     port = free_port()
