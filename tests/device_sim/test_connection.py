@@ -66,8 +66,9 @@ async def test_hundreds_of_connections_live_on_one_thread(
         await wait_until(lambda: len(got) == 600)
 
 
+@pytest.mark.parametrize("qos", [0, 1])
 async def test_more_than_the_socket_takes_at_once_arrives_whole(
-    mosquitto: Mosquitto, versions: NetworkClass
+    mosquitto: Mosquitto, versions: NetworkClass, qos: int
 ) -> None:
     """Messages larger than any socket's buffer are written as the socket can take them."""
     sizes: list[int] = []
@@ -76,7 +77,7 @@ async def test_more_than_the_socket_takes_at_once_arrives_whole(
             Client("large", (("large", 1),), lambda _, payload: sizes.append(len(payload)))
         )
         for _ in range(20):
-            connection.publish(Note("large", bytes(600_000)))
+            connection.publish(Note("large", bytes(600_000), qos))
         await wait_until(lambda: len(sizes) == 20)
     assert set(sizes) == {600_000}
 

@@ -101,8 +101,16 @@ async def test_clocks_may_show_anything(fleet: Run) -> None:
 
 @pytest.mark.parametrize("fault", ["restart", "forget-boot", "reflash"])
 async def test_devices_may_restart(fleet: Run, fault: str) -> None:
-    """With a new boot, with an old one again, and as they left the factory."""
-    summary = await fleet(f"{fault},at=700ms+1500ms,spread=300ms,for=200ms", devices=10).run()
+    """With a new boot, with an old one again, and as they left the factory.
+
+    Meters, because they never say the very same again: a boot that comes twice with the same
+    message 1 is taken for a repeat, and its further messages are too.
+    """
+    summary = await fleet(
+        f"{fault},at=700ms+1500ms,spread=300ms,for=200ms",
+        devices=10,
+        kinds=(KINDS["energy-meter"],),
+    ).run()
     assert summary.ok, (summary.differences[:5], summary)
     assert 10 <= summary.faults[fault] <= 20
     assert summary.connects >= 20
