@@ -282,9 +282,6 @@ class Members:
         """Return the names of what was not taken yet."""
         return list(self._left)
 
-    def __contains__(self, key: str) -> bool:
-        return key in self._left
-
     def take(self, key: str) -> Item:
         """Take a member that must be there.
 

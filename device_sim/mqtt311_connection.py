@@ -12,6 +12,7 @@ MQTT 3.1.1, because every broker speaks it, the embedded one included. Where the
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -42,6 +43,7 @@ class Mqtt311Network:
         self.broker = broker
         self.connections: set[Mqtt311Connection] = set()
         self.deserted: set[Mqtt311Connection] = set()
+        self.sessions: set[str] = set()
         self.executor = ThreadPoolExecutor(CONNECT_THREADS, thread_name_prefix="connect")
         self._housekeeping: asyncio.Task[None] | None = None
 
@@ -61,6 +63,7 @@ class Mqtt311Network:
             deserted.abandon()
         # All at once: a broker that hangs is waited for once, not once for each connection.
         await asyncio.gather(*(connection.close() for connection in list(self.connections)))
+        await asyncio.gather(*map(self._forget, self.sessions))
         self.executor.shutdown(wait=False)
 
     def troubles(self) -> dict[str, int]:
@@ -74,6 +77,8 @@ class Mqtt311Network:
             ConnectRefused: The network or the broker said no; `recoverable` tells whether it may
                 go otherwise later.
         """
+        if client.session_expiry_s:
+            self.sessions.add(client.client_id)
         connection = Mqtt311Connection(self, client)
         try:
             await connection.open()
@@ -82,12 +87,22 @@ class Mqtt311Network:
             raise
         return connection
 
+    async def _forget(self, client_id: str) -> None:
+        """Have the broker forget a session, which in 3.1.1 has no end of its own."""
+        with contextlib.suppress(ConnectRefused):
+            connection = await self.connect(Client(client_id, (), _ignore))
+            await connection.close()
+
     async def _keep_alive(self) -> None:
         """Let paho send its pings and notice connections that are dead."""
         while True:
             await asyncio.sleep(_HOUSEKEEPING_INTERVAL_S)
             for connection in list(self.connections):
                 connection.keep_alive()
+
+
+def _ignore(topic: str, payload: bytes) -> None:
+    """Take a message and do nothing."""
 
 
 class Mqtt311Connection:

@@ -154,7 +154,8 @@ class Mqtt5Connection(asyncio.Protocol):
         if transport is None or transport.is_closing():
             return
         if not self._is_stalled:
-            transport.write(mqtt5.DisconnectPacket().write())
+            # With 0 the broker forgets the session: nobody is to come back for it.
+            transport.write(mqtt5.DisconnectPacket(session_expiry_interval=0).write())
         self._network.connections.discard(self)
         transport.close()
 

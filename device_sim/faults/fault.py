@@ -92,7 +92,7 @@ def parse_fault(text: str) -> Fault:
 
 
 def _with(fault: Fault, kind: FaultKind, key: str, value: str) -> Fault:
-    readers = _WHEN | {own: _OWN[own] for own in kind.takes}
+    readers = WHEN | {own: _OWN[own] for own in kind.takes}
     read = readers.get(key)
     if read is None:
         raise ValueError(f"{kind.name} takes no {key!r}: {near(key, readers)}")
@@ -157,7 +157,7 @@ def _yes(text: str) -> bool:
 
 _Reader = Callable[[Fault, str], Fault]
 
-_WHEN: dict[str, _Reader] = {
+WHEN: dict[str, _Reader] = {
     "every": lambda fault, text: replace(fault, every_s=_positive(text)),
     "at": lambda fault, text: replace(fault, at_s=_times(text)),
     "spread": lambda fault, text: replace(fault, spread_s=read_duration(text)),
@@ -165,6 +165,7 @@ _WHEN: dict[str, _Reader] = {
     "until": lambda fault, text: replace(fault, until_s=read_duration(text)),
     "share": lambda fault, text: replace(fault, share=_share(fault.kind, "share", text)),
 }
+"""Parameters that every fault takes."""
 
 _OWN: dict[str, _Reader] = {
     "by": lambda fault, text: replace(fault, by_s=read_duration(text)),

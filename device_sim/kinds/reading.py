@@ -91,12 +91,12 @@ def _field(path: str, item: Item) -> Field:
     unit = members.take_if("unit")
     obeys = members.take_if("obeys")
     restart = members.take_if("restarts")
-    ways = [(way, members.take(way)) for way in members.keys() if way in _DRIFTS]  # noqa: SIM118
+    ways = [(way, members.take(way)) for way in members.keys() if way in DRIFTS]  # noqa: SIM118
     if not ways:
         unknown = members.keys()
-        hint = near(unknown[0], _DRIFTS) if unknown else f"one of {', '.join(_DRIFTS)}"
+        hint = near(unknown[0], DRIFTS) if unknown else f"one of {', '.join(DRIFTS)}"
         item.fail("it does not say how the field changes", hint)
-    _known(members, _DRIFTS)
+    _known(members, DRIFTS)
     if len(ways) > 1:
         ways[1][1].fail(f"the field changes as {ways[0][0]} says already")
     ((way, how),) = ways
@@ -104,7 +104,7 @@ def _field(path: str, item: Item) -> Field:
         restart.fail("what obeys nothing needs no restart")
     return Field(
         path,
-        _made(how, lambda: _DRIFTS[way](how)),
+        _made(how, lambda: DRIFTS[way](how)),
         _setting(obeys) if obeys is not None else None,
         unit=unit.text() if unit is not None else "",
         restart_s=restart.duration_s() if restart is not None else None,
@@ -154,10 +154,10 @@ def _setting(item: Item) -> Setting:
     if len(members.keys()) != 1:
         item.fail("one of switch, between, words, numbers is expected")
     (way,) = members.keys()
-    if way not in _SETTINGS:
-        item.fail(f"{way!r} is not known here", near(way, _SETTINGS))
+    if way not in SETTINGS:
+        item.fail(f"{way!r} is not known here", near(way, SETTINGS))
     how = members.take(way)
-    return _made(how, lambda: _SETTINGS[way](how))
+    return _made(how, lambda: SETTINGS[way](how))
 
 
 def _made(item: Item, make: Callable[[], _Made]) -> _Made:
@@ -253,7 +253,7 @@ def _numbers(item: Item) -> Setting:
     return Numbers(*made, most)
 
 
-_DRIFTS: dict[str, Callable[[Item], Drift]] = {
+DRIFTS: dict[str, Callable[[Item], Drift]] = {
     "fixed": _fixed,
     "walk": _walk,
     "daily": _daily,
@@ -263,9 +263,11 @@ _DRIFTS: dict[str, Callable[[Item], Drift]] = {
     "among": _among,
     "subset": _subset,
 }
+"""How a field may change, by the word in a file."""
 
-_SETTINGS: dict[str, Callable[[Item], Setting]] = {
+SETTINGS: dict[str, Callable[[Item], Setting]] = {
     "between": _between,
     "words": _words,
     "numbers": _numbers,
 }
+"""What a field may obey beside `switch`, by the word in a file."""

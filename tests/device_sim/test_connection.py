@@ -253,6 +253,23 @@ async def test_a_session_that_is_taken_up_has_what_came_meanwhile(
         assert got == expected
 
 
+async def test_no_session_outlives_the_run(mosquitto: Mosquitto, versions: NetworkClass) -> None:
+    """Nobody is to come back for it, and a broker would go on to queue for it."""
+    got: list[bytes] = []
+    client = Client(
+        "guest", (("guest", 1),), lambda _, payload: got.append(payload), session_expiry_s=60
+    )
+    async with versions(Broker(port=mosquitto.port)) as network:
+        await network.connect(client)
+    with Recorder(mosquitto.port, "nothing") as other:
+        other.publish("guest", b"meanwhile")
+    async with versions(Broker(port=mosquitto.port)) as network:
+        again = await network.connect(replace(client, clean=False))
+        again.publish(Note("guest", b"last"))
+        await wait_until(lambda: b"last" in got)
+    assert got == [b"last"]
+
+
 async def test_a_broker_is_asked_which_version_it_speaks(mosquitto: Mosquitto) -> None:
     """Mosquitto speaks 5; what says nothing at all is left to 3.1.1."""
     assert isinstance(await open_network(Broker(port=mosquitto.port), "auto"), Mqtt5Network)

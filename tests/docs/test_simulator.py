@@ -14,9 +14,9 @@ import pytest
 
 from device_sim.cli import ExitStatus, main
 from device_sim.faults import FAULTS
-from device_sim.faults.fault import _WHEN
+from device_sim.faults.fault import WHEN
 from device_sim.kinds import KINDS, read_kinds
-from device_sim.kinds.reading import _DRIFTS, _SETTINGS
+from device_sim.kinds.reading import DRIFTS, SETTINGS
 from device_sim.scenarios import SCENARIOS, read_scenario
 from device_sim.series import Sample
 from tests.device_sim.test_report import GOOD
@@ -107,10 +107,10 @@ def names(header: str) -> list[str]:
 
 def test_every_way_to_declare_something_stands_in_its_table() -> None:
     """Drifts, settings and parameters of faults, kinds and scenarios."""
-    assert set(names("drift | the field")) == set(_DRIFTS)
-    assert set(names("`obeys` | takes")) == {"switch", *_SETTINGS}
+    assert set(names("drift | the field")) == set(DRIFTS)
+    assert set(names("`obeys` | takes")) == {"switch", *SETTINGS}
     when = {name.partition("=")[0] for name in names("parameter | meaning")} - {"NAME"}
-    assert when == set(_WHEN)
+    assert when == set(WHEN)
     for name in (*KINDS, *SCENARIOS):
         assert f"`{name}`" in SIMULATOR.text
 
