@@ -149,15 +149,20 @@ class Mqtt5Connection(asyncio.Protocol):
             self._subscribe(((topic_filter, qos),))
 
     def disconnect(self) -> None:
-        """Begin to disconnect in good order, without the last will."""
+        """Begin to disconnect in good order, without the last will.
+
+        The broker closes the socket. Were it closed here, an acknowledgement on its way would be
+        answered with a reset, which takes from the broker what it has not read yet.
+        """
         transport = self._transport
-        if transport is None or transport.is_closing():
+        if transport is None or self._is_stalled:
+            self.abandon()
             return
-        if not self._is_stalled:
-            # With 0 the broker forgets the session: nobody is to come back for it.
-            transport.write(mqtt5.DisconnectPacket(session_expiry_interval=0).write())
+        # With 0 the broker forgets the session: nobody is to come back for it.
+        transport.write(mqtt5.DisconnectPacket(session_expiry_interval=0).write())
+        self._is_stalled = True
         self._network.connections.discard(self)
-        transport.close()
+        self._loop.call_later(CONNECT_TIMEOUT_S, self.abandon)
 
     async def close(self) -> None:
         """Disconnect in good order, without the last will; idempotent."""

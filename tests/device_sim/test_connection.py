@@ -154,6 +154,26 @@ async def test_a_connection_that_breaks_leaves_its_will(
     assert [topic for topic, _, _ in recorder.messages] == ["will/broken", "will/last"]
 
 
+async def test_a_goodbye_is_heard_while_messages_pour_in(
+    mosquitto: Mosquitto, versions: NetworkClass
+) -> None:
+    """What the broker sends meanwhile does not make it miss the DISCONNECT."""
+    with Recorder(mosquitto.port, "will/+") as recorder:
+        async with versions(Broker(port=mosquitto.port)) as network:
+            for number in range(10):
+                will = Note("will/listener", b"gone")
+                listener = await network.connect(
+                    Client(f"listener-{number}", (("flood", 1),), _nothing, will)
+                )
+                sender = await network.connect(Client(f"sender-{number}", (), _nothing))
+                for _ in range(200):
+                    sender.publish(Note("flood", bytes(100)))
+                await listener.close()
+        recorder.publish("will/last", b"")
+        await wait_until(lambda: bool(recorder.messages))
+    assert [topic for topic, _, _ in recorder.messages] == ["will/last"]
+
+
 class _Endpoint:
     """Notes when it is connected."""
 
