@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bridge.device import Encoding, JsonObject
-from device_sim.connection import Client, Connection, Note
 from device_sim.document import leaves
 from device_sim.payload import decode, encode
 from device_sim.plan import WRITER, DesiredChange
+from device_sim.wire import Client, Connection, Note
 
 RETRY_AFTER_S = 5.0
 """An unanswered change is published again after this."""

@@ -8,9 +8,12 @@ import click
 
 from bridge import __version__
 from bridge.errors import SyncbridgeError
+from device_sim.commands.faults import faults
 from device_sim.commands.kinds import kinds
+from device_sim.commands.listing import print_list
 from device_sim.commands.replay import replay
 from device_sim.commands.run import run
+from device_sim.commands.scenarios import scenarios
 from device_sim.exits import ExitStatus, status_of
 
 __all__ = ["ExitStatus", "main"]
@@ -19,9 +22,20 @@ __all__ = ["ExitStatus", "main"]
 @click.group(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
+@click.option(
+    "--list",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=print_list,
+    help="List what can be simulated, and exit.",
+)
 @click.version_option(__version__, prog_name="device-sim", message="%(prog)s %(version)s")
 def device_sim() -> None:
     """Simulate devices, to try a broker, a bridge or an application before the real ones come.
+
+    Fleets of thousands with real connections, faults by a seed, and a report at the end; all of it
+    is in docs/simulator.md.
 
     \b
     A hundred devices for half a minute, beside `syncbridge run --broker mqtt://127.0.0.1:1883`:
@@ -35,7 +49,7 @@ def device_sim() -> None:
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
-for _command in (run, replay, kinds):
+for _command in (run, replay, kinds, scenarios, faults):
     device_sim.add_command(_command)
 
 

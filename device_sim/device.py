@@ -19,9 +19,9 @@ from bridge.device import (
     ResyncRequested,
 )
 from bridge.errors import OutboxFull
-from device_sim.connection import Client, Connection
 from device_sim.document import apply_patch, at_path, equal_by_value, leaves, nested, visible
 from device_sim.kinds import Kind
+from device_sim.wire import Client, Publisher
 
 WINDOW = 8
 """Reports in flight at most."""
@@ -44,7 +44,11 @@ class ReportCounts:
         acknowledged: Replies with ok.
         refused: Replies without.
         duplicates: Of the acknowledged, those that the bridge had already.
+        superseded: Of the acknowledged, those of which nothing took effect.
         dropped: Reports that the outbox had no room for; the device does not believe them.
+        forgotten: Reports that were unanswered when the device lost its memory.
+        deltas: Deltas that arrived and asked for something.
+        obeyed: Reports in answer to a delta.
     """
 
     sent: int = 0
@@ -52,7 +56,11 @@ class ReportCounts:
     acknowledged: int = 0
     refused: int = 0
     duplicates: int = 0
+    superseded: int = 0
     dropped: int = 0
+    forgotten: int = 0
+    deltas: int = 0
+    obeyed: int = 0
 
 
 class SimulatedDevice:
@@ -65,6 +73,10 @@ class SimulatedDevice:
         answered: Called with the device's id, the reply, and the time at which the report was
             first published.
         touched: Called with the device's id whenever something has arrived for it.
+        answer_delta: Called with what is desired and not so, and whether that is news; returns what
+            the device does instead (perhaps nothing), or None where it obeys.
+        renew: Called with what it should become, and the seconds that this takes, where that needs
+            a restart; by default it becomes so at once.
 
     Attributes:
         believed: What it holds to be its state: the sum of what it has reported.
@@ -81,6 +93,8 @@ class SimulatedDevice:
         clock: Callable[[], float],
         answered: Callable[[str, Answered, float], None],
         touched: Callable[[str], None],
+        answer_delta: Callable[[JsonObject, bool], JsonObject | None] | None = None,
+        renew: Callable[[JsonObject, float], None] | None = None,
     ) -> None:
         self.id = device_id
         self.kind = kind
@@ -91,8 +105,10 @@ class SimulatedDevice:
         self._clock = clock
         self._answered = answered
         self._touched = touched
+        self._answer_delta = answer_delta
+        self._renew = renew
         self._session: DeviceSession | None = None
-        self._connection: Connection | None = None
+        self._connection: Publisher | None = None
         # Messages by their sequence number, to know a repeat and when a report was published.
         self._in_flight: dict[int, tuple[bytes, float]] = {}
         self._known: set[bytes] = set()
@@ -105,6 +121,31 @@ class SimulatedDevice:
         self._session = DeviceSession(
             self.id, boot=boot, prefix=prefix, encoding=encoding, window=WINDOW
         )
+
+    def restart(self, boot: str, state: JsonObject, *, prefix: str, encoding: Encoding) -> None:
+        """Begin another boot, in which nothing of the one before is remembered but a state.
+
+        Raises:
+            RuntimeError: The device was never switched on.
+        """
+        self.counts.forgotten += self.unanswered
+        self._switched_on()
+        self._queue.clear()
+        self._in_flight.clear()
+        self._known.clear()
+        self._last_seq = 0
+        self._delta = {}
+        self.switch_on(boot, prefix=prefix, encoding=encoding)
+        self.report(state, full=True)
+
+    @property
+    def boot(self) -> str:
+        """The boot in which it is.
+
+        Raises:
+            RuntimeError: The device was never switched on.
+        """
+        return self._switched_on().boot
 
     @property
     def is_on(self) -> bool:
@@ -127,7 +168,7 @@ class SimulatedDevice:
         subscriptions = tuple((topic, _QOS) for topic in session.subscriptions)
         return Client(self.id, subscriptions, self._received, session.will)
 
-    def up(self, connection: Connection) -> None:
+    def up(self, connection: Publisher) -> None:
         """Publish presence, and what is unanswered."""
         self._connection = connection
         self._switched_on().connected(self._clock())
@@ -223,16 +264,18 @@ class SimulatedDevice:
     def _act_on(self, event: Event) -> None:
         if isinstance(event, DeltaReceived):
             self._delta = event.state
-            self._obey()
+            self.counts.deltas += 1
+            self._obey(is_new=True)
         elif isinstance(event, DeltaCleared):
             self._delta = {}
         elif isinstance(event, Answered):
             self.counts.acknowledged += 1
             self.counts.duplicates += event.duplicate
+            self.counts.superseded += event.superseded
             self.acknowledged_version = max(self.acknowledged_version, event.version)
             self._answered(self.id, event, self._settle(event.seq))
             if not self.unanswered:
-                self._obey()
+                self._obey(is_new=False)
         elif isinstance(event, ReportRefused):
             self.counts.refused += 1
             self.last_refusal = f"{event.code} {event.error}: {event.message}"
@@ -241,7 +284,7 @@ class SimulatedDevice:
             # Behind what waits here, which is part of it.
             self.report(self.believed, full=True)
 
-    def _obey(self) -> None:
+    def _obey(self, *, is_new: bool) -> None:
         """Do and report what is desired.
 
         Not only when a delta arrives: one that did not ask for a change when it came may do so
@@ -249,7 +292,21 @@ class SimulatedDevice:
         and the report of that under way, a delta wants it on, and someone switches it off.
         """
         patch = self.unmet(self._delta)
-        if patch:
+        if not patch:
+            return
+        if self._answer_delta is not None:
+            other = self._answer_delta(patch, is_new)
+            if other is not None:
+                if other:
+                    self.report(other)
+                return
+        self.counts.obeyed += 1
+        restarts_s = [
+            self.kind.restarts[path] for path, _ in leaves(patch) if path in self.kind.restarts
+        ]
+        if restarts_s and self._renew is not None:
+            self._renew(patch, max(restarts_s))
+        else:
             self.report(patch)
 
     def _settle(self, seq: int) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import enum
 
-from bridge.errors import LinkError, NotAnswered, Refused, SyncbridgeError
+from bridge.errors import ConfigError, LinkError, NotAnswered, Refused, SyncbridgeError
 
 
 class ExitStatus(enum.IntEnum):
@@ -28,6 +28,7 @@ _OF_CLASS: tuple[tuple[type[SyncbridgeError], ExitStatus], ...] = (
     (LinkError, ExitStatus.UNAVAILABLE),
     (NotAnswered, ExitStatus.UNAVAILABLE),
     (Refused, ExitStatus.REFUSED),
+    (ConfigError, ExitStatus.USAGE),
     (SyncbridgeError, ExitStatus.DIFFERENT),
 )
 

@@ -12,8 +12,8 @@ from collections.abc import Iterable
 
 from bridge.device import JsonObject
 from bridge.errors import LinkLost, NotAnswered
-from device_sim.connection import Client, Connection, Network, Note
 from device_sim.payload import decode, encode
+from device_sim.wire import Client, Connection, Network, Note
 
 WINDOW = 200
 """Questions under way at a time: a broker's default queue for one client is 1,000."""

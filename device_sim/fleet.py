@@ -11,26 +11,35 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import time
-from collections.abc import Callable, Mapping
+from collections import Counter
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from random import Random
 from types import MappingProxyType
 
 from bridge.device import Answered
+from bridge.errors import ConnectRefused
 from device_sim.application import Application
 from device_sim.check import is_settled
-from device_sim.connection import Network
 from device_sim.device import SimulatedDevice
 from device_sim.endpoint import Endpoint, keep_connected
+from device_sim.field_device import FieldDevice
 from device_sim.finder import Finder
+from device_sim.gateway import Gateway
+from device_sim.mqtt import open_network
 from device_sim.observer import Observer
 from device_sim.options import FleetOptions
 from device_sim.plan import DesiredChange, Planned, boot_of, fleet_of, switched_on_s, timeline
+from device_sim.population import Population
+from device_sim.process import resident_bytes
+from device_sim.series import Sample, Series
 from device_sim.summary import Summary
-from device_sim.tally import summarize
+from device_sim.tally import Circumstances, summarize
 from device_sim.watch import TwinWatch
+from device_sim.wire import Network
 
 _RETRY_INTERVAL_S = 0.25
 """How often the devices are asked whether something unanswered is due again."""
@@ -66,6 +75,8 @@ class Progress:
         acknowledged: Reports answered with ok.
         refused: Reports answered otherwise.
         desired: Desired changes published.
+        faults: Injected so far.
+        stage: Phase of the scenario; empty without one.
     """
 
     phase: Phase
@@ -77,6 +88,8 @@ class Progress:
     acknowledged: int
     refused: int
     desired: int
+    faults: int = 0
+    stage: str = ""
 
 
 class Fleet:
@@ -91,24 +104,25 @@ class Fleet:
     def __init__(self, options: FleetOptions) -> None:
         self.options = options
         self.phase = Phase.NEW
-        self._kinds = fleet_of(options.devices, options.kinds)
+        self._resident_before_bytes = self._resident_bytes = resident_bytes()
+        self._kinds = fleet_of(options.devices, options.kinds, options.shares)
         self._clock = time.monotonic
         self._observer = Observer(
             options.prefix, self._kinds, clock=self._clock, touched=self._touch
         )
-        self._devices = {
-            device: SimulatedDevice(
-                device, kind, clock=self._clock, answered=self._answered, touched=self._touch
-            )
-            for device, kind in self._kinds.items()
-        }
-        self.devices: Mapping[str, SimulatedDevice] = MappingProxyType(self._devices)
+        self._population = Population(
+            options, self._kinds, clock=self._clock, answered=self._answered, touched=self._touch
+        )
+        self.devices: Mapping[str, SimulatedDevice] = MappingProxyType(self._population.devices)
+        self._errors: Counter[str] = Counter()
+        self._series = Series()
         self._application: Application | None = None
         self._found: dict[str, int] = {}
         self._touched: set[str] = set()
         self._arrived = asyncio.Event()
         self._stopping = asyncio.Event()
         self._giving_up = asyncio.Event()
+        self._ending = asyncio.Event()
         self._started_at = 0.0
         self._summary: Summary | None = None
 
@@ -126,19 +140,27 @@ class Fleet:
 
     def progress(self) -> Progress:
         """Return where the run is."""
-        counts = [device.counts for device in self._devices.values()]
+        counts = [device.counts for device in self.devices.values()]
         duration_s = self.options.duration_s
         return Progress(
             phase=self.phase,
             elapsed_s=self._clock() - self._started_at if self._started_at else 0.0,
             total_s=None if duration_s is None else self._ramp_s() + duration_s,
-            devices=sum(device.is_on for device in self._devices.values()),
-            online=sum(device.online for device in self._devices.values()),
+            devices=sum(device.is_on for device in self.devices.values()),
+            online=sum(device.online for device in self.devices.values()),
             sent=sum(each.sent for each in counts),
             acknowledged=sum(each.acknowledged for each in counts),
             refused=sum(each.refused for each in counts),
             desired=self._application.counts.sent if self._application else 0,
+            faults=sum(self._population.faults.values()),
+            stage=self._stage(),
         )
+
+    def _stage(self) -> str:
+        scenario = self.options.scenario
+        if scenario is None or not self._started_at:
+            return ""
+        return scenario.phase_at(self._clock() - self._started_at - self._ramp_s())
 
     async def run(self) -> Summary:
         """Run the fleet.
@@ -148,8 +170,9 @@ class Fleet:
             LinkLost: The connection broke while the bridge was being found.
             NotAnswered: No bridge answers.
         """
-        async with Network(self.options.broker) as network:
-            self.phase = Phase.FINDING
+        self.phase = Phase.FINDING
+        network = await open_network(self.options.broker, self.options.protocol)
+        async with network:
             if await self._find(network):
                 try:
                     async with asyncio.TaskGroup() as tasks:
@@ -176,26 +199,68 @@ class Fleet:
 
     async def _run(self, network: Network, tasks: asyncio.TaskGroup) -> None:
         started: list[asyncio.Task[None]] = []
+        gateways = [Gateway(network.broker, n + 1) for n in range(self.options.gateways)]
+        numbers = itertools.count()
+        random = Random(f"{self.options.seed}/backoff")
+
+        def start(running: Coroutine[None, None, None], name: str) -> None:
+            started.append(tasks.create_task(running, name=name))
 
         def connect(endpoint: Endpoint, name: str) -> None:
-            random = Random(f"{self.options.seed}/{name}/backoff")
-            started.append(tasks.create_task(keep_connected(network, endpoint, random), name=name))
+            start(keep_connected(network, endpoint, random, failed=self._failed), name)
+
+        def connect_device(field: FieldDevice) -> None:
+            through = gateways[next(numbers) % len(gateways)] if gateways else network
+            keeping = keep_connected(
+                through, field, random, wanted=field.wanted, failed=self._failed
+            )
+            start(keeping, field.device.id)
 
         self._application = self._make_application()
         connect(self._observer, "observer")
         connect(self._application, "application")
+        for gateway in gateways:
+            connect(gateway, "gateway")
         await self._observer.connected.wait()
-        started.append(tasks.create_task(self._keep_retrying(), name="retries"))
         self._started_at = self._clock()
+        self._population.begin(self._found)
+        start(self._keep_retrying(), "retries")
+        for chattering in self._population.chatter(self._ending):
+            start(chattering, "chatterbox")
         self.phase = Phase.RUNNING
-        await self._carry_out(connect)
+        await self._carry_out(connect_device)
         self.phase = Phase.CONVERGING
+        self._resident_bytes = resident_bytes()
+        self._ending.set()
+        self._population.end_faults()
         await self._converge()
+        self._sample()
+        self._errors.update(network.troubles())
         self._summary = self._compare()
-        for device in self._switched_on():
+        for device in self._population.switched_on():
             device.say_goodbye()
         for task in started:
             task.cancel()
+
+    def _failed(self, error: ConnectRefused) -> None:
+        self._errors[error.message.rpartition(": ")[2]] += 1
+
+    def _sample(self) -> None:
+        progress = self.progress()
+        p99_s = self._observer.latencies.take_recent().quantile_s(0.99)
+        self._series.add(
+            Sample(
+                at_s=progress.elapsed_s,
+                online=progress.online,
+                sent=progress.sent,
+                acknowledged=progress.acknowledged,
+                connects=sum(self._population.connects.values()),
+                outstanding=sum(twin.outstanding_since is not None for twin in self.twins.values()),
+                latency_p99_ms=None if p99_s is None else round(p99_s * 1000, 3),
+                faults=dict(self._population.faults),
+                phase=progress.stage,
+            )
+        )
 
     def _make_application(self) -> Application:
         seed = self.options.seed
@@ -211,7 +276,7 @@ class Fleet:
             touched=self._touch,
         )
 
-    async def _carry_out(self, connect: Callable[[Endpoint, str], None]) -> None:
+    async def _carry_out(self, connect: Callable[[FieldDevice], None]) -> None:
         """Carry out the plan in its time, until its end or until stopped."""
         for step, planned in enumerate(timeline(self._kinds, self.options)):
             ahead_s = self._started_at + planned.at_s - self._clock()
@@ -234,30 +299,27 @@ class Fleet:
             async with asyncio.timeout(timeout_s):
                 await self._stopping.wait()
 
-    def _take(self, planned: Planned, connect: Callable[[Endpoint, str], None]) -> None:
+    def _take(self, planned: Planned, connect: Callable[[FieldDevice], None]) -> None:
         if isinstance(planned, DesiredChange):
             if self._application is not None:
                 self._application.desire(planned)
             return
-        device = self._devices[planned.device]
-        if not device.is_on:
-            boot = boot_of(self.options.seed, device.id, self._found[device.id])
-            device.switch_on(boot, prefix=self.options.prefix, encoding=self.options.encoding)
-            connect(device, device.id)
-        device.report(planned.patch, full=planned.full)
+        switched_on = self._population.take(planned)
+        if switched_on is not None:
+            connect(switched_on)
 
     async def _keep_retrying(self) -> None:
         while True:
             await asyncio.sleep(_RETRY_INTERVAL_S)
-            for device in self._switched_on():
-                if device.unanswered:
-                    device.flush()
+            self._population.flush()
             if self._application is not None:
                 self._application.flush()
+            if self._series.is_due(self._clock() - self._started_at):
+                self._sample()
 
     async def _converge(self) -> None:
         """Wait until every twin is as it should be, or for as long as that may take."""
-        unsettled = {device.id for device in self._switched_on()}
+        unsettled = {device.id for device in self._population.switched_on()}
         self._touched |= unsettled
         ends_at = self._clock() + self.options.converge_s
         while not self._giving_up.is_set():
@@ -279,27 +341,43 @@ class Fleet:
 
     def _is_settled(self, device: str) -> bool:
         application = self._application
-        acknowledged = self._devices[device].acknowledged_version
+        if self._population.excuse(self.devices[device]):
+            return True
+        acknowledged = self.devices[device].acknowledged_version
         if application is not None:
             if application.waits_for(device):
                 return False
             acknowledged = max(acknowledged, application.acknowledged_versions.get(device, 0))
-        return is_settled(self._devices[device], self._observer.twins[device], acknowledged)
+        return is_settled(
+            self.devices[device],
+            self._observer.twins[device],
+            acknowledged,
+            is_contrary=device in self._population.contrary,
+        )
 
     def _compare(self) -> Summary:
         elapsed_s = self._clock() - self._started_at if self._started_at else 0.0
+        population, scenario = self._population, self.options.scenario
         return summarize(
-            self._switched_on(),
+            population.switched_on(),
             self._observer,
             self._application,
-            self._found,
-            elapsed_s,
-            seed=self.options.seed,
-            interrupted=self._stopping.is_set(),
+            Circumstances(
+                seed=self.options.seed,
+                elapsed_s=elapsed_s,
+                interrupted=self._stopping.is_set(),
+                found=self._found,
+                excused=population.excused(),
+                contrary=population.contrary,
+                connects=population.connects,
+                faults=population.faults,
+                errors=self._errors,
+                scenario=scenario.name if scenario is not None else "",
+                samples=tuple(self._series.samples),
+                resident_bytes=self._resident_bytes,
+                resident_before_bytes=self._resident_before_bytes,
+            ),
         )
-
-    def _switched_on(self) -> list[SimulatedDevice]:
-        return [device for device in self._devices.values() if device.is_on]
 
     def _ramp_s(self) -> float:
         return switched_on_s(len(self._kinds), self.options)

@@ -19,6 +19,7 @@ class Latencies:
         self._buckets: Counter[int] = Counter()
         self.count = 0
         self.longest_s = 0.0
+        self._taken: Counter[int] = Counter()
 
     def add(self, duration_s: float) -> None:
         """Count one."""
@@ -26,6 +27,15 @@ class Latencies:
         self._buckets[round(bucket)] += 1
         self.count += 1
         self.longest_s = max(self.longest_s, duration_s)
+
+    def take_recent(self) -> Latencies:
+        """Return those that were added since the last call; their longest is that of all."""
+        recent = Latencies()
+        recent._buckets = self._buckets - self._taken
+        recent.count = recent._buckets.total()
+        recent.longest_s = self.longest_s
+        self._taken = self._buckets.copy()
+        return recent
 
     def quantile_s(self, share: float) -> float | None:
         """Return the duration that `share` (0 to 1) of all do not exceed; None without any."""

@@ -6,10 +6,10 @@ import asyncio
 import secrets
 from collections.abc import Callable, Iterable
 
-from device_sim.connection import Client, Connection
 from device_sim.latency import Latencies
 from device_sim.payload import decode
 from device_sim.watch import TwinWatch
+from device_sim.wire import Client, Connection
 
 _QOS = 0
 """A broker cuts the replay of many retained messages short at QoS 1. What is lost at QoS 0 is
@@ -28,6 +28,7 @@ class Observer:
     Attributes:
         twins: What was seen, by device.
         latencies: From the publish of a report to the arrival of a state that has it.
+        convergences: For how long `reported` lacked something of `desired`.
         connected: Set once it has been connected.
     """
 
@@ -41,6 +42,7 @@ class Observer:
     ) -> None:
         self.twins = {device: TwinWatch() for device in devices}
         self.latencies = Latencies()
+        self.convergences = Latencies()
         self.connected = asyncio.Event()
         self._prefix = prefix
         self._clock = clock
@@ -81,5 +83,5 @@ class Observer:
             self._touched(device)
             return
         document = decode(payload)
-        if document is not None and watch.seen(document, now, self.latencies):
+        if document is not None and watch.seen(document, now, self.latencies, self.convergences):
             self._touched(device)

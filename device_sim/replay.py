@@ -22,9 +22,10 @@ from bridge.device import (
 )
 from bridge.errors import LinkLost, NotAnswered, Refused, SyncbridgeError
 from device_sim.broker import Broker
-from device_sim.connection import Client, Connection, Network
 from device_sim.document import differences, patches_between, visible
+from device_sim.mqtt311_connection import Mqtt311Network
 from device_sim.summary import TwinDifference
+from device_sim.wire import Client, Connection
 
 PATIENCE_S = 15.0
 """How long the bridge may be silent; three attempts of a session fit into it."""
@@ -125,7 +126,7 @@ async def replay(
     """
     if not documents:
         raise ValueError("there are no documents to replay")
-    async with Network(broker) as network:
+    async with Mqtt311Network(broker) as network:
         session = DeviceSession(device, boot=secrets.token_hex(8), prefix=prefix, encoding=encoding)
         player = _Player(session)
         await player.connect(network)
@@ -167,7 +168,7 @@ class _Player:
         self._twin: Twin | None = None
         self._error: SyncbridgeError | None = None
 
-    async def connect(self, network: Network) -> None:
+    async def connect(self, network: Mqtt311Network) -> None:
         subscriptions = tuple((topic, _QOS) for topic in self._session.subscriptions)
         client = Client(self._session.device_id, subscriptions, self._received, self._session.will)
         self._connection = await network.connect(client)

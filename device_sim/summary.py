@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from bridge.device import JsonObject, JsonValue
 from device_sim.document import Missing
+from device_sim.series import Sample
 
 DIFFERENCES_SHOWN = 100
 """Differences listed in a summary; further ones are counted."""
@@ -76,6 +78,23 @@ class Summary:
         differences: Where twins differ, at most `DIFFERENCES_SHOWN`.
         differences_total: How many there are.
         refusals: Reasons of refusals, one for each device at most, at most ten.
+        superseded: Acknowledged reports of which nothing took effect.
+        forgotten: Reports that were unanswered when their device lost its memory.
+        connects: Connections of devices, each new one counts.
+        deltas: Deltas that arrived at devices and asked for something.
+        obeyed: Reports of devices in answer to a delta.
+        convergence_count: Times that a twin lacked something of what is desired and then did not.
+        convergence_p50_ms: How long that took, median; None without any.
+        convergence_p99_ms: 99th percentile.
+        convergence_max_ms: Longest.
+        faults: Injected, by kind.
+        errors: Failed attempts to connect by reason, and other troubles of the network.
+        excused: Devices whose twins are not compared, with why.
+        scenario: Its name; empty for none.
+        samples: How it went.
+        resident_mib: Memory of the process when all devices were there.
+        device_kib: How much of that each device has added.
+        connections_allowed: How many the limit of open files allows at a time.
     """
 
     seed: int
@@ -104,6 +123,28 @@ class Summary:
     differences: tuple[TwinDifference, ...]
     differences_total: int
     refusals: tuple[str, ...]
+    superseded: int = 0
+    forgotten: int = 0
+    connects: int = 0
+    deltas: int = 0
+    obeyed: int = 0
+    convergence_count: int = 0
+    convergence_p50_ms: float | None = None
+    convergence_p99_ms: float | None = None
+    convergence_max_ms: float | None = None
+    faults: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, int] = field(default_factory=dict)
+    excused: Mapping[str, str] = field(default_factory=dict)
+    scenario: str = ""
+    samples: tuple[Sample, ...] = ()
+    resident_mib: float = 0.0
+    device_kib: float = 0.0
+    connections_allowed: int = 0
+
+    @property
+    def compared(self) -> int:
+        """Devices whose twins are compared."""
+        return self.devices - len(self.excused)
 
     @property
     def ok(self) -> bool:
@@ -120,6 +161,8 @@ class Summary:
             "devices": self.devices,
             "elapsed_s": round(self.elapsed_s, 3),
             "interrupted": self.interrupted,
+            "scenario": self.scenario,
+            "connections": {"made": self.connects, "allowed": self.connections_allowed},
             "reports": {
                 "sent": self.sent,
                 "repeated": self.repeated,
@@ -128,6 +171,8 @@ class Summary:
                 "duplicates": self.duplicates,
                 "unanswered": self.unanswered,
                 "dropped": self.dropped,
+                "superseded": self.superseded,
+                "forgotten": self.forgotten,
             },
             "latency_ms": {
                 "count": self.latency_count,
@@ -135,6 +180,16 @@ class Summary:
                 "p99": self.latency_p99_ms,
                 "max": self.latency_max_ms,
             },
+            "deltas": {"received": self.deltas, "obeyed": self.obeyed},
+            "convergence_ms": {
+                "count": self.convergence_count,
+                "p50": self.convergence_p50_ms,
+                "p99": self.convergence_p99_ms,
+                "max": self.convergence_max_ms,
+            },
+            "memory": {"resident_mib": self.resident_mib, "device_kib": self.device_kib},
+            "faults": dict(self.faults),
+            "errors": dict(self.errors),
             "versions": self.versions,
             "went_back": self.went_back,
             "desired": {
@@ -145,11 +200,13 @@ class Summary:
                 "converged": self.desired_converged,
             },
             "twins": {
-                "compared": self.devices,
+                "compared": self.compared,
                 "equal": self.twins_equal,
-                "differing": self.devices - self.twins_equal,
+                "differing": self.compared - self.twins_equal,
+                "excused": dict(self.excused),
             },
             "differences": [difference.to_json() for difference in self.differences],
             "differences_total": self.differences_total,
             "refusals": list(self.refusals),
+            "samples": [sample.to_json() for sample in self.samples],
         }

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 
 from bridge.device import JsonObject
+from device_sim.document import at_path, equal_by_value, leaves
 from device_sim.latency import Latencies
 
 ARRIVALS_MAX = 64
@@ -23,6 +24,8 @@ class TwinWatch:
         desired: What it said.
         online: What it said.
         at: The bridge's time of the version, in µs since the epoch.
+        outstanding_since: When `reported` began to lack something of `desired`; None while it lacks
+            nothing.
         went_back: How often an older version came after a newer one, which no subscriber should
             ever see.
     """
@@ -32,13 +35,23 @@ class TwinWatch:
         self.went_back = 0
         self.reported: JsonObject = {}
         self.desired: JsonObject = {}
+        self.outstanding_since: float | None = None
         self.online: bool | None = None
         self.at = 0
         self._arrivals: deque[tuple[int, float]] = deque(maxlen=ARRIVALS_MAX)
         self._waiting: deque[tuple[int, float]] = deque(maxlen=WAITING_MAX)
 
-    def seen(self, document: JsonObject, now: float, latencies: Latencies) -> bool:
-        """Take a state; returns whether it is another version than before."""
+    def seen(
+        self, document: JsonObject, now: float, latencies: Latencies, convergences: Latencies
+    ) -> bool:
+        """Take a state; returns whether it is another version than before.
+
+        Args:
+            document: The state.
+            now: When it arrived.
+            latencies: Takes how long ago a report was published that this state has.
+            convergences: Takes for how long something was outstanding that is met now.
+        """
         version, reported, desired, online, at = (
             document.get(key) for key in ("version", "reported", "desired", "online", "at")
         )
@@ -53,9 +66,21 @@ class TwinWatch:
         self.online = online if isinstance(online, bool) else None
         self.at = at if isinstance(at, int) else 0
         self._arrivals.append((version, now))
+        self._note_outstanding(now, convergences)
         while self._waiting and self._waiting[0][0] <= version:
             latencies.add(now - self._waiting.popleft()[1])
         return True
+
+    def _note_outstanding(self, now: float, convergences: Latencies) -> None:
+        is_outstanding = any(
+            not equal_by_value(wanted, at_path(self.reported, path))
+            for path, wanted in leaves(self.desired)
+        )
+        if is_outstanding and self.outstanding_since is None:
+            self.outstanding_since = now
+        elif not is_outstanding and self.outstanding_since is not None:
+            convergences.add(now - self.outstanding_since)
+            self.outstanding_since = None
 
     def cleared(self) -> None:
         """Take that nothing is retained any more: the twin was deleted."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
@@ -11,13 +10,16 @@ from typing import TypeVar
 import click
 
 from device_sim.broker import Broker
-from device_sim.kinds import KINDS, Kind
+from device_sim.declarations import near, read_duration
+from device_sim.faults import Fault, parse_fault
+from device_sim.kinds import KINDS, Kind, read_kinds
+from device_sim.scenarios import SCENARIOS, Scenario, read_scenario
 
 PASSWORD_VARIABLE = "SYNCBRIDGE_BROKER_PASSWORD"  # noqa: S105 (its name)
 """As for the bridge: a password on the command line could be read by every user."""
 
-_DURATION = re.compile(r"(\d+(?:\.\d+)?)(ms|s|m|h|d)?\Z", re.ASCII)
-_UNIT_S = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+OWN_RATE = "kind"
+"""Stands for: as often as each kind says."""
 
 _Function = TypeVar("_Function", bound=Callable[..., object])
 
@@ -30,10 +32,10 @@ class _Duration(click.ParamType[float]):
     ) -> float:
         if isinstance(value, float | int):
             return float(value)
-        match = _DURATION.match(value.strip())
-        if match is None:
-            self.fail(f"{value!r} is not a duration such as 500ms, 30s, 10m or 2h", param, ctx)
-        return float(match[1]) * _UNIT_S[match[2] or "s"]
+        try:
+            return read_duration(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _Kinds(click.ParamType[tuple[Kind, ...]]):
@@ -47,11 +49,59 @@ class _Kinds(click.ParamType[tuple[Kind, ...]]):
     ) -> tuple[Kind, ...]:
         if isinstance(value, tuple):
             return value
-        names = [name.strip() for name in value.split(",")]
-        for name in names:
-            if name not in KINDS:
-                self.fail(f"{name!r} is not one of {', '.join(KINDS)}", param, ctx)
-        return tuple(KINDS[name] for name in names)
+        chosen: dict[str, Kind] = {}
+        for name in (each.strip() for each in value.split(",")):
+            if name.endswith((".yaml", ".yml")):
+                chosen |= read_kinds(Path(name))
+            elif name in KINDS:
+                chosen[name] = KINDS[name]
+            else:
+                self.fail(f"{name!r} is not one of {', '.join(KINDS)}, nor a YAML file", param, ctx)
+        return tuple(chosen.values())
+
+
+class _Rate(click.ParamType[float | None]):
+    name = "rate"
+
+    def convert(
+        self, value: str | float, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float | None:
+        if value == OWN_RATE:
+            return None
+        try:
+            return float(value)
+        except ValueError:
+            self.fail(f"{value!r} is neither a number of reports a second nor 'kind'", param, ctx)
+
+
+class _Scenario(click.ParamType[Scenario]):
+    name = "scenario"
+
+    def convert(
+        self, value: str | Scenario, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Scenario:
+        if isinstance(value, Scenario):
+            return value
+        if value.endswith((".yaml", ".yml")):
+            return read_scenario(Path(value))
+        if value not in SCENARIOS:
+            hint = near(value, SCENARIOS)
+            self.fail(f"{value!r} is no scenario, nor a YAML file: {hint}", param, ctx)
+        return SCENARIOS[value]
+
+
+class _Fault(click.ParamType[Fault]):
+    name = "fault"
+
+    def convert(
+        self, value: str | Fault, param: click.Parameter | None, ctx: click.Context | None
+    ) -> Fault:
+        if isinstance(value, Fault):
+            return value
+        try:
+            return parse_fault(value)
+        except ValueError as error:
+            self.fail(str(error), param, ctx)
 
 
 class _BrokerUrl(click.ParamType[Broker]):
@@ -69,6 +119,9 @@ class _BrokerUrl(click.ParamType[Broker]):
 
 
 DURATION = _Duration()
+RATE = _Rate()
+SCENARIO_TYPE = _Scenario()
+FAULT_TYPE = _Fault()
 KINDS_TYPE = _Kinds()
 
 encoding_option = click.option(
@@ -77,6 +130,13 @@ encoding_option = click.option(
     default="json",
     show_default=True,
     help="How payloads are written.",
+)
+protocol_option = click.option(
+    "--protocol",
+    type=click.Choice(["auto", "5", "3.1.1"]),
+    default="auto",
+    show_default=True,
+    help="The version of MQTT; `auto` is 5 where the broker speaks it.",
 )
 json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON for programs.")
 

@@ -14,31 +14,73 @@ from bridge.device import Encoding, JsonObject
 from device_sim.broker import Broker
 from device_sim.commands.options import (
     DURATION,
+    FAULT_TYPE,
     KINDS_TYPE,
+    OWN_RATE,
+    RATE,
+    SCENARIO_TYPE,
     broker_options,
     encoding_option,
     json_option,
+    protocol_option,
     read_login,
 )
 from device_sim.commands.progress import show_progress
 from device_sim.exits import ExitStatus
+from device_sim.faults import Fault
 from device_sim.fleet import Fleet
-from device_sim.kinds import KINDS, Kind
-from device_sim.options import FleetOptions
-from device_sim.plan import DesiredChange, Planned, fleet_of, timeline
+from device_sim.html_report import html_report
+from device_sim.kinds import Kind
+from device_sim.mqtt import MqttVersion
+from device_sim.options import FleetOptions, fleet_options
+from device_sim.plan import (
+    RIVAL_MARK,
+    DesiredChange,
+    Planned,
+    PlannedFault,
+    PlannedPower,
+    fleet_of,
+    timeline,
+)
+from device_sim.process import connections_allowed, raise_file_limit
 from device_sim.report import print_summary
+from device_sim.scenarios import Scenario
 from device_sim.summary import Summary
 
 
 @click.command(short_help="Run a fleet and compare every twin at the end.")
-@click.option("--devices", default=100, show_default=True, metavar="N", help="How many.")
+@click.option(
+    "--devices", type=int, metavar="N", help="How many. Default: 100, or as the scenario says."
+)
+@click.option(
+    "--scenario",
+    type=SCENARIO_TYPE,
+    metavar="NAME|FILE",
+    help="What the fleet goes through, by name or from a YAML file; see `device-sim --list`.",
+)
+@click.option(
+    "--fault",
+    "faults",
+    type=FAULT_TYPE,
+    multiple=True,
+    metavar="FAULT",
+    help="Inject one, as `loss=5%` or `half-open,every=1m`; may be repeated. See `--list`.",
+)
+@click.option(
+    "--gateways",
+    default=0,
+    show_default=True,
+    metavar="N",
+    help="Carry all devices on so many connections; 0 for one connection each.",
+)
 @click.option(
     "--rate",
     "rate_hz",
-    default=1.0,
+    type=RATE,
+    default=OWN_RATE,
     show_default=True,
     metavar="HZ",
-    help="Reports per device and second, on average.",
+    help="Reports per device and second, on average; `kind`: as often as each kind says.",
 )
 @click.option(
     "--desired-rate",
@@ -61,17 +103,15 @@ from device_sim.summary import Summary
 @click.option(
     "--kinds",
     type=KINDS_TYPE,
-    default=",".join(KINDS),
     metavar="KIND,…",
-    help="Which kinds, in turn. Default: all; see `device-sim kinds`.",
+    help="Which kinds, in turn: names, YAML files. Default: all, or as the scenario says.",
 )
 @click.option(
     "--ramp",
     "ramp_hz",
-    default=200.0,
-    show_default=True,
+    type=float,
     metavar="HZ",
-    help="Devices switched on per second.",
+    help="Devices switched on per second. Default: 200, or as the scenario says.",
 )
 @click.option(
     "--converge",
@@ -92,27 +132,40 @@ from device_sim.summary import Summary
     help="How long to wait at the start for a bridge to answer.",
 )
 @encoding_option
+@protocol_option
 @broker_options
 @click.option(
     "--dry-run", is_flag=True, help="Print the planned messages as JSON lines; connect to nothing."
 )
+@click.option(
+    "--html",
+    "html_file",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Write the report as a page with charts.",
+)
 @json_option
 def run(
-    devices: int,
-    rate_hz: float,
+    devices: int | None,
+    scenario: Scenario | None,
+    faults: tuple[Fault, ...],
+    gateways: int,
+    rate_hz: float | None,
     desired_rate_hz: float,
     seed: int,
     duration_s: float | None,
-    kinds: tuple[Kind, ...],
-    ramp_hz: float,
+    kinds: tuple[Kind, ...] | None,
+    ramp_hz: float | None,
     converge_s: float,
     find_s: float,
     encoding: Encoding,
+    protocol: MqttVersion,
     broker: Broker,
     prefix: str,
     username: str | None,
     password_file: Path | None,
     dry_run: bool,
+    html_file: Path | None,
     as_json: bool,
 ) -> int:
     """Run a fleet of simulated devices against a bridge, and compare every twin at the end.
@@ -124,11 +177,21 @@ def run(
     Lamps that are told what to do ten times a second, until Ctrl-C:
       device-sim run --kinds lamp --desired-rate 10
     \b
+    Devices of one's own (`device-sim kinds --yaml lamp` prints a declaration to begin with):
+      device-sim run --kinds my.yaml,lamp --for 10m
+    \b
+    A story with faults in it, and faults of one's own:
+      device-sim run --scenario power-cut --devices 1000
+      device-sim run --for 1m --fault loss=5% --fault reconnect,every=20s,session=yes
+    \b
     What would be sent, without a broker:
       device-sim run --devices 2 --for 10s --dry-run
     \b
     For a script, with the differences if there are any:
       device-sim run --for 10s --json | jq .latency_ms.p99
+    \b
+    For people who were not there:
+      device-sim run --scenario reconnect-storm --html storm.html
 
     Each device has its own connection with a last will, reports as such a device does, repeats a
     report until the bridge's reply, and obeys its delta. An application sets desired fields, and
@@ -139,25 +202,32 @@ def run(
     too; where twins exist already, their versions enter, so that nothing is taken for a repeat.
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     try:
-        options = FleetOptions(
-            broker=read_login(broker, username, password_file),
-            prefix=prefix,
+        options = fleet_options(
+            scenario,
             devices=devices,
             kinds=kinds,
+            duration_s=duration_s,
+            ramp_hz=ramp_hz,
+            broker=read_login(broker, username, password_file),
+            prefix=prefix,
             rate_hz=rate_hz,
             desired_rate_hz=desired_rate_hz,
             seed=seed,
-            duration_s=duration_s,
-            ramp_hz=ramp_hz,
             converge_s=converge_s,
             find_s=find_s,
             encoding=encoding,
+            faults=faults,
+            gateways=gateways,
+            protocol=protocol,
         )
     except ValueError as error:
         raise click.UsageError(str(error)) from None
     if dry_run:
         return _print_plan(options)
+    _make_room(options)
     summary = asyncio.run(_run(Fleet(options)))
+    if html_file is not None:
+        html_file.write_text(html_report(summary), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(summary.to_json()))
     else:
@@ -178,10 +248,21 @@ async def _run(fleet: Fleet) -> Summary:
             loop.remove_signal_handler(each)
 
 
+def _make_room(options: FleetOptions) -> None:
+    """Raise the limit of open files, and refuse what does not fit under it all the same."""
+    allowed = connections_allowed(raise_file_limit())
+    needed = options.gateways or options.devices
+    if needed > allowed:
+        raise click.UsageError(
+            f"{needed:,} connections do not fit: the hard limit of open files allows {allowed:,}; "
+            "raise it (`ulimit -Hn`, LimitNOFILE), or carry the devices on --gateways"
+        )
+
+
 def _print_plan(options: FleetOptions) -> int:
     if options.duration_s is None:
         raise click.UsageError("--dry-run needs an end: give --for")
-    for planned in timeline(fleet_of(options.devices, options.kinds), options):
+    for planned in timeline(fleet_of(options.devices, options.kinds, options.shares), options):
         click.echo(json.dumps(_line(planned, options.prefix)))
     return ExitStatus.OK
 
@@ -190,9 +271,13 @@ def _line(planned: Planned, prefix: str) -> JsonObject:
     line: JsonObject = {"at_s": round(planned.at_s, 6), "device": planned.device}
     if isinstance(planned, DesiredChange):
         return line | {"verb": "desire", "topic": planned.topic(prefix), "patch": planned.patch}
+    if isinstance(planned, PlannedFault):
+        return line | {"verb": "fault", "fault": planned.strike.fault.kind}
+    if isinstance(planned, PlannedPower):
+        return line | {"verb": "power", "on": planned.is_on, "why": planned.why}
     return line | {
         "verb": "report",
-        "topic": f"{prefix}/{planned.device}/report",
+        "topic": f"{prefix}/{planned.device.removesuffix(RIVAL_MARK)}/report",
         "full": planned.full,
         "patch": planned.patch,
     }

@@ -2,15 +2,30 @@
 
 from __future__ import annotations
 
-from device_sim.kinds.base import Field, Kind
-from device_sim.kinds.door_lock import DOOR_LOCK
-from device_sim.kinds.energy_meter import ENERGY_METER
-from device_sim.kinds.lamp import LAMP
-from device_sim.kinds.thermostat import THERMOSTAT
-from device_sim.kinds.tracker import TRACKER
+from importlib import resources
 
-__all__ = ["KINDS", "Field", "Kind"]
+from device_sim.declarations import Members
+from device_sim.kinds.base import Field, Kind
+from device_sim.kinds.reading import kinds_in, read_kinds
+
+__all__ = ["KINDS", "Field", "Kind", "built_in_text", "kinds_in", "read_kinds"]
+
+_BUILT_IN = ("thermostat", "lamp", "energy-meter", "tracker", "door-lock")
+
+
+def built_in_text(name: str) -> str:
+    """Return the declaration of a kind that comes with the program.
+
+    Raises:
+        KeyError: There is no such kind.
+    """
+    if name not in _BUILT_IN:
+        raise KeyError(name)
+    return (resources.files(__name__) / f"{name}.yaml").read_text(encoding="utf-8")
+
 
 KINDS: dict[str, Kind] = {
-    kind.name: kind for kind in (THERMOSTAT, LAMP, ENERGY_METER, TRACKER, DOOR_LOCK)
+    kind.name: kind
+    for name in _BUILT_IN
+    for kind in kinds_in(Members.of_text(built_in_text(name).encode(), f"{name}.yaml"))
 }

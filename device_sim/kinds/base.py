@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from random import Random
 
-from bridge.device import JsonObject, JsonValue
+from bridge.device import JsonObject
 from device_sim.document import apply_patch, leaves, nested
-from device_sim.kinds.drifts import Drift, Fixed
+from device_sim.kinds.drifts import Drift
 from device_sim.kinds.settings import Setting
 
 Path = tuple[str, ...]
+
+_DRAWS_MAX = 100
+"""Attempts to find another value of a setting; some settings have only one."""
 
 
 class Field:
@@ -19,17 +23,25 @@ class Field:
         path: Keys with dots between them, units last: `climate.temperature_c`.
         drift: How it changes by itself.
         obeys: What it can be set to; None for a field that only the device changes.
+        unit: As people read it, such as `°C`; empty for what has none.
+        restart_s: Obeying takes a restart of so many seconds, as new firmware does; None for what
+            changes at once.
     """
 
-    def __init__(self, path: str, drift: Drift, obeys: Setting | None = None) -> None:
+    def __init__(
+        self,
+        path: str,
+        drift: Drift,
+        obeys: Setting | None = None,
+        *,
+        unit: str = "",
+        restart_s: float | None = None,
+    ) -> None:
         self.path: Path = tuple(path.split("."))
         self.drift = drift
         self.obeys = obeys
-
-    @classmethod
-    def setting(cls, path: str, value: JsonValue, obeys: Setting) -> Field:
-        """Return a field that changes only if someone desires it."""
-        return cls(path, Fixed(value), obeys)
+        self.unit = unit
+        self.restart_s = restart_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,12 +54,18 @@ class Kind:
         fields: All that it reports.
         messages: What it sends in one message, as beginnings of paths, with how often relative to
             the others: `(("climate",), 6.0)` is everything below `climate`.
+        interval_s: Between two messages, on average.
+        sleep_after_s: It disconnects so long after it last had something to say, until it has
+            something to say again; None for a device that stays connected.
     """
 
     name: str
     about: str
     fields: tuple[Field, ...]
     messages: tuple[tuple[tuple[str, ...], float], ...]
+    interval_s: float = 60.0
+    sleep_after_s: float | None = None
+    restarts: dict[Path, float] = field(init=False, repr=False, compare=False)
     settings: dict[Path, Setting] = field(init=False, repr=False, compare=False)
     parts: tuple[tuple[Field, ...], ...] = field(init=False, repr=False, compare=False)
     weights: tuple[float, ...] = field(init=False, repr=False, compare=False)
@@ -56,8 +74,14 @@ class Kind:
         """Work out what is asked for often.
 
         Raises:
-            ValueError: A message would be empty.
+            ValueError: A message would be empty, or a field lies below another one.
         """
+        paths = {each.path for each in self.fields}
+        for path in paths:
+            if any(path[:length] in paths for length in range(1, len(path))):
+                raise ValueError(f"kind {self.name!r}: {'.'.join(path)} lies below another field")
+        restarts = {each.path: each.restart_s for each in self.fields if each.restart_s is not None}
+        object.__setattr__(self, "restarts", restarts)
         settings = {each.path: each.obeys for each in self.fields if each.obeys is not None}
         object.__setattr__(self, "settings", settings)
         parts = tuple(self._below(beginnings) for beginnings, _ in self.messages)
@@ -71,6 +95,22 @@ class Kind:
         return tuple(
             each for each in self.fields if any(each.path[: len(path)] == path for path in paths)
         )
+
+    def contradict(self, patch: JsonObject, pick: float) -> JsonObject:
+        """Return other values than a patch has, where the settings know others.
+
+        Args:
+            patch: What is desired.
+            pick: From 0 to below 1, decides which.
+        """
+        random = Random(pick)
+        other: JsonObject = {}
+        for path, value in leaves(patch):
+            setting = self.settings[path]
+            drawn = (setting.draw(random) for _ in range(_DRAWS_MAX))
+            instead = next((each for each in drawn if each != value), value)
+            apply_patch(other, nested(path, instead))
+        return other
 
     def obeyed(self, desired: JsonObject) -> JsonObject:
         """Return the part of a desired document that such a device obeys."""

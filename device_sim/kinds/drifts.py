@@ -65,6 +65,11 @@ class Walk:
     stride: float
     decimals: int = 1
 
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.low > self.high or self.stride < 0:
+            raise ValueError("low is at most high, and stride is not below 0")
+
     def start(self, random: Random) -> JsonValue:
         """Return any value between the bounds."""
         return _rounded(random.uniform(self.low, self.high), self.decimals)
@@ -128,9 +133,13 @@ class Uptime:
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """A charge in percent that drains by about `per_hour` and is replaced when empty."""
+    """A charge in percent that drains by about `per_hour` and is replaced when empty.
+
+    Before that the device is off for `flat_s`: someone has to come.
+    """
 
     per_hour: float
+    flat_s: float = 0.0
 
     def start(self, random: Random) -> JsonValue:
         """Return the charge of a battery that is not new."""
@@ -142,6 +151,10 @@ class Battery:
         left = _number(value) - drained
         return round(left, 1) if left > 1.0 else 100.0
 
+    def off_s(self, before: JsonValue, after: JsonValue) -> float:
+        """Return how long the device was off between two charges, in seconds."""
+        return self.flat_s if _number(after) > _number(before) else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class Among:
@@ -152,6 +165,11 @@ class Among:
 
     values: tuple[JsonValue, ...]
     change: float = 0.3
+
+    def __post_init__(self) -> None:
+        """Check that there is something to choose from."""
+        if not self.values:
+            raise ValueError("at least one value is needed")
 
     def start(self, random: Random) -> JsonValue:
         """Return any of them."""

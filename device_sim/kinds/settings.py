@@ -40,6 +40,11 @@ class Between:
     high: float
     decimals: int = 0
 
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.low > self.high:
+            raise ValueError("low is at most high")
+
     def takes(self, value: JsonValue) -> bool:
         """Tell whether it is a number within the bounds, and an integer where one is needed."""
         if isinstance(value, bool) or not isinstance(value, int | float):
@@ -58,6 +63,11 @@ class Word:
 
     words: tuple[str, ...]
 
+    def __post_init__(self) -> None:
+        """Check that there is something to choose from."""
+        if not self.words:
+            raise ValueError("at least one word is needed")
+
     def takes(self, value: JsonValue) -> bool:
         """Tell whether it is one of them."""
         return value in self.words
@@ -74,6 +84,11 @@ class Numbers:
     low: int
     high: int
     most: int
+
+    def __post_init__(self) -> None:
+        """Check the bounds."""
+        if self.low > self.high:
+            raise ValueError("low is at most high")
 
     def takes(self, value: JsonValue) -> bool:
         """Tell whether it is such an array."""

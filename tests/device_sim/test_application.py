@@ -9,9 +9,9 @@ import pytest
 from bridge.device import JsonObject
 from device_sim import application as module
 from device_sim.application import RETRY_AFTER_S, Application
-from device_sim.connection import Connection, Outgoing
 from device_sim.payload import decode, encode
 from device_sim.plan import DesiredChange
+from device_sim.wire import Connection, Outgoing
 
 _CHANGE = DesiredChange(0.0, "lamp-1", {"color": {"r": 9}})
 

@@ -13,7 +13,9 @@ from pathlib import Path
 import pytest
 
 from device_sim.cli import ExitStatus, main
+from device_sim.faults import FAULTS
 from device_sim.kinds import KINDS
+from device_sim.scenarios import SCENARIOS
 from tests.device_sim.responder import Responder
 from tests.device_sim.waiting import PATIENCE_S
 from tests.support.mosquitto import Mosquitto, free_port
@@ -77,11 +79,14 @@ def test_a_run_ends_with_a_summary(
     assert status == ExitStatus.OK
     lines = capsys.readouterr().out.splitlines()
     assert re.match(r"devices          5 for 1\.\d s, seed 7$", lines[0])
-    assert re.match(r"reports          (\d+) sent, \1 acknowledged$", lines[1])
-    assert re.match(r"publish to state p50 [\d.]+ ms, p99 [\d.]+ ms, longest", lines[2])
-    assert re.match(r"versions         \d+$", lines[3])
-    assert re.match(r"desired          (\d+) changes, \1 converged$", lines[4])
-    assert lines[5:] == ["twins            5 of 5 are what their devices believe"]
+    assert re.match(r"connections      5; open files allow [\d,]+ at a time$", lines[1])
+    assert re.match(r"memory           \d+ MiB, -?\d+ KiB for each device$", lines[2])
+    assert re.match(r"reports          (\d+) sent, \1 acknowledged$", lines[3])
+    assert re.match(r"publish to state p50 [\d.]+ ms, p99 [\d.]+ ms, longest", lines[4])
+    assert re.match(r"versions         \d+$", lines[5])
+    assert re.match(r"desired          (\d+) changes, \1 converged$", lines[6])
+    assert re.match(r"deltas           \d+ received, \d+ obeyed; outstanding p50", lines[7])
+    assert lines[8:] == ["twins            5 of 5 are what their devices believe"]
 
 
 def test_a_summary_for_programs_has_stable_keys(
@@ -96,14 +101,22 @@ def test_a_summary_for_programs_has_stable_keys(
             "acknowledged",
             "dropped",
             "duplicates",
+            "forgotten",
             "refused",
             "repeated",
             "sent",
+            "superseded",
             "unanswered",
         ],
         "latency_ms": ["count", "max", "p50", "p99"],
+        "convergence_ms": ["count", "max", "p50", "p99"],
+        "deltas": ["obeyed", "received"],
+        "connections": ["allowed", "made"],
+        "errors": [],
+        "memory": ["device_kib", "resident_mib"],
+        "faults": [],
         "desired": ["acknowledged", "converged", "refused", "sent", "unanswered"],
-        "twins": ["compared", "differing", "equal"],
+        "twins": ["compared", "differing", "equal", "excused"],
     }
     assert {key for key, value in document.items() if not isinstance(value, dict)} == {
         "ok",
@@ -111,6 +124,8 @@ def test_a_summary_for_programs_has_stable_keys(
         "devices",
         "elapsed_s",
         "interrupted",
+        "scenario",
+        "samples",
         "versions",
         "went_back",
         "differences",
@@ -195,6 +210,14 @@ def test_without_a_bridge_there_is_one_line_and_a_hint(
         (["replay"], "FILE"),
         (["replay", __file__], "--as"),
         (["replay", __file__, "--as", "plug-7"], "is not JSON"),
+        (["run", "--rate", "often"], "nor 'kind'"),
+        (["run", "--kinds", "no-such.yaml"], "no-such.yaml cannot be read"),
+        (["kinds", "--yaml", "toaster"], "'toaster' is not one of"),
+        (["scenarios", "--yaml", "flood"], "'flood' is not one of"),
+        (["run", "--scenario", "power-cur"], "did you mean power-cut"),
+        (["run", "--scenario", "morning", "--for", "1m"], "leave them out"),
+        (["run", "--fault", "los=5%"], "did you mean loss"),
+        (["run", "--gateways", "101"], "gateways: 101 is not from 0"),
         (["nonsense"], "nonsense"),
     ],
 )
@@ -215,10 +238,73 @@ def test_the_kinds_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["kinds", "--json"]) == ExitStatus.OK
     documents = json.loads(capsys.readouterr().out)
     assert [document["kind"] for document in documents] == list(KINDS)
-    assert {"path", "obeys", "example"} == set(documents[0]["fields"][0])
+    assert {"path", "unit", "obeys", "example"} == set(documents[0]["fields"][0])
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"]])
+def test_a_printed_declaration_is_a_kind_of_ones_own(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """What `kinds --yaml` prints can be changed and run."""
+    assert main(["kinds", "--yaml", "lamp"]) == ExitStatus.OK
+    own = tmp_path / "own.yaml"
+    own.write_text(capsys.readouterr().out.replace("\nlamp:", "\nstreet-lamp:", 1))
+    assert main(["kinds", str(own), "--json"]) == ExitStatus.OK
+    assert [each["kind"] for each in json.loads(capsys.readouterr().out)] == ["street-lamp"]
+    arguments = f"run --devices 4 --for 1m --kinds {own},tracker --dry-run"
+    assert main(arguments.split()) == ExitStatus.OK
+    printed = capsys.readouterr().out
+    assert {json.loads(line)["device"].split("-0")[0] for line in printed.splitlines()} == {
+        "street-lamp",
+        "tracker",
+    }
+
+
+def test_everything_that_can_be_named_is_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    """One line each."""
+    assert main(["--list"]) == ExitStatus.OK
+    lines = capsys.readouterr().out.splitlines()
+    named = [*KINDS, *SCENARIOS, *FAULTS]
+    assert all(any(line.startswith(f"  {name} ") for line in lines) for name in named)
+
+
+def test_scenarios_and_faults_are_listed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With phases and parameters; a printed declaration can be changed."""
+    assert main(["scenarios"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert all(f"{name}: " in text for name in SCENARIOS)
+    assert "     15 s  dark  (power off)" in text
+    assert main(["faults"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert all(f"{name} " in text for name in FAULTS)
+    assert "of a device at a time: half-open=1%, or every=, at=, for=10s" in text
+    assert main(["scenarios", "--yaml", "power-cut"]) == ExitStatus.OK
+    story = tmp_path / "story.yaml"
+    story.write_text(capsys.readouterr().out.replace("dark", "darker", 2))
+    assert main(["scenarios", str(story)]) == ExitStatus.OK
+    assert "darker" in capsys.readouterr().out
+
+
+def test_a_scenario_with_faults_ends_with_a_page(
+    mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its name and what was injected stand in the summary, and in the file."""
+    story, page = tmp_path / "story.yaml", tmp_path / "page.html"
+    story.write_text(
+        "about: short\nphases:\n  - {name: one, for: 500ms, rate: 5}\n"
+        "  - {name: two, for: 500ms, rate: 5, faults: [duplicate=100%]}\n"
+    )
+    with Responder(mosquitto.port):
+        arguments = f"run --scenario {story} --devices 5 --html {page} --broker {_url(mosquitto)}"
+        assert main([*arguments.split(), "--fault", "delay=50%,by=10ms"]) == ExitStatus.OK
+    text = capsys.readouterr().out
+    assert "scenario story" in text
+    assert re.search(r"faults           delay \d+, duplicate \d+", text)
+    assert "<svg" in page.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"], ["scenarios"], ["faults"]])
 def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Each begins with the program's name, so that it can be copied."""
     assert main([*command, "--help"]) == ExitStatus.OK

@@ -9,10 +9,10 @@ import pytest
 
 from bridge.device import Answered, JsonObject
 from device_sim import device as module
-from device_sim.connection import Connection, Outgoing
 from device_sim.device import WINDOW, SimulatedDevice
 from device_sim.kinds import KINDS
 from device_sim.payload import decode, encode
+from device_sim.wire import Connection, Outgoing
 
 LAMP = "lamp-1"
 

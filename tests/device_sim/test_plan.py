@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 
 import pytest
 
@@ -82,6 +83,14 @@ def test_rates_are_kept_on_average() -> None:
     assert sum(1 for _ in changes) == pytest.approx(2000, rel=0.1)
 
 
+def test_without_a_rate_each_kind_keeps_its_own() -> None:
+    """A meter talks more often than a lock."""
+    options = FleetOptions(devices=5, rate_hz=None, desired_rate_hz=0, duration_s=3600)
+    counts = Counter(each.device for each in timeline(fleet_of(5, _KINDS), options))
+    assert counts["energy-meter-0001"] == pytest.approx(360, rel=0.2)
+    assert counts["door-lock-0001"] == pytest.approx(30, rel=0.5)
+
+
 def test_without_a_rate_there_is_only_the_first_report() -> None:
     """A fleet that is merely there."""
     options = FleetOptions(devices=3, rate_hz=0, desired_rate_hz=0)
@@ -101,7 +110,7 @@ def test_a_boot_depends_on_seed_device_and_the_twin_that_is_found() -> None:
     ("changed", "named"),
     [
         ({"devices": 0}, "devices"),
-        ({"devices": 10_000}, "devices"),
+        ({"devices": 50_001}, "devices"),
         ({"kinds": ()}, "kinds"),
         ({"prefix": "a/+"}, "prefix"),
         ({"prefix": ""}, "prefix"),

@@ -11,7 +11,7 @@ from device_sim.document import MISSING
 from device_sim.report import print_summary
 from device_sim.summary import Summary, TwinDifference
 
-_GOOD = Summary(
+GOOD = Summary(
     seed=7,
     devices=2,
     elapsed_s=30.04,
@@ -50,8 +50,8 @@ def _text(summary: Summary) -> list[str]:
 
 def test_a_good_run_says_no_more_than_it_has_to() -> None:
     """One line for each thing, however narrow the terminal."""
-    assert _GOOD.ok
-    assert _text(_GOOD) == [
+    assert GOOD.ok
+    assert _text(GOOD) == [
         "devices          2 for 30.0 s, seed 7",
         "reports          12,345 sent, 12,345 acknowledged",
         "publish to state p50 1.2 ms, p99 3.0 ms, longest 12.0 ms",
@@ -65,7 +65,7 @@ def test_everything_that_went_wrong_is_named() -> None:
     """Counts where they are not 0, reasons, and differences with both values."""
     long = "x" * 100
     bad = dataclasses.replace(
-        _GOOD,
+        GOOD,
         interrupted=True,
         repeated=1,
         refused=2,
@@ -103,5 +103,42 @@ def test_everything_that_went_wrong_is_named() -> None:
 def test_each_kind_of_failure_fails_the_run() -> None:
     """A difference, something unanswered, or a state that went back; refusals alone do not."""
     for field in ("differences_total", "unanswered", "desired_unanswered", "went_back"):
-        assert not dataclasses.replace(_GOOD, **{field: 1}).ok  # type: ignore[arg-type]
-    assert dataclasses.replace(_GOOD, refused=1, desired_refused=1, interrupted=True).ok
+        assert not dataclasses.replace(GOOD, **{field: 1}).ok  # type: ignore[arg-type]
+    assert dataclasses.replace(GOOD, refused=1, desired_refused=1, interrupted=True).ok
+
+
+def test_what_happened_is_told_where_something_did() -> None:
+    """Connections, memory, deltas, faults, errors and who is not compared."""
+    summary = dataclasses.replace(
+        GOOD,
+        devices=3,
+        scenario="power-cut",
+        connects=1234,
+        connections_allowed=19_900,
+        resident_mib=288.4,
+        device_kib=26.3,
+        deltas=9,
+        obeyed=8,
+        convergence_p50_ms=3.0,
+        convergence_p99_ms=4.0,
+        convergence_max_ms=5.0,
+        superseded=2,
+        forgotten=1,
+        faults={"cut": 3, "loss": 1200},
+        errors={"Connection refused": 2},
+        excused={"lamp-0001": "two devices have this id"},
+    )
+    assert _text(summary) == [
+        "devices          3 for 30.0 s, seed 7, scenario power-cut",
+        "connections      1,234; open files allow 19,900 at a time",
+        "memory           288 MiB, 26 KiB for each device",
+        "reports          12,345 sent, 12,345 acknowledged, 2 superseded, 1 forgotten in restarts",
+        "publish to state p50 1.2 ms, p99 3.0 ms, longest 12.0 ms",
+        "versions         12,000",
+        "desired          3 changes, 3 converged",
+        "deltas           9 received, 8 obeyed; outstanding p50 3.0 ms, p99 4.0 ms, longest 5.0 ms",
+        "faults           cut 3, loss 1,200",
+        "errors           Connection refused 2",
+        "twins            2 of 2 are what their devices believe",
+        "not compared     1: two devices have this id",
+    ]

@@ -33,13 +33,13 @@ def test_without_latencies_there_is_no_quantile() -> None:
 def test_latency_ends_with_the_state_whether_reply_or_state_comes_first() -> None:
     """From the publish to the first state that has the reply's version, or a later one."""
     watch, latencies = TwinWatch(), Latencies()
-    watch.seen(_state(1), 10.0, latencies)
-    watch.seen(_state(3), 20.5, latencies)
+    watch.seen(_state(1), 10.0, latencies, Latencies())
+    watch.seen(_state(3), 20.5, latencies, Latencies())
     watch.acknowledged(2, 20.0, latencies)
     assert latencies.longest_s == pytest.approx(0.5)
     watch.acknowledged(4, 30.0, latencies)
     assert latencies.count == 1
-    watch.seen(_state(5), 32.0, latencies)
+    watch.seen(_state(5), 32.0, latencies, Latencies())
     assert latencies.count == 2
     assert latencies.longest_s == pytest.approx(2.0)
 
@@ -47,7 +47,7 @@ def test_latency_ends_with_the_state_whether_reply_or_state_comes_first() -> Non
 def test_a_state_from_before_the_report_is_not_its_state() -> None:
     """What was retained before the run never counts."""
     watch, latencies = TwinWatch(), Latencies()
-    watch.seen(_state(100), 1.0, latencies)
+    watch.seen(_state(100), 1.0, latencies, Latencies())
     watch.acknowledged(2, 5.0, latencies)
     assert latencies.count == 0
 
@@ -55,9 +55,9 @@ def test_a_state_from_before_the_report_is_not_its_state() -> None:
 def test_a_state_that_goes_back_is_counted_and_believed() -> None:
     """It is what the broker retains now, and it should never happen."""
     watch, latencies = TwinWatch(), Latencies()
-    assert watch.seen(_state(2, a=2), 1.0, latencies)
-    assert not watch.seen(_state(2, a=2), 2.0, latencies)
-    assert watch.seen(_state(1, a=1), 3.0, latencies)
+    assert watch.seen(_state(2, a=2), 1.0, latencies, Latencies())
+    assert not watch.seen(_state(2, a=2), 2.0, latencies, Latencies())
+    assert watch.seen(_state(1, a=1), 3.0, latencies, Latencies())
     assert watch.went_back == 1
     assert watch.reported == {"a": 1}
 
@@ -66,13 +66,13 @@ def test_a_state_that_goes_back_is_counted_and_believed() -> None:
 def test_what_is_no_state_is_passed_over(broken: JsonObject) -> None:
     """Anyone may publish there where the broker has no access rules."""
     watch = TwinWatch()
-    assert not watch.seen(broken, 1.0, Latencies())
+    assert not watch.seen(broken, 1.0, Latencies(), Latencies())
     assert watch.version == 0
 
 
 def test_a_cleared_state_leaves_nothing() -> None:
     """The twin was deleted."""
     watch = TwinWatch()
-    watch.seen(_state(2, a=2), 1.0, Latencies())
+    watch.seen(_state(2, a=2), 1.0, Latencies(), Latencies())
     watch.cleared()
     assert watch.reported == {}

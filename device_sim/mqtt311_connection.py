@@ -5,19 +5,18 @@ are watched by asyncio and its callbacks run on the event loop: measured with 50
 publish with its echo takes 63 µs of processor time, against 169 µs through aiomqtt, which makes
 a task of every message.
 
-MQTT 3.1.1, because every broker speaks it, the embedded one included.
+MQTT 3.1.1, because every broker speaks it, the embedded one included. Where the broker speaks 5,
+`device_sim.mqtt5_connection` needs less of everything.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple, Protocol
 
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
@@ -26,15 +25,10 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.errors import ConnectRefused
 from device_sim.broker import Broker
-
-CONNECT_TIMEOUT_S = 10.0
-"""For the TCP connection, and again for the broker's answers to CONNECT and SUBSCRIBE."""
+from device_sim.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Client, Outgoing
 
 CONNECT_THREADS = 8
 """paho opens a TCP connection with a blocking call: so many are opened at the same time."""
-
-KEEPALIVE_S = 60
-"""A connection on which nothing came for about this long is given up."""
 
 _HOUSEKEEPING_INTERVAL_S = 5.0
 
@@ -42,62 +36,18 @@ _TRY_AGAIN = frozenset({"Server unavailable", "Server busy"})
 """Refusals that may end by themselves; the others need a change by the user."""
 
 
-class Outgoing(Protocol):
-    """A message to publish, as `bridge.device` makes them."""
-
-    @property
-    def topic(self) -> str:
-        """Where to."""
-
-    @property
-    def payload(self) -> bytes:
-        """What."""
-
-    @property
-    def qos(self) -> int:
-        """0 or 1."""
-
-    @property
-    def retain(self) -> bool:
-        """Whether the broker keeps it."""
-
-
-class Note(NamedTuple):
-    """The plainest `Outgoing`."""
-
-    topic: str
-    payload: bytes
-    qos: int = 1
-    retain: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Client:
-    """Who connects.
-
-    Attributes:
-        client_id: As the broker knows it.
-        subscriptions: Topic filters with their QoS.
-        received: Called with topic and payload of each message.
-        will: What the broker publishes if the connection breaks.
-    """
-
-    client_id: str
-    subscriptions: tuple[tuple[str, int], ...]
-    received: Callable[[str, bytes], None]
-    will: Outgoing | None = None
-
-
-class Network:
+class Mqtt311Network:
     """What the connections of one event loop share. An async context manager."""
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
-        self.connections: set[Connection] = set()
+        self.connections: set[Mqtt311Connection] = set()
+        self.deserted: set[Mqtt311Connection] = set()
+        self.sessions: set[str] = set()
         self.executor = ThreadPoolExecutor(CONNECT_THREADS, thread_name_prefix="connect")
         self._housekeeping: asyncio.Task[None] | None = None
 
-    async def __aenter__(self) -> Network:
+    async def __aenter__(self) -> Mqtt311Network:
         self._housekeeping = asyncio.create_task(self._keep_alive(), name="keep connections alive")
         return self
 
@@ -109,24 +59,39 @@ class Network:
     ) -> None:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
+        for deserted in list(self.deserted):
+            deserted.abandon()
         # All at once: a broker that hangs is waited for once, not once for each connection.
         await asyncio.gather(*(connection.close() for connection in list(self.connections)))
+        await asyncio.gather(*map(self._forget, self.sessions))
         self.executor.shutdown(wait=False)
 
-    async def connect(self, client: Client) -> Connection:
+    def troubles(self) -> dict[str, int]:
+        """Return nothing: paho-mqtt keeps what finds no room, and 3.1.1 has no refusals."""
+        return {}
+
+    async def connect(self, client: Client) -> Mqtt311Connection:
         """Connect and subscribe.
 
         Raises:
             ConnectRefused: The network or the broker said no; `recoverable` tells whether it may
                 go otherwise later.
         """
-        connection = Connection(self, client)
+        if client.session_expiry_s:
+            self.sessions.add(client.client_id)
+        connection = Mqtt311Connection(self, client)
         try:
             await connection.open()
         except BaseException:
             connection.abandon()
             raise
         return connection
+
+    async def _forget(self, client_id: str) -> None:
+        """Have the broker forget a session, which in 3.1.1 has no end of its own."""
+        with contextlib.suppress(ConnectRefused):
+            connection = await self.connect(Client(client_id, (), _ignore))
+            await connection.close()
 
     async def _keep_alive(self) -> None:
         """Let paho send its pings and notice connections that are dead."""
@@ -136,7 +101,11 @@ class Network:
                 connection.keep_alive()
 
 
-class Connection:
+def _ignore(topic: str, payload: bytes) -> None:
+    """Take a message and do nothing."""
+
+
+class Mqtt311Connection:
     """One connection, from its start to its end; a new one is another object.
 
     So what an old connection still had to say is never sent on a new one.
@@ -145,13 +114,16 @@ class Connection:
         lost: Done when the connection has ended, whoever ended it.
     """
 
-    def __init__(self, network: Network, client: Client) -> None:
+    def __init__(self, network: Mqtt311Network, client: Client) -> None:
         self._network = network
         self._client = client
         self._loop = asyncio.get_running_loop()
         self._loop_thread = threading.get_ident()
         self._ready: asyncio.Future[None] = self._loop.create_future()
         self.lost = asyncio.Event()
+        self._is_stalled = False
+        self._unacknowledged: set[int] = set()
+        self._drained: asyncio.Event | None = None
         self._paho = self._make_paho()
 
     def _make_paho(self) -> paho.Client:
@@ -159,7 +131,7 @@ class Connection:
         made = paho.Client(
             CallbackAPIVersion.VERSION2,
             client_id=client.client_id,
-            clean_session=True,
+            clean_session=client.clean and not client.session_expiry_s,
             protocol=paho.MQTTv311,
             reconnect_on_failure=False,
         )
@@ -172,6 +144,7 @@ class Connection:
         made.on_connect = self._on_connect
         made.on_subscribe = self._on_subscribe
         made.on_message = self._on_message
+        made.on_publish = self._on_publish
         made.on_disconnect = self._on_disconnect
         made.on_socket_open = self._on_socket_open
         made.on_socket_close = self._on_socket_close
@@ -185,7 +158,7 @@ class Connection:
         return self in self._network.connections
 
     async def open(self) -> None:
-        """Connect; see `Network.connect`."""
+        """Connect; see `Mqtt311Network.connect`."""
         broker = self._network.broker
         try:
             await self._loop.run_in_executor(
@@ -207,38 +180,71 @@ class Connection:
 
     def publish(self, message: Outgoing) -> None:
         """Send a message; nothing happens where the connection has ended."""
-        if self.is_open:
-            self._paho.publish(message.topic, message.payload, message.qos, message.retain)
+        if self.is_open and not self._is_stalled:
+            info = self._paho.publish(message.topic, message.payload, message.qos, message.retain)
+            if message.qos:
+                self._unacknowledged.add(info.mid)
 
     def subscribe(self, topic_filter: str, qos: int) -> None:
         """Subscribe once more: the broker sends what is retained there."""
-        if self.is_open:
+        if self.is_open and not self._is_stalled:
             self._paho.subscribe(topic_filter, qos)
+
+    def disconnect(self) -> None:
+        """Begin to disconnect in good order, without the last will."""
+        if self._is_stalled:
+            self.abandon()
+        else:
+            self._paho.disconnect()
 
     async def close(self) -> None:
         """Disconnect in good order, without the last will; idempotent."""
         if not self.is_open:
             return
-        self._paho.disconnect()
         try:
             async with asyncio.timeout(CONNECT_TIMEOUT_S):
+                await self._send_the_rest()
+                self.disconnect()
                 await self.lost.wait()
         except TimeoutError:
             self.abandon()
+
+    async def _send_the_rest(self) -> None:
+        """Wait until the broker has taken everything, as far as paho holds back more."""
+        if self._unacknowledged and not self._is_stalled:
+            self._drained = asyncio.Event()
+            await self._drained.wait()
 
     def abandon(self) -> None:
         """Close the socket as it is."""
         self.lost.set()
         self._network.connections.discard(self)
+        self._network.deserted.discard(self)
         sock = self._paho.socket()
         if isinstance(sock, socket.socket) and sock.fileno() >= 0:
             self._loop.remove_reader(sock)
             self._loop.remove_writer(sock)
             sock.close()
 
+    def stall(self) -> None:
+        """From now on nothing comes or goes, and neither side is told."""
+        self._is_stalled = True
+        sock = self._paho.socket()
+        if isinstance(sock, socket.socket) and sock.fileno() >= 0:
+            self._loop.remove_reader(sock)
+            self._loop.remove_writer(sock)
+
+    def desert(self) -> None:
+        """Take the connection for lost, and leave its socket to the broker."""
+        self.stall()
+        self._network.connections.discard(self)
+        self._network.deserted.add(self)
+        self.lost.set()
+
     def keep_alive(self) -> None:
         """Ping if it is time to, or give up a dead connection."""
-        self._paho.loop_misc()
+        if not self._is_stalled:
+            self._paho.loop_misc()
 
     def _on_connect(
         self,
@@ -290,6 +296,18 @@ class Connection:
     ) -> None:
         self._client.received(message.topic, bytes(message.payload))
 
+    def _on_publish(
+        self,
+        client: paho.Client,  # noqa: ARG002
+        userdata: object,  # noqa: ARG002
+        packet_id: int,
+        reason: ReasonCode,  # noqa: ARG002
+        properties: Properties,  # noqa: ARG002
+    ) -> None:
+        self._unacknowledged.discard(packet_id)
+        if self._drained is not None and not self._unacknowledged:
+            self._drained.set()
+
     def _on_disconnect(
         self,
         client: paho.Client,  # noqa: ARG002
@@ -306,6 +324,8 @@ class Connection:
             )
         )
         self._network.connections.discard(self)
+        if self._drained is not None:
+            self._drained.set()
         self.lost.set()
 
     def _fail(self, error: ConnectRefused) -> None:
