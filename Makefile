@@ -38,7 +38,8 @@ check: $(TEST_VENV)/installed
 	$(TEST_VENV)/bin/python -m mypy --strict
 	$(TEST_VENV)/bin/python -m pytest --quiet tests/test_architecture.py
 
-bench: $(TEST_VENV)/installed services
+bench: $(TEST_VENV)/installed
+	@sh .ci/services mosquitto
 	@$(TEST_VENV)/bin/python -m benchmarks.suite $(BENCH_ARGS)
 
 simulate: $(TEST_VENV)/installed
@@ -48,7 +49,7 @@ mutate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)
 
 services:
-	@sh .ci/services mosquitto mosquitto-clients
+	@sh .ci/services mosquitto mosquitto-clients chromium
 
 clean:
 	rm -rf $(VENV) $(TEST_VENV) build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,9 +12,9 @@ import pytest
 
 from tests.device_sim.waiting import PATIENCE_S
 from tests.support.mosquitto import Mosquitto
+from tests.support.services import require_program
 
 _ROOT = Path(__file__).parents[2]
-_BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 _CHARTS = 5
 
 _DARK = """\
@@ -32,9 +31,7 @@ phases:
 
 def _open(page: Path, profile: Path, *options: str) -> str:
     """Open a page in a browser without a screen; returns its elements as the browser has them."""
-    browser = next((path for name in _BROWSERS if (path := shutil.which(name))), None)
-    if browser is None:
-        pytest.skip("no Chromium is installed")
+    browser = require_program("chromium")
     done = subprocess.run(
         [
             *(browser, "--headless", "--no-sandbox", "--disable-gpu"),

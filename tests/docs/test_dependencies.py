@@ -36,6 +36,7 @@ def requirements(listed: list[str]) -> dict[str, str]:
     ("heading", "listed"),
     [
         ("To run", PYPROJECT["project"]["dependencies"]),
+        ("To run faster", PYPROJECT["project"]["optional-dependencies"]["speed"]),
         ("To test", PYPROJECT["dependency-groups"]["test"]),
         ("To check", PYPROJECT["dependency-groups"]["check"]),
         ("To try faults", PYPROJECT["dependency-groups"]["mutation"]),
