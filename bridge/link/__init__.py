@@ -1,4 +1,5 @@
 """The MQTT connection: one interface (`bridge.link.base`) and its implementations.
 
-`bridge.link.paho_link.PahoLink` speaks MQTT 5 and 3.1.1 through paho-mqtt.
+`bridge.link.broker_link.BrokerLink` connects, again and again, in MQTT 5 with the `mqtt5` codec, or in
+3.1.1 with paho-mqtt, whichever the broker speaks.
 """
