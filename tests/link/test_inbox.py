@@ -125,3 +125,31 @@ async def test_the_end_wakes_whoever_waits() -> None:
 
     with pytest.raises(LinkLost):
         await within(taking)
+
+
+async def test_it_is_full_at_twice_the_receive_maximum_and_says_when_there_is_room() -> None:
+    """QoS 0 does not count: it is dropped where it is too much."""
+    inbox = Inbox(10, receive_maximum=2)
+    room: list[bool] = []
+    inbox.on_room = lambda: room.append(inbox.is_full)
+    for qos in (1, 0, 0, 1, 1):
+        inbox.put(message(qos=qos))
+        assert not inbox.is_full
+    inbox.put(message())
+    assert inbox.is_full
+
+    assert len(await inbox.take(2, 100)) == 2
+    assert room == [False]
+    await inbox.take(9, 100)
+    assert room == [False]
+
+
+async def test_it_is_full_at_half_of_the_bytes_that_may_wait() -> None:
+    """So that large payloads are held back before the connection has to end for them."""
+    inbox = Inbox(10, receive_maximum=100, bytes_maximum=20)
+
+    inbox.put(message(b"x" * 9))
+    assert not inbox.is_full
+    inbox.put(message(b"x"))
+
+    assert inbox.is_full
