@@ -14,6 +14,7 @@ from paho.mqtt.properties import Properties
 
 from bridge import metrics
 from bridge.config import LimitsConfig, PublishConfig
+from bridge.core.topics import TwinKey
 from bridge.service import Bridge
 from tests.support.bridge import (
     Client,
@@ -308,3 +309,43 @@ async def test_a_bridge_that_speaks_mqtt_3_1_1_serves_as_well(
     ):
         await client.publish("sync/lamp-1/report", {"on": True, "$": {"id": "old"}})
         assert (await client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"] is True
+
+
+async def test_reports_that_say_only_values_and_those_that_say_more_take_turns(
+    client: Client, mosquitto: Mosquitto, bridge: Bridge
+) -> None:
+    """Whichever way each of them goes, the twin is what all of them make, one version each."""
+    reports: list[object] = [
+        {"a": 1, "b": "x"},
+        {"a": 2, "b": "x"},
+        {"a": None, "c": True},
+        {"c": True},
+        {"a": {"deep": 1}},
+        {"a": 3},
+        {"b": "y", "$": {"seq": 1}},
+        {"c": False},
+    ]
+    for report in reports:
+        await client.publish("sync/lamp-1/report", report)
+    # {"c": True} said nothing new.
+    await client.until_version("sync/lamp-1/state", len(reports) - 1)
+
+    state = orjson.loads((await retained(mosquitto, "sync/+/state"))["sync/lamp-1/state"])
+    assert state["reported"] == {"a": 3, "b": "y", "c": False}
+    assert bridge.counters.value(metrics.UPDATES_CHANGED) == len(reports) - 1
+    rows = await bridge.run_store(lambda store: store.history(TwinKey("lamp-1"), None, 99))
+    patches = [orjson.loads(row.patch) for row in reversed(rows)]
+    assert patches[1:3] == [{"a": 2}, {"a": None, "c": True}]
+
+
+@pytest.mark.parametrize("allowed", [1, 20])
+async def test_a_broker_that_takes_few_at_a_time_is_served(tmp_path: Path, allowed: int) -> None:
+    """With one message in flight, each way, everything comes through, only later."""
+    extra = f"max_inflight_messages {allowed}"
+    with Mosquitto(tmp_path / "broker", extra=extra) as broker:
+        config = make_config(broker, tmp_path)
+        async with running_bridge(config), connected_client(broker, "sync/+/state") as client:
+            for number in range(30):
+                await client.publish(f"sync/d{number % 3}/report", {"n": number})
+            for device in range(3):
+                await client.until_version(f"sync/d{device}/state", 10)
