@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from bridge.core.delivery_digest import DIGEST_BYTES
+from bridge.core.delivery_digest import DIGEST_BYTES, PACKET_ID_BYTES
 from bridge.core.delta import outstanding
 from bridge.core.limits import (
     DELIVERIES_PER_TWIN,
@@ -143,9 +143,16 @@ class Twin:
         self.deliveries = self.deliveries[_DELIVERIES_BEFORE:] + digest
 
     def knows_delivery(self, digest: bytes) -> bool:
-        """Tell whether a delivery was processed lately."""
-        known = self.deliveries
-        return any(known.startswith(digest, start) for start in range(0, len(known), DIGEST_BYTES))
+        """Tell whether a delivery was processed lately.
+
+        A broker may use a packet id again at once: only the last delivery that had it can be the
+        one that is repeated.
+        """
+        known, packet_id = self.deliveries, digest[:PACKET_ID_BYTES]
+        for start in range(len(known) - DIGEST_BYTES, -1, -DIGEST_BYTES):
+            if known.startswith(packet_id, start):
+                return known.startswith(digest, start)
+        return False
 
     def remember_retained(self, key: TopicKey, digest: bytes) -> None:
         """Keep the digest of the last message that came flagged RETAIN on this topic."""

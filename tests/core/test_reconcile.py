@@ -300,3 +300,15 @@ def test_a_refusal_belongs_to_one_life_of_a_boot() -> None:
     assert world.send({"a": 3}, seq=2).changed
     repeat = world.send({"a": 3}, seq=2)
     assert (repeat.duplicate, repeat.refusal) == (True, None)
+
+
+def test_a_packet_id_that_is_used_again_makes_no_repeat_of_an_older_message() -> None:
+    """Brokers that give the lowest free id use it for every message of a quiet session."""
+    world = World()
+    world.send({"on": True}, packet_id=1)
+    world.send({"on": False}, packet_id=1)
+
+    # It had arrived, and was lost with the connection before it was processed.
+    assert world.send({"on": True}, packet_id=1, repeated=True).changed
+
+    assert world.send({"on": True}, packet_id=1, repeated=True).duplicate

@@ -99,12 +99,17 @@ class ModelTwin:
     def _unnumbered(self, update: Update, clock: int) -> Answer:
         """A message without `seq` is known again only as the broker's own repeat."""
         delivery = (update.delivery.packet_id, update.section, update.writer, update.payload)
-        if update.delivery.repeated and delivery in self.deliveries:
+        if update.delivery.repeated and self._was_last_delivered(delivery):
             return Answer(self.version, duplicate=True)
         answer = self._new(update, clock, None)
         if update.delivery.packet_id and answer.refusal is None:
             self._delivered(delivery)
         return answer
+
+    def _was_last_delivered(self, delivery: tuple[int, str, str, bytes]) -> bool:
+        """A packet id is used again: a repeat is of the last delivery that had it, or of none."""
+        same_id = [known for known in self.deliveries if known[0] == delivery[0]]
+        return bool(same_id) and same_id[-1] == delivery
 
     def _delivered(self, delivery: tuple[int, str, str, bytes]) -> None:
         self.deliveries.append(delivery)
@@ -247,7 +252,7 @@ class ModelTwin:
         known = (delivery.packet_id, *topic, payload)
         if delivery.retained and self.retained.get(topic) == payload:
             return Answer(self.version, duplicate=True)
-        if delivery.repeated and known in self.deliveries:
+        if delivery.repeated and self._was_last_delivered(known):
             return Answer(self.version, duplicate=True)
         if not self.exists:
             return Answer(self.version, refusal=(404, "no_such_twin"))
