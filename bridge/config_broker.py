@@ -101,7 +101,7 @@ class BrokerConfig(Section):
     publish_window: int = Field(
         default=1000,
         ge=1,
-        le=65_535,
+        le=65_534,
         description="Publishes that may wait for the broker's acknowledgement at the same time, or "
         "the broker's receive maximum if that is less.",
     )

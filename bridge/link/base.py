@@ -157,7 +157,7 @@ class LinkSettings:
             ("keepalive_s", 1, 65_535),
             ("session_expiry_s", 1, MAXIMUM_EXPIRY_S),
             ("receive_maximum", 1, MAXIMUM_PACKET_IDS),
-            ("publish_window", 1, MAXIMUM_PACKET_IDS),
+            ("publish_window", 1, MAXIMUM_PACKET_IDS - 1),  # One is left for SUBSCRIBE.
             ("maximum_packet_bytes", 1, 268_435_455),
         ):
             value = getattr(self, name)
@@ -201,8 +201,9 @@ class Link(Protocol):
     async def receive(self, max_messages: int, max_bytes: int) -> Sequence[Message]:
         """Wait for at least one message and take what has arrived, in order, up to the bounds.
 
-        A single message larger than `max_bytes` is returned alone. What waits here is bounded by
-        the receive maximum, because the broker waits for acknowledgements; QoS 0 messages beyond
+        A single message larger than `max_bytes` is returned alone. What waits here is bounded: by
+        the receive maximum, as the broker waits for acknowledgements, and where it does not, by
+        what `bridge.link.inbox` says; QoS 0 messages beyond
         `LinkSettings.qos0_waiting_maximum` waiting ones are dropped and counted in
         `dropped_qos0`. When a connection ends, what waits of QoS 1 is discarded, because the
         broker delivers it again.

@@ -151,9 +151,11 @@ class BrokerLink:
         except Exception:  # noqa: BLE001 - whatever the listener raises
             # Whoever waits in `receive` must not wait for ever for a task that is dead.
             _log.exception("the link failed")
-            self._inbox.close(
-                LinkError(f"the link to {self._address} failed; see the log", recoverable=False)
+            failed = LinkError(
+                f"the link to {self._address} failed; see the log", recoverable=False
             )
+            self._inbox.close(failed)
+            self._window.fail_all(failed)
 
     async def _connect_until_hopeless(self, listener: LinkListener) -> LinkError:
         """Connect again and again; returns the error that ends it."""

@@ -74,6 +74,7 @@ class Connection(ABC):
         self._maximum_packet_bytes: int | None = None
         self._session: Session | None = None
         self._closing = False
+        self._is_over = False
         self._connack_code: int | None = None
 
     # What the link asks.
@@ -152,6 +153,9 @@ class Connection(ABC):
         """Publish; see `bridge.link.base.Link.send`."""
         if self._session is None or self._ended.done():
             raise LinkLost(f"there is no connection to the broker at {self._address}")
+        topic = publication.topic
+        if not topic or "\0" in topic:  # What the codecs let pass, beside an alias or at all.
+            raise ValueError(f"not a topic that can be published to: {topic!r}")
         self._window.require_slot()
         refusal = too_large(publication, self._maximum_packet_bytes)
         if refusal is None:
@@ -231,6 +235,7 @@ class Connection(ABC):
         """Note why the connection ended; the first reason counts."""
         if self._ended.done():
             return
+        self._is_over = True
         self._ended.set_result(error)
         self._inbox.discard_unacknowledged()
 

@@ -22,7 +22,8 @@ FULL_AT_RECEIVE_MAXIMA = 2
 allowed never comes so far; for another, TCP holds back what there is no room for."""
 
 WAITING_BYTES_MAXIMUM = 256 * 1024 * 1024
-"""Payload bytes that may wait: the default receive maximum of payloads of the default size."""
+"""Bytes that may wait, topics and what else devices can make long included. Nothing more is read
+from half of it on, but for a little now and then; a broker that fills it all the same is left."""
 
 
 class Inbox:
@@ -31,7 +32,7 @@ class Inbox:
     Args:
         qos0_maximum: Messages of QoS 0 that may wait; further ones are dropped.
         receive_maximum: Messages of QoS 1 that the broker may send unacknowledged.
-        bytes_maximum: Payload bytes that may wait.
+        bytes_maximum: Bytes that may wait.
 
     Attributes:
         dropped_qos0: How many were dropped.
@@ -72,7 +73,7 @@ class Inbox:
             False if a message of QoS 1 found no room. It was not added, and the connection must
             end, because nothing can be acknowledged past it.
         """
-        size_bytes = len(message.payload)
+        size_bytes = _size_bytes(message)
         # However large, a message is taken where none waits: it could never come otherwise.
         too_large = (
             self._waiting_bytes + size_bytes > self._bytes_maximum and len(self._waiting) > 0
@@ -105,7 +106,7 @@ class Inbox:
                 taken_bytes -= len(waiting[0].payload)
                 break
             taken.append(waiting.popleft())
-        self._waiting_bytes -= taken_bytes
+        self._waiting_bytes -= sum(map(_size_bytes, taken))
         if self._waiting_qos0:
             self._waiting_qos0 -= sum(message.qos == 0 for message in taken)
         if self._was_full and not self.is_full and self.on_room is not None:
@@ -116,7 +117,7 @@ class Inbox:
         """Remove what the broker delivers again on its next connection: all but QoS 0."""
         kept = [message for message in self._waiting if message.qos == 0]
         self._waiting = deque(kept)
-        self._waiting_bytes = sum(len(message.payload) for message in kept)
+        self._waiting_bytes = sum(map(_size_bytes, kept))
         self._was_full = False
 
     def describe(self) -> str:
@@ -128,3 +129,13 @@ class Inbox:
         if self._error is None:
             self._error = error
         self._arrived.set()
+
+
+def _size_bytes(message: Message) -> int:
+    """Return about how much a message keeps in memory."""
+    size_bytes = len(message.payload) + len(message.topic)
+    if message.response_topic is not None:
+        size_bytes += len(message.response_topic)
+    if message.correlation_data is not None:
+        size_bytes += len(message.correlation_data)
+    return size_bytes

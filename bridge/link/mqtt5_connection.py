@@ -31,8 +31,9 @@ from bridge.link.connection import Connection
 from bridge.link.inbox import Inbox
 from bridge.link.keep_alive import KeepAlive
 from bridge.link.packet_stream import FIXED_HEADER_BYTES, PacketStream
-from bridge.link.publish_window import PublishWindow
+from bridge.link.publish_window import PublishWindow, too_large
 from bridge.link.transport import open_transport
+from bridge.logs import get_logger
 
 TOPIC_ALIASES_MAXIMUM: Final = 10_000
 """Topics that are given a number on one connection, where the broker allows as many."""
@@ -40,6 +41,8 @@ TOPIC_ALIASES_MAXIMUM: Final = 10_000
 _QOS_1: Final = mqtt5.QoS.AT_LEAST_ONCE
 _QOS_2: Final = mqtt5.QoS.EXACTLY_ONCE
 _ACKNOWLEDGED: Final = mqtt5.PubAckReasonCode.SUCCESS
+
+_log = get_logger("link")
 
 _UNREADABLE: Final = "PanicException"
 """What the codec raises for text that is not UTF-8: no `Exception`, and nothing to import."""
@@ -59,7 +62,7 @@ class Mqtt5Connection(Connection):
         self._keep = KeepAlive(settings.keepalive_s)
         self._aliases: dict[str, int] = {}
         self._aliases_maximum = 0
-        self._to_send_again: deque[tuple[int, Publication]] = deque()
+        self._to_send_again: deque[int] = deque()
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Send PUBACK for those of the messages that this connection delivered."""
@@ -107,23 +110,30 @@ class Mqtt5Connection(Connection):
         self._aliases_maximum = min(connack.topic_aliases, TOPIC_ALIASES_MAXIMUM)
         self._window.limit_to(connack.receive_maximum)
         if connack.session_present:
-            self._to_send_again.extend(self._window.unacknowledged())
-            for _ in range(min(self._window.size, len(self._to_send_again))):
+            self._to_send_again.extend(self._window.packet_ids())
+            for _ in range(self._window.size):
                 self._send_next_again()
         else:
             self._window.fail_all(reasons.session_lost(self._address))
 
     def _send_next_again(self) -> None:
-        packet_id, publication = self._to_send_again.popleft()
-        self._stream.write(
-            packets.publish(publication, packet_id, topic=publication.topic, duplicate=True)
-        )
+        """Send the next of the publishes of an earlier connection that are still unanswered."""
+        while self._to_send_again:
+            packet_id = self._to_send_again.popleft()
+            publication = self._window.publication(packet_id)
+            if publication is None:
+                continue
+            refusal = too_large(publication, self._maximum_packet_bytes)
+            if refusal is None:
+                topic = publication.topic
+                packet = packets.publish(publication, packet_id, topic=topic, duplicate=True)
+                self._stream.write(packet)
+                return
+            self._window.answer(packet_id, refusal)
 
     def _publish(self, publication: Publication, answered: Answered) -> None:
         packet_id = self._window.next_packet_id()
         topic = publication.topic
-        if not topic or "\0" in topic:  # What the codec lets pass, beside an alias or at all.
-            raise ValueError(f"not a topic that can be published to: {topic!r}")
         alias = self._aliases.get(topic)
         if alias is not None:
             packet = packets.publish(publication, packet_id, topic="", alias=alias)
@@ -147,7 +157,9 @@ class Mqtt5Connection(Connection):
     def _parse_packets(self, data: memoryview) -> int:
         position, end = 0, len(data)
         read = mqtt5.read
-        while position < end:
+        # What follows the end must not be taken: the broker sends it again, and it would come
+        # before what was discarded.
+        while position < end and not self._is_over:
             rest = data[position:]
             try:
                 packet, size_bytes = read(rest)
@@ -195,8 +207,7 @@ class Mqtt5Connection(Connection):
         if packet.reason_code != _ACKNOWLEDGED:
             code = int(packet.reason_code)
             failure = reasons.name_of(code) if code >= reasons.FIRST_FAILURE else None
-        self._window.acknowledged(packet.packet_id, failure)
-        if self._to_send_again:
+        if self._window.acknowledged(packet.packet_id, failure) and self._to_send_again:
             self._send_next_again()
 
     def _take_rare(self, packet: mqtt5.Packet) -> None:
@@ -223,7 +234,18 @@ class Mqtt5Connection(Connection):
         elif missing is not None:
             self._end(reasons.lacks_feature(self._address, missing))
         elif not self._ended.done():
+            self._note_expiry(packet.session_expiry_interval)
             self._accepted.set_result(read_connack(packet))
+
+    def _note_expiry(self, granted_s: int | None) -> None:
+        if granted_s is not None and granted_s < self._settings.session_expiry_s:
+            _log.warning(
+                "the broker keeps the session for less than was asked for: what it has accepted "
+                "for the bridge is lost when that is away for longer",
+                granted_s=granted_s,
+                asked_s=self._settings.session_expiry_s,
+                hint="raise the broker's longest session expiry",
+            )
 
     # What the codec does not read.
 

@@ -140,6 +140,8 @@ class PacketStream(asyncio.BufferedProtocol):
         unread in it, it would be reset, and a DISCONNECT on its way could be lost with it.
         """
         self.flush()
+        # Else the peer's end would not be seen.
+        self.resume_reading()
         self._closing = True
         transport = self._transport
         if transport is None or transport.is_closing():

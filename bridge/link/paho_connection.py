@@ -90,10 +90,9 @@ class PahoConnection(Connection):
         self._window.fail_all(reasons.session_lost(self._address))
 
     def _publish(self, publication: Publication, answered: Answered) -> None:
-        topic = publication.topic
-        if not topic or "\0" in topic:
-            raise ValueError(f"not a topic that can be published to: {topic!r}")
-        info = self._client.publish(topic, publication.payload, qos=1, retain=publication.retain)
+        info = self._client.publish(
+            publication.topic, publication.payload, qos=1, retain=publication.retain
+        )
         if info.rc != MQTTErrorCode.MQTT_ERR_SUCCESS:
             raise LinkLost(f"paho-mqtt did not send: {mqtt.error_string(info.rc)}")
         self._window.add(info.mid, publication, answered)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import NamedTuple
 
 from bridge.errors import LinkError, LinkLost, PublishRefused, PublishWindowFull
@@ -69,23 +68,35 @@ class PublishWindow:
         """Remember a publish that was sent."""
         self._in_flight[packet_id] = InFlight(publication, answered)
 
-    def unacknowledged(self) -> Iterator[tuple[int, Publication]]:
-        """Yield what is in flight with its packet ids, in the order in which it was first sent."""
-        for packet_id, in_flight in self._in_flight.items():
-            yield packet_id, in_flight.publication
+    def packet_ids(self) -> list[int]:
+        """Return the packet ids in flight, in the order in which they were first sent."""
+        return list(self._in_flight)
 
-    def acknowledged(self, packet_id: int, failure: str | None) -> None:
+    def publication(self, packet_id: int) -> Publication | None:
+        """Return what is in flight with a packet id, or None."""
+        in_flight = self._in_flight.get(packet_id)
+        return None if in_flight is None else in_flight.publication
+
+    def acknowledged(self, packet_id: int, failure: str | None) -> bool:
         """Tell the sender of a publish what became of it.
 
         Args:
             packet_id: Its packet id; an unknown one is ignored.
             failure: The broker's reason, where it refused the publish.
+
+        Returns:
+            Whether there was such a publish.
         """
         in_flight = self._in_flight.pop(packet_id, None)
         if in_flight is None:
-            return
+            return False
         publication, answered = in_flight
         answered(None if failure is None else PublishRefused(publication.topic, failure))
+        return True
+
+    def answer(self, packet_id: int, error: LinkError) -> None:
+        """Tell the sender of a publish in flight that it was not sent again, and why."""
+        self._in_flight.pop(packet_id).answered(error)
 
     def fail_all(self, error: LinkError) -> None:
         """Tell all senders that it will not be known what became of their publishes."""

@@ -203,6 +203,7 @@ class Bridge:
                 self.port,
                 username=username,
                 client_id=self._client_id,
+                payload_bytes=self.config.limits.payload_bytes,
                 grammar=self._grammar,
                 will=lambda: self._announcer.will(),
             )
@@ -383,8 +384,9 @@ class Bridge:
             _log.warning("not everything could be published; it will be at the next start")
             # So that the broker publishes the last will: the status must not stay online.
             self._link.drop("it could not take its leave in time")
-        await self._pipeline.store_acknowledged(everything=True)
+        # First: a store that is stuck must not give the link the time to come back.
         await self._link.stop()
+        await self._pipeline.store_acknowledged(everything=True)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Final
 
 from bridge.config import BrokerConfig
 from bridge.core.topics import TopicGrammar
 from bridge.link.base import LinkSettings, Publication, Subscription
 from bridge.link.tls import TlsSettings
+
+PACKET_BYTES_MIN: Final = 1024 * 1024
+"""The broker may send packets of this size at least: what is too large can then be refused by us,
+with a reason. What it may not send it drops without a word, although it was acknowledged."""
+
+AROUND_PAYLOAD_BYTES: Final = 256 * 1024
+"""Beside its payload a PUBLISH has a topic and properties, of at most 65,535 bytes each."""
 
 
 def make_link_settings(
@@ -17,10 +25,21 @@ def make_link_settings(
     *,
     username: str | None,
     client_id: str,
+    payload_bytes: int,
     grammar: TopicGrammar,
     will: Callable[[], Publication],
 ) -> LinkSettings:
     """Return how to connect to the broker at this address.
+
+    Args:
+        broker: The settings of the connection.
+        host: The broker's.
+        port: The broker's.
+        username: User to log in as, or None.
+        client_id: What the broker ties the session to.
+        payload_bytes: Largest payload that is taken.
+        grammar: The topics.
+        will: Makes the last will.
 
     Raises:
         ConfigError: The password, or a file for TLS, cannot be used.
@@ -47,6 +66,7 @@ def make_link_settings(
         session_expiry_s=broker.session_expiry_s,
         receive_maximum=broker.receive_maximum,
         publish_window=broker.publish_window,
+        maximum_packet_bytes=max(PACKET_BYTES_MIN, payload_bytes + AROUND_PAYLOAD_BYTES),
         tls=_tls_settings(broker),
         websocket_path=broker.websocket_path,
     )

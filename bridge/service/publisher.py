@@ -20,6 +20,7 @@ from bridge.errors import LinkError, PublishRefused
 from bridge.link.base import Link, Publication
 from bridge.logs import RateLimited
 from bridge.service.acknowledged import Acknowledged
+from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
 from bridge.service.waiting import WaitingMessages
 
@@ -29,9 +30,6 @@ WAITING_TWINS: Final = 20_000
 WAITING_BYTES: Final = 64 * 1024 * 1024
 """The same, as the sum of their states and deltas; and bound of the waiting replies, and of the
 waiting events."""
-
-REFUSED_TWINS: Final = 10_000
-"""Twins remembered whose publish the broker refused; further ones wait for the next start."""
 
 WAITING_REPLIES: Final = 10_000
 """Replies that may wait; beyond that the oldest are dropped, and their askers ask again."""
@@ -60,7 +58,7 @@ class Publisher:
         self._due: dict[TwinKey, TwinPublication] = {}
         self._rebuild: dict[TwinKey, TwinPublication] = {}
         self._in_flight: dict[TwinKey, TwinPublication] = {}
-        self._refused: dict[TwinKey, TwinPublication] = {}
+        self._refused = RefusedTwins()
         self._begun: deque[Transfer] = deque()
         self._waiting_bytes = 0
         self._rebuilding: set[TwinKey] = set()
@@ -84,7 +82,7 @@ class Publisher:
         key = publication.key
         if rebuild:
             self._rebuilding.add(key)
-        if self._refused and (refused := self._refused.pop(key, None)) is not None:
+        if len(self._refused) and (refused := self._refused.pop(key)) is not None:
             publication.absorb(refused)
         waiting = self._due.get(key)
         is_due = waiting is not None
@@ -208,12 +206,19 @@ class Publisher:
             return
         self._rebuilding.discard(key)
         if transfer.is_refused:
-            if len(self._refused) < REFUSED_TWINS:
-                self._refused[key] = publication
+            self._note_refused(publication)
             return
         self._counters.add(metrics.PUBLISHED)
         self._acknowledged.add(key, publication.version)
         self.acknowledgements.set()
+
+    def _note_refused(self, publication: TwinPublication) -> None:
+        """Let a newer version of the twin do what this one could not; else remember it."""
+        newer = self._due.get(publication.key) or self._rebuild.get(publication.key)
+        if newer is None:
+            self._refused.add(publication)
+        else:
+            newer.absorb(publication)
 
     def _send_message(
         self, publication: Publication, send_later: Callable[[Publication], None]
@@ -243,7 +248,7 @@ class Publisher:
 
     def retry_refused(self) -> None:
         """Offer again what the broker has refused: its rights may have been mended since."""
-        self.offer(list(self._refused.values()), rebuild=True)
+        self.offer(self._refused.some(), rebuild=True)
         self.pump()
 
     def take_acknowledged(self, *, everything: bool = False) -> list[tuple[TwinKey, int]]:

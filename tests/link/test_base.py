@@ -27,7 +27,7 @@ def test_the_password_is_not_shown() -> None:
         {"keepalive_s": 0},
         {"session_expiry_s": 2**32 - 1},
         {"receive_maximum": 0},
-        {"publish_window": 65_536},
+        {"publish_window": 65_535},
         {"maximum_packet_bytes": 0},
         {"backoff_min_s": 0.0},
         {"backoff_min_s": 2.0, "backoff_max_s": 1.0},

@@ -11,6 +11,8 @@ from bridge.link.base import Message
 from bridge.link.inbox import WAITING_QOS1_MAXIMUM, Inbox
 from tests.link.owned_link import within
 
+TOPIC_BYTES = len("in/a")
+
 
 def message(payload: bytes = b"x", qos: int = 1) -> Message:
     """Return a message; its packet id does not matter here."""
@@ -68,8 +70,8 @@ async def test_qos_1_beyond_all_packet_ids_is_refused() -> None:
 
 
 async def test_waiting_bytes_are_bounded() -> None:
-    """QoS 1 is refused and QoS 0 dropped where the payloads would grow too large together."""
-    inbox = Inbox(10, bytes_maximum=10)
+    """QoS 1 is refused and QoS 0 dropped where they would grow too large together."""
+    inbox = Inbox(10, bytes_maximum=10 + 2 * TOPIC_BYTES)
     assert inbox.put(message(b"x" * 6))
 
     assert not inbox.put(message(b"x" * 5))
@@ -91,13 +93,13 @@ async def test_a_message_larger_than_all_may_be_together_is_taken_alone() -> Non
 
 async def test_discarding_leaves_qos_0_and_its_counts() -> None:
     """What the broker delivers again goes; bytes and numbers are counted anew."""
-    inbox = Inbox(2, bytes_maximum=10)
+    inbox = Inbox(2, bytes_maximum=10 + 2 * TOPIC_BYTES)
     inbox.put(message(b"x" * 8, qos=1))
     inbox.put(message(b"yy", qos=0))
 
     inbox.discard_unacknowledged()
 
-    assert inbox.describe() == "1 messages of 2 bytes"
+    assert inbox.describe() == f"1 messages of {2 + TOPIC_BYTES} bytes"
     assert inbox.put(message(b"x" * 8, qos=1))
     assert [m.payload for m in await inbox.take(10, 100)] == [b"yy", b"x" * 8]
 
@@ -146,10 +148,20 @@ async def test_it_is_full_at_twice_the_receive_maximum_and_says_when_there_is_ro
 
 async def test_it_is_full_at_half_of_the_bytes_that_may_wait() -> None:
     """So that large payloads are held back before the connection has to end for them."""
-    inbox = Inbox(10, receive_maximum=100, bytes_maximum=20)
+    inbox = Inbox(10, receive_maximum=100, bytes_maximum=20 + 4 * TOPIC_BYTES)
 
     inbox.put(message(b"x" * 9))
     assert not inbox.is_full
     inbox.put(message(b"x"))
 
     assert inbox.is_full
+
+
+async def test_everything_that_devices_can_make_long_counts() -> None:
+    """Topics and what asks for a reply fill the memory as payloads do."""
+    inbox = Inbox(10, bytes_maximum=100)
+    inbox.put(message())
+    long = message()._replace(topic="x" * 40, response_topic="y" * 40, correlation_data=b"z" * 40)
+
+    assert not inbox.put(long)
+    assert inbox.put(long._replace(correlation_data=None))

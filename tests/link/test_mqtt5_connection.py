@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from structlog.testing import capture_logs
 
-from bridge.errors import LinkLost
+from bridge.errors import LinkLost, PublishRefused
 from bridge.link.base import Publication
 from tests.link.conftest import OpenLink, mqtt5_only
 from tests.link.owned_link import within
@@ -202,3 +203,119 @@ async def test_a_packet_larger_than_a_read_is_put_together(open_link: OpenLink) 
         await owned.start()
 
         assert [m.payload for m in await owned.take(3)] == [b"1", large, b"2"]
+
+
+@pytest.mark.parametrize("ends", ["by what it sent", "by its owner"])
+async def test_what_comes_after_the_end_of_a_connection_is_left_to_the_broker(
+    open_link: OpenLink, ends: str
+) -> None:
+    """Taken now, it would come before what waited and was discarded, and comes again."""
+    bad = script.packet(3, script.text("in/a") + b"\0\1\0", flags=4)
+
+    async def send(peer: Peer) -> None:
+        await peer.accept_all()
+        await connected.wait()
+        if ends == "by what it sent":
+            peer.send(script.publish("in/a", b"1", 1), bad, script.publish("in/a", b"2", 2))
+        else:
+            peer.send(script.publish("in/a", b"2", 2))
+        await peer.gone()
+
+    connected = asyncio.Event()
+    async with ScriptedBroker(first_connection(send)) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        if ends == "by its owner":
+            owned.link.drop("the store is away")
+        connected.set()
+        await owned.next_error()
+        await owned.next_session()
+
+        await owned.expect_none()
+
+
+async def test_what_has_become_too_large_is_refused_and_not_sent_again(
+    open_link: OpenLink,
+) -> None:
+    """The broker would end each connection for it, for ever; what follows goes its way."""
+    again: list[bytes] = []
+
+    async def serve(peer: Peer, number: int) -> None:
+        if number == 0:
+            await peer.accept_all()
+            for _ in range(2):
+                await peer.expect(script.PUBLISH)
+            return
+        connect = await peer.accept(properties=b"\x27\0\0\0\x64", session_present=True)
+        subscribe = await peer.expect(script.SUBSCRIBE)
+        peer.send(script.suback(subscribe.packet_id, connect.protocol_level, b"\x01"))
+        publish = await peer.expect(script.PUBLISH)
+        again.append(_topic(publish))
+        peer.send(script.puback(publish.packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        large = owned.link.publish(Publication("large", b"x" * 1000))
+        small = owned.link.publish(Publication("small", b"x"))
+        await owned.next_error()
+        await owned.next_session()
+
+        await within(small)
+        with pytest.raises(PublishRefused):
+            await within(large)
+    assert again == [b"small"]
+
+
+async def test_an_acknowledgement_of_nothing_releases_nothing(open_link: OpenLink) -> None:
+    """Where one publish may be on its way, a PUBACK that nobody waits for makes no room."""
+    seen: list[int] = []
+
+    async def serve(peer: Peer, number: int) -> None:
+        if number == 0:
+            await peer.accept_all()
+            for _ in range(2):
+                await peer.expect(script.PUBLISH)
+            return
+        connect = await peer.accept(properties=_RECEIVE_MAXIMUM_1, session_present=True)
+        subscribe = await peer.expect(script.SUBSCRIBE)
+        peer.send(script.suback(subscribe.packet_id, connect.protocol_level, b"\x01"))
+        first = await peer.expect(script.PUBLISH)
+        peer.send(script.puback(60_000))
+        # What it would make the link send has arrived before the answer to this.
+        peer.send(script.publish("in/a", b"fence", 9))
+        answer = await peer.read()
+        seen.append(answer.kind)
+        peer.send(script.puback(first.packet_id))
+        second = await peer.expect(script.PUBLISH)
+        peer.send(script.puback(second.packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        owned = open_link(broker.host, broker.port)
+        await owned.start()
+        futures = [owned.link.publish(Publication(f"out/{n}", b"x")) for n in range(2)]
+        await owned.next_error()
+        await owned.next_session()
+        owned.link.acknowledge(await owned.take(1))
+
+        await within(asyncio.gather(*futures))
+    assert seen == [script.PUBACK]
+
+
+async def test_a_session_that_is_kept_for_less_than_was_asked_is_reported(
+    open_link: OpenLink,
+) -> None:
+    """Whoever counts on it must know how long the bridge may be away."""
+
+    async def serve(peer: Peer, number: int) -> None:
+        await peer.accept_all(properties=b"\x11\0\0\0\x3c")
+        await peer.gone()
+
+    async with ScriptedBroker(serve) as broker:
+        with capture_logs() as lines:
+            await open_link(broker.host, broker.port, session_expiry_s=3600).start()
+
+    (line,) = (line for line in lines if line["log_level"] == "warning")
+    assert (line["granted_s"], line["asked_s"]) == (60, 3600)

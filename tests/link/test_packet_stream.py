@@ -128,3 +128,19 @@ async def test_what_is_written_in_one_turn_leaves_in_one_piece() -> None:
         assert stream.has_written
         stream.abort()
         await within(stream.closed)
+
+
+async def test_the_peer_s_end_is_seen_although_reading_was_paused() -> None:
+    """A stop under load does not wait for a time-out."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        assert await reader.read() == b"goodbye"
+
+    async with serving(serve) as port:
+        stream = _connected(_Parser())
+        await open_transport(stream, settings_for(port))
+        stream.pause_reading()
+        stream.write(b"goodbye")
+        stream.finish()
+
+        await within(stream.closed)

@@ -349,3 +349,20 @@ async def test_a_broker_that_takes_few_at_a_time_is_served(tmp_path: Path, allow
                 await client.publish(f"sync/d{number % 3}/report", {"n": number})
             for device in range(3):
                 await client.until_version(f"sync/d{device}/state", 10)
+
+
+async def test_a_payload_above_the_broker_s_usual_packets_is_answered(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The broker is told that it may send as much as the limits allow, and drops nothing."""
+    limits = LimitsConfig(payload_bytes=3 * 1024 * 1024)
+    config = make_config(mosquitto, tmp_path, limits=limits)
+    async with (
+        running_bridge(config),
+        connected_client(mosquitto, "sync/lamp-1/reply/+") as client,
+    ):
+        large = {"$": {"id": "a"}, "text": "x" * 2 * 1024 * 1024}
+        await client.publish("sync/lamp-1/report", large)
+
+        answer = await client.next("sync/lamp-1/reply/lamp-1")
+    assert answer["$"]["error"] == "twin_too_large"

@@ -7,7 +7,7 @@ import time
 
 from bridge import metrics
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import LinkLost
+from bridge.errors import LinkError, LinkLost, PublishRefused
 from bridge.link.base import Answered, Publication, Session
 from bridge.logs import RateLimited, get_logger
 from bridge.service import publisher as module
@@ -37,7 +37,7 @@ class RecordingLink:
         self.sent.append(publication)
         self.waiting.append(answered)
 
-    async def answer(self, count: int = 1_000_000, error: LinkLost | None = None) -> None:
+    async def answer(self, count: int = 1_000_000, error: LinkError | None = None) -> None:
         """Acknowledge, or lose, the oldest publishes, and let what follows happen."""
         answered, self.waiting = self.waiting[:count], self.waiting[count:]
         for tell in answered:
@@ -214,3 +214,19 @@ async def test_the_pipeline_waits_while_too_much_is_due() -> None:
     link.window = 5
     publisher.pump()
     await waiting
+
+
+async def test_a_refused_version_does_not_come_after_a_newer_one() -> None:
+    """The newer one that waits takes over what the refused one would have done beside."""
+    link, publisher = make_publisher(10)
+    publisher.offer([state("a", 5, delta=b"{}")])
+    publisher.pump()
+    publisher.offer([state("a", 6)])
+
+    await link.answer(error=PublishRefused("t", "Quota exceeded"))
+    await link.answer()
+    publisher.retry_refused()
+
+    assert [publication.payload for publication in link.sent[-2:]] == [b'{"version":6}', b""]
+    assert link.topics()[-1] == "sync/a/delta"
+    assert publisher.take_acknowledged(everything=True) == [(TwinKey("a"), 6)]
