@@ -97,3 +97,17 @@ def test_more_twins_than_are_known_are_still_written(
     assert _outbox(store) == []
     assert [len(store.history(TwinKey(name), None, 9)) for name in names] == [1] * 10
     assert len(_known(store)._rows) <= 3
+
+
+def test_a_place_in_the_outbox_that_was_rolled_back_is_taken_again(
+    open_sqlite: Callable[..., SqliteStore],
+) -> None:
+    """Else the broker would be thought to have the new version."""
+    store = open_sqlite()
+    _commit(store, twin(), twin("other"))
+    store.mark_published([(KEY, 1), (TwinKey("other"), 1)])
+    assert _commit(store, twin(revision=2), twin("other", revision=7)) == {TwinKey("other")}
+
+    assert _commit(store, twin(revision=2)) == frozenset()
+
+    assert [version for _, version in _outbox(store)] == [1]
