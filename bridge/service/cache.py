@@ -56,6 +56,7 @@ class TwinCache:
         self._decoded_bytes = 0
         self._idle_bytes = 0
         self._batch = 1
+        self._has_new = False
 
     @property
     def memory_bytes(self) -> int:
@@ -64,7 +65,17 @@ class TwinCache:
 
     def missing(self, keys: Iterable[TwinKey]) -> list[TwinKey]:
         """Return those keys that are not in memory."""
-        return [key for key in keys if key not in self]
+        decoded, at_work, idle = self._decoded, self._at_work, self._idle
+        return [
+            key for key in keys if key not in decoded and key not in at_work and key not in idle
+        ]
+
+    def new(self, keys: Iterable[TwinKey]) -> list[TwinKey]:
+        """Return those keys, of twins that are in memory, of which the store has nothing."""
+        # Nothing is kept of such a twin after its batch.
+        if not self._has_new:
+            return []
+        return [key for key in keys if self.use(key).revision == 0]
 
     def __contains__(self, key: TwinKey) -> bool:
         """Tell whether a twin is in memory."""
@@ -82,6 +93,7 @@ class TwinCache:
             twin.version = twin.horizon = self._first_version
             twin.reported.version = twin.desired.version = self._first_version
             cached = CachedTwin(twin)
+            self._has_new = True
         else:
             # With the key that the table holds anyway.
             stored = stored._replace(key=key)
@@ -125,6 +137,7 @@ class TwinCache:
     def shrink(self) -> None:
         """Put the twins of the batch away, and forget the least recently used until all fits."""
         at_work, self._at_work = self._at_work, {}
+        self._has_new = False
         for key, cached in at_work.items():
             if cached.revision:  # else the store knows nothing of it, and there is nothing to keep
                 self._put_away(key, cached)

@@ -97,11 +97,13 @@ class Transactions:
             stored = await self._store.run(lambda store: store.load(missing))
             for key in missing:
                 self._cache.put(key, stored.get(key))
-        new = [key for key in making if self._cache.use(key).revision == 0]
+        new = self._cache.new(making)
         if not new:
             return {}
         named = {key.device for key in new if key.name}
-        names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
+        names: dict[str, list[str]] = {}
+        if named:
+            names = await self._store.run(lambda store: {d: store.twin_names(d) for d in named})
         return self._newcomers.refuse(new, names, self._clock())
 
     async def _commit(self, batch: CommitBatch) -> None:

@@ -111,7 +111,7 @@ async def test_a_message_that_can_never_be_processed_is_put_away_alone(
             assert (await client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"]
             kept = await bridge.run_store(lambda store: store.quarantine(10))
         assert [(row.code, row.error) for row in kept] == [(500, "cannot_process")]
-        assert kept[0].payload == b'{"culprit":11}'
+        assert kept[0].payload == b'{"culprit":11,"$":{}}'
         async with running_bridge(config):
             await client.publish("sync/lamp-1/get/me", b"")
             whole = await client.next("sync/lamp-1/reply/me")
