@@ -48,7 +48,6 @@ class Inbox:
         self.dropped_qos0 = 0
         self.on_room: Callable[[], None] | None = None
         self._full_at = FULL_AT_RECEIVE_MAXIMA * receive_maximum
-        self._was_full = False
         self._qos0_maximum = qos0_maximum
         self._bytes_maximum = bytes_maximum
         self._waiting: deque[Message] = deque()
@@ -60,11 +59,10 @@ class Inbox:
     @property
     def is_full(self) -> bool:
         """So much waits that nothing more should be read until some is taken."""
-        self._was_full = (
+        return (
             len(self._waiting) - self._waiting_qos0 >= self._full_at
             or FULL_AT_RECEIVE_MAXIMA * self._waiting_bytes >= self._bytes_maximum
         )
-        return self._was_full
 
     def put(self, message: Message) -> bool:
         """Add a message, or drop and count it if it is of QoS 0 and too much waits.
@@ -97,7 +95,7 @@ class Inbox:
                 raise self._error
             self._arrived.clear()
             await self._arrived.wait()
-        waiting = self._waiting
+        waiting, was_full = self._waiting, self.is_full
         taken = [waiting.popleft()]
         taken_bytes = len(taken[0].payload)
         while waiting and len(taken) < max_messages:
@@ -109,7 +107,7 @@ class Inbox:
         self._waiting_bytes -= sum(map(_size_bytes, taken))
         if self._waiting_qos0:
             self._waiting_qos0 -= sum(message.qos == 0 for message in taken)
-        if self._was_full and not self.is_full and self.on_room is not None:
+        if was_full and not self.is_full and self.on_room is not None:
             self.on_room()
         return taken
 
@@ -118,7 +116,6 @@ class Inbox:
         kept = [message for message in self._waiting if message.qos == 0]
         self._waiting = deque(kept)
         self._waiting_bytes = sum(map(_size_bytes, kept))
-        self._was_full = False
 
     def describe(self) -> str:
         """Return what waits, in words."""

@@ -137,7 +137,8 @@ class Mqtt5Connection(Connection):
         alias = self._aliases.get(topic)
         if alias is not None:
             packet = packets.publish(publication, packet_id, topic="", alias=alias)
-        elif len(self._aliases) < self._aliases_maximum:
+        # Retained topics are published to again and again, the others mostly once.
+        elif publication.retain and len(self._aliases) < self._aliases_maximum:
             alias = len(self._aliases) + 1
             packet = packets.publish(publication, packet_id, topic=topic, alias=alias)
             self._aliases[topic] = alias
@@ -255,7 +256,7 @@ class Mqtt5Connection(Connection):
             size_bytes = packets.packet_length(rest)
         except packets.Incomplete:
             return True
-        except packets.Malformed as error:
+        except packets.MalformedPacket as error:
             self._end(reasons.unintelligible(self._address, f": {error}"))
             return False
         if size_bytes <= len(rest):
@@ -278,7 +279,7 @@ class Mqtt5Connection(Connection):
         try:
             size_bytes = packets.packet_length(rest)
             message = packets.read_plainly(rest[:size_bytes])
-        except (packets.Malformed, packets.Incomplete):
+        except (packets.MalformedPacket, packets.Incomplete):
             self._end(reasons.unintelligible(self._address, f": {error}"))
             return 0
         if not self._inbox.put(

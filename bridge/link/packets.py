@@ -39,7 +39,7 @@ class Incomplete(Exception):
     """More bytes must arrive before there is a packet."""
 
 
-class Malformed(ValueError):
+class MalformedPacket(ValueError):
     """What arrived is not MQTT 5."""
 
 
@@ -138,7 +138,7 @@ def packet_length(data: memoryview) -> int:
 
     Raises:
         Incomplete: Not even its length has arrived.
-        Malformed: Its length has more than four bytes.
+        MalformedPacket: Its length has more than four bytes.
     """
     length, position = _variable_integer(data, 1)
     return position + length
@@ -154,12 +154,12 @@ def read_plainly(data: memoryview) -> PlainPublish:
         data: One whole packet.
 
     Raises:
-        Malformed: It is no PUBLISH of QoS 0 or 1, or shorter than it says.
+        MalformedPacket: It is no PUBLISH of QoS 0 or 1, or shorter than it says.
     """
     first = data[0]
     qos = first >> _QOS_SHIFT & 3
     if first >> 4 != PUBLISH or qos > 1:
-        raise Malformed("no PUBLISH of QoS 0 or 1")
+        raise MalformedPacket("no PUBLISH of QoS 0 or 1")
     try:
         _, position = _variable_integer(data, 1)
         topic_starts = position + _LENGTH_BYTES
@@ -171,10 +171,10 @@ def read_plainly(data: memoryview) -> PlainPublish:
             position += _LENGTH_BYTES
         properties_bytes, position = _variable_integer(data, position)
     except Incomplete as error:
-        raise Malformed("a PUBLISH that is shorter than it says") from error
+        raise MalformedPacket("a PUBLISH that is shorter than it says") from error
     position += properties_bytes
     if not topic or position > len(data) or (qos and not packet_id):
-        raise Malformed("a PUBLISH that is shorter than it says")
+        raise MalformedPacket("a PUBLISH that is shorter than it says")
     return PlainPublish(
         topic,
         bytes(data[position:]),
@@ -195,5 +195,5 @@ def _variable_integer(data: memoryview, position: int) -> tuple[int, int]:
             return value, position
         shift += 7
     if shift == 7 * _VARIABLE_INTEGER_BYTES:
-        raise Malformed("a length of more than four bytes")
+        raise MalformedPacket("a length of more than four bytes")
     raise Incomplete

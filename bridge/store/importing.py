@@ -33,7 +33,7 @@ from bridge.store.schema import (
     migrate,
     write_fact,
 )
-from bridge.store.writes import StaleTwins, write_history, write_twins
+from bridge.store.writes import StaleRows, write_history, write_twins
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """Longest line: many times what a twin at all its limits takes, and still fits into memory."""
@@ -215,7 +215,7 @@ class _Importer:
         # Written as new, and given its revision afterwards.
         try:
             write_twins(self._connection, [twin._replace(revision=1)], self._known)
-        except StaleTwins as error:
+        except StaleRows as error:
             raise _LineError(f"the twin {twin.key} stands here for the second time") from error
         self._connection.execute(
             "UPDATE twin SET revision = ? WHERE device = ? AND name = ?",

@@ -115,7 +115,7 @@ class SqliteStore:
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
-            except writes.StaleTwins:
+            except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
             except BaseException:

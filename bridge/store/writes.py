@@ -49,7 +49,7 @@ _MARK_PART = """
 """
 
 
-class StaleTwins(Exception):
+class StaleRows(Exception):
     """Some twins did not have the expected revision: the way out of the transaction."""
 
 
@@ -59,7 +59,7 @@ def write_twins(
     """Insert and update twins.
 
     Raises:
-        StaleTwins: Not all had the expected revision.
+        StaleRows: Not all had the expected revision.
     """
     changed: list[_Columns] = []
     outdated: list[tuple[int, int]] = []
@@ -69,7 +69,7 @@ def write_twins(
             continue
         row = known.find(twin.key)
         if row is None:
-            raise StaleTwins
+            raise StaleRows
         row_id, version_before = row
         key, revision, version, _, exists, at, state, delta, internals = twin
         changed.append((row_id, revision, version, exists, at, state, delta, internals))
@@ -81,7 +81,7 @@ def write_twins(
         connection.executemany(_INSERT_OUTBOX, outdated)
         known.in_outbox.update(row_id for row_id, _ in outdated)
     if changed and connection.executemany(_UPDATE, changed).rowcount != len(changed):
-        raise StaleTwins
+        raise StaleRows
 
 
 def _insert(
@@ -92,7 +92,7 @@ def _insert(
     columns = (*key, revision, version, exists, at, state, delta, internals)
     rows = connection.execute(_INSERT, columns).fetchall()
     if not rows:
-        raise StaleTwins
+        raise StaleRows
     row_id = rows[0][0]
     known.learn(key, row_id, version)
     return [(row_id, published)] if published < version else []

@@ -73,7 +73,7 @@ def test_a_publish_is_read_as_the_codec_reads_it(
 )
 def test_what_is_no_publish_stays_malformed(packet: bytes) -> None:
     """Shorter than it says, without topic or packet id, of QoS 3, or of another type."""
-    with pytest.raises(packets.Malformed):
+    with pytest.raises(packets.MalformedPacket):
         packets.read_plainly(memoryview(packet))
 
 
@@ -87,7 +87,7 @@ def test_a_length_that_has_not_arrived_is_waited_for(beginning: bytes) -> None:
 def test_a_length_has_four_bytes_at_most() -> None:
     """More bytes would not make it any better."""
     assert packets.packet_length(memoryview(b"\x30\xff\xff\xff\x7f")) == 268_435_455 + 5
-    with pytest.raises(packets.Malformed):
+    with pytest.raises(packets.MalformedPacket):
         packets.packet_length(memoryview(b"\x30\xff\xff\xff\xff"))
 
 
