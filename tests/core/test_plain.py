@@ -153,3 +153,15 @@ def test_an_empty_report_is_left_to_the_long_way() -> None:
     world.send({"a": 1})
 
     assert _plainly(world, {}) is None
+
+
+def test_a_clock_that_stands_still_does_not_hold_the_twin() -> None:
+    """Two reports in the same microsecond have two stamps."""
+    world = World()
+    world.send({"a": 1})
+
+    change = report_plainly(world.twin, {"a": 2}, b"{}", 0, world.twin.now, world.limits)
+
+    assert not isinstance(change, str)
+    assert change is not None
+    assert change.stamp == world.clock + 1

@@ -312,3 +312,14 @@ def test_a_packet_id_that_is_used_again_makes_no_repeat_of_an_older_message() ->
     assert world.send({"on": True}, packet_id=1, repeated=True).changed
 
     assert world.send({"on": True}, packet_id=1, repeated=True).duplicate
+
+
+def test_every_delivery_is_known_again_and_each_by_its_own_packet_id() -> None:
+    """The newest, one in the middle, and the oldest that is remembered."""
+    world = World()
+    for packet_id in (7, 8, 9):
+        world.send({"n": packet_id}, packet_id=packet_id)
+
+    for packet_id in (9, 8, 7):
+        assert world.send({"n": packet_id}, packet_id=packet_id, repeated=True).duplicate
+    assert not world.send({"n": 9}, packet_id=6, repeated=True).duplicate
