@@ -33,6 +33,7 @@ from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.events import Events
+from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -159,6 +160,7 @@ class Bridge:
 
     async def _start(self) -> None:
         config = self.config
+        self._guard = make_guard(config)
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
@@ -237,7 +239,7 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock),
+            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
             self._publisher,
             self.counters,
             self._clock,
