@@ -91,6 +91,10 @@ class Permissions:
         }
         self.rules: Final = self._compile(rules, limits or Limits())
         self._subjects: Final = self._subjects_of_principals()
+        # Whoever may publish can invent senders: each is held against the rules for everyone only.
+        self._of_subject: dict[str, list[tuple[int, CompiledPermission]]] = {}
+        for number, rule in enumerate(self.rules):
+            self._of_subject.setdefault(rule.rule.subject, []).append((number, rule))
         self._accesses: dict[tuple[str, TwinKey], Access] = {}
 
     def _compile(
@@ -148,11 +152,13 @@ class Permissions:
         is_own = sender == key.device
         if is_own:
             subjects |= {SELF}
-        matching = [
-            rule
-            for rule in self.rules
-            if rule.rule.subject in subjects and rule.device.matches(key)
-        ]
+        numbered = sorted(
+            (number, rule)
+            for subject in subjects
+            for number, rule in self._of_subject.get(subject, ())
+            if rule.device.matches(key)
+        )
+        matching = [rule for _, rule in numbered]
         return Access(
             {
                 (section, right): Grant(

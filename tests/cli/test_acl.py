@@ -187,22 +187,27 @@ async def test_each_login_reads_what_it_may_and_nothing_else(
             assert await arrived(client, reader) == READS[reader]
 
 
+def make_config(broker: Mosquitto, permissions: Path, directory: Path) -> Config:
+    """The configuration of a bridge with its own login, and with the permissions."""
+    password_file = directory / "password"
+    password_file.write_text(PASSWORD)
+    return Config(
+        broker=BrokerConfig(
+            url=f"mqtt://{broker.host}:{broker.port}",
+            username=BRIDGE,
+            password_file=password_file,
+        ),
+        store=StoreConfig(path=directory / "store.db"),
+        permissions=PermissionsConfig(file=permissions),
+    )
+
+
 async def test_bridge_and_broker_together_let_nothing_through(
     broker: Mosquitto, permissions: Path, tmp_path: Path
 ) -> None:
     """What the list leaves open the bridge refuses, and what is allowed works."""
-    (tmp_path / "password").write_text(PASSWORD)
-    config = Config(
-        broker=BrokerConfig(
-            url=f"mqtt://{broker.host}:{broker.port}",
-            username=BRIDGE,
-            password_file=tmp_path / "password",
-        ),
-        store=StoreConfig(path=tmp_path / "store.db"),
-        permissions=PermissionsConfig(file=permissions),
-    )
     async with AsyncExitStack() as stack:
-        await stack.enter_async_context(running_bridge(config))
+        await stack.enter_async_context(running_bridge(make_config(broker, permissions, tmp_path)))
         clients = {
             name: await stack.enter_async_context(logged_in(broker, name, "sync/#"))
             for name in SENDERS
@@ -236,6 +241,36 @@ async def test_bridge_and_broker_together_let_nothing_through(
         whole = await clients["lamp-1"].next("sync/lamp-1/reply/lamp-1")
         assert "forged" not in {*whole["desired"], *whole["reported"]}
         assert await arrived(clients["mallory"], "mallory") == set()
+
+
+@pytest.mark.parametrize("binds", [False, True])
+async def test_nobody_takes_the_bridges_session(
+    binds: bool, permissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Its client id is random; or it is the login, whatever a client says."""
+    assert main(["acl", "mosquitto", "--file", str(permissions)]) == ExitStatus.OK
+    acl = capsys.readouterr().out + f"\npattern readwrite {_FENCE}/%u\n"
+    users = dict.fromkeys((BRIDGE, *SENDERS), PASSWORD)
+    extra = "use_username_as_clientid true" if binds else ""
+    with Mosquitto(tmp_path / "mosquitto", users=users, acl=acl, extra=extra) as broker:
+        async with running_bridge(make_config(broker, permissions, tmp_path)) as bridge:
+            session = bridge.session
+            metadata = await bridge.run_store(lambda store: store.metadata())
+            # What is guessed; and, where ids are bound to logins, even what it was found out to be.
+            for identifier in (BRIDGE, *([metadata["client_id"]] if binds else [])):
+                async with aiomqtt.Client(
+                    broker.host,
+                    broker.port,
+                    username="mallory",
+                    password=PASSWORD,
+                    identifier=identifier,
+                    clean_session=True,
+                ):
+                    pass
+            async with logged_in(broker, "lamp-1", "#") as lamp:
+                await lamp.publish("sync/lamp-1/report", {"on": True, "$": {"id": "1"}})
+                await lamp.next("sync/lamp-1/reply/lamp-1")
+            assert bridge.session == session
 
 
 def test_the_list_names_the_rules_that_it_cannot_express(run: Run, permissions: Path) -> None:

@@ -13,10 +13,14 @@ import pytest
 from bridge import metrics
 from bridge.config import Config, PermissionsConfig
 from bridge.core.limits import Limits
+from bridge.core.permissions import Permissions
 from bridge.core.policy import Policies
-from bridge.core.topics import TwinKey
+from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import ConfigError
+from bridge.link.base import Message
 from bridge.service import Bridge
+from bridge.service.guard import Guard
+from bridge.service.requests import Decoder, Request, twins_of
 from tests.support.bridge import Client, connected_client, make_config, running_bridge
 from tests.support.mosquitto import Mosquitto
 
@@ -121,6 +125,19 @@ async def test_who_may_write_everything_may_and_who_may_nothing_leaves_nothing_b
         assert b"carl" not in cached[TwinKey("lamp-1")].internals
         refused = sender.bridge.counters.value(metrics.UPDATES_REFUSED, "forbidden")
         assert refused == 3
+
+
+def test_the_twin_of_a_sender_that_may_nothing_is_not_loaded() -> None:
+    """Nor does it count as a new one: whoever may publish can invent names."""
+    decoder = Decoder(TopicGrammar(), Limits())
+    guard = Guard(Permissions())
+    found = []
+    for device, verb in (("d1", "desire/nobody"), ("d2", "get/nobody"), ("d3", "get/d3")):
+        message = Message(f"sync/{device}/{verb}", b"{}", 1, False, 1, 1)
+        request = decoder.decode(message)
+        assert isinstance(request, Request)
+        found.append(guard.admit(request))
+    assert twins_of(found) == ({TwinKey("d3")}, set())
 
 
 async def test_a_patch_that_touches_one_forbidden_path_is_refused_whole(
