@@ -19,12 +19,7 @@ from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import (
-    AdminError,
-    LinkError,
-    StoreUnavailable,
-    SyncbridgeError,
-)
+from bridge.errors import AdminError, LinkError, StoreUnavailable, SyncbridgeError
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
