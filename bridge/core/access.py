@@ -69,8 +69,18 @@ class Grant:
         return Decision(self._otherwise != "deny", None, self._otherwise)
 
     def allows(self, path: Path) -> bool:
-        """Tell whether a path is allowed."""
-        return self.is_whole or self.decide(path).allowed
+        """Tell whether a path is allowed; as `decide` does, without a reason."""
+        if self.is_whole:
+            return True
+        for rule in self._denying:
+            if rule.covers(path):
+                return False
+        if self._otherwise != "deny":
+            return True
+        for rule in self._allowing:  # noqa: SIM110 - a generator takes as long as all the rest
+            if rule.covers(path):
+                return True
+        return False
 
 
 class Access:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -185,6 +186,41 @@ async def test_each_login_reads_what_it_may_and_nothing_else(
             # The bridge's last message is behind all others; the reader's own is behind that.
             await bridge.publish(f"{_FENCE}/{BRIDGE}", b"end")
             assert await arrived(client, reader) == READS[reader]
+
+
+@pytest.mark.parametrize("reader", SENDERS)
+async def test_a_shared_subscription_shows_no_more(broker: Mosquitto, reader: str) -> None:
+    """Though nobody else is in its group."""
+    topics = every_topic()
+    async with (
+        logged_in(broker, BRIDGE) as bridge,
+        logged_in(broker, reader, "$share/group/sync/#", "$share/group/+/+/+") as client,
+    ):
+        for topic in topics:
+            await bridge.publish(topic, b"x")
+        await bridge.publish(f"{_FENCE}/{BRIDGE}", b"end")
+        assert await arrived(client, reader) <= READS[reader]
+
+
+async def vanish(broker: Mosquitto, user: str, topic: str) -> None:
+    """Connect with a last will, and end without a DISCONNECT, so that the will is due."""
+    will = aiomqtt.Will(topic, b"offline", qos=1, retain=True)
+    with contextlib.suppress(aiomqtt.MqttError):
+        async with aiomqtt.Client(
+            broker.host, broker.port, username=user, password=PASSWORD, will=will
+        ) as client:
+            client._client._sock_close()
+
+
+async def test_a_last_will_is_no_way_around(broker: Mosquitto) -> None:
+    """The broker publishes it for its client, with that client's rights."""
+    async with logged_in(broker, BRIDGE, "sync/#") as bridge:
+        for topic in ("lamp-1/state", "lamp-1/report", "lamp-1/presence", "$bridge/status"):
+            await vanish(broker, "mallory", f"sync/{topic}")
+        await vanish(broker, "lamp-2", "sync/lamp-2/presence")
+        message = await bridge.next_message()
+        assert (message.topic.value, message.payload) == ("sync/lamp-2/presence", b"offline")
+        assert await arrived(bridge, BRIDGE) == set()
 
 
 def make_config(broker: Mosquitto, permissions: Path, directory: Path) -> Config:
