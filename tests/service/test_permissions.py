@@ -11,7 +11,7 @@ import msgpack
 import pytest
 
 from bridge import metrics
-from bridge.config import Config, PermissionsConfig
+from bridge.config import BrokerConfig, Config, PermissionsConfig, StoreConfig
 from bridge.core.limits import Limits
 from bridge.core.permissions import Permissions
 from bridge.core.policy import Policies
@@ -327,11 +327,14 @@ async def test_an_open_bridge_says_so_at_its_start(
 
 
 async def test_a_bridge_does_not_start_with_permissions_that_it_cannot_read(
-    mosquitto: Mosquitto, tmp_path: Path
+    tmp_path: Path,
 ) -> None:
-    """It would be open, or closed, without anybody having said so."""
-    config = guarded(mosquitto, tmp_path, "rules:\n  ana:\n")
-    config.permissions.file.unlink()  # type: ignore[union-attr]
+    """It would be open, or closed, without anybody having said so. It does not even connect."""
+    config = Config(
+        broker=BrokerConfig(url="mqtt://127.0.0.1:1"),
+        store=StoreConfig(path=tmp_path / "store.db"),
+        permissions=PermissionsConfig(file=tmp_path / "permissions.yaml"),
+    )
     with pytest.raises(ConfigError, match="cannot be read"):
-        async with running_bridge(config):
+        async with Bridge(config):
             pass
