@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.invocation import Invocation, pass_invocation
+from bridge.cli.mosquitto import CONFIGURATION, LOGIN, login_lines, mosquitto_lines
 from bridge.cli.options import Command
 from bridge.cli.permissions import file_option, load_permissions
-from bridge.cli.text import printable
-from bridge.core.broker_rights import BrokerRights, TopicRight, broker_rights
+from bridge.core.broker_rights import broker_rights
 from bridge.core.topics import is_name
 from bridge.errors import ConfigError
 
@@ -21,9 +20,6 @@ if TYPE_CHECKING:
 
 BRIDGE_LOGIN = "syncbridge"
 """The bridge's login where none is configured or given."""
-
-MOSQUITTO_LOGIN = "%u"
-"""Stands in Mosquitto's patterns for the login; `%c` is a client id, which everybody chooses."""
 
 
 @click.group("acl")
@@ -34,6 +30,7 @@ def acl() -> None:
     Examples:
       syncbridge acl mosquitto > /etc/mosquitto/acl
       syncbridge acl mosquitto --bridge-login bridge
+      syncbridge acl mosquitto --print configuration > mosquitto.conf
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
@@ -43,10 +40,19 @@ def acl() -> None:
     metavar="USER",
     help="The bridge's own login. Default: broker.username, or else syncbridge.",
 )
+@click.option(
+    "--print",
+    "what",
+    type=click.Choice(["acl", "configuration", "logins"]),
+    default="acl",
+    help="The list, a mosquitto.conf that uses it, or the commands that make the logins.",
+)
 @file_option
 @pass_invocation
-def mosquitto(invocation: Invocation, bridge_login: str | None, file: str | None) -> None:
-    """Print an acl_file for Mosquitto.
+def mosquitto(
+    invocation: Invocation, bridge_login: str | None, what: str, file: str | None
+) -> None:
+    """Print an acl_file for Mosquitto, or what goes with it.
 
     It binds every name in a topic to the login. What Mosquitto cannot express is open for writing,
     where the bridge refuses it, and closed for reading; these rules are listed at the end.
@@ -55,7 +61,13 @@ def mosquitto(invocation: Invocation, bridge_login: str | None, file: str | None
     config = invocation.load().config
     login = bridge_login or config.broker.username or BRIDGE_LOGIN
     _check(permissions, path, login, config.prefix)
-    rights = broker_rights(permissions, MOSQUITTO_LOGIN)
+    if what == "configuration":
+        click.echo(CONFIGURATION, nl=False)
+        return
+    if what == "logins":
+        click.echo("\n".join(login_lines([login, *permissions.principals])))
+        return
+    rights = broker_rights(permissions, LOGIN)
     click.echo("\n".join(mosquitto_lines(rights, config.prefix, login, path)))
 
 
@@ -86,39 +98,3 @@ def _check(permissions: Permissions, path: Path, login: str, prefix: str) -> Non
             field="prefix",
             hint="choose another prefix",
         )
-
-
-def mosquitto_lines(
-    rights: BrokerRights, prefix: str, login: str, path: Path | None = None
-) -> Iterator[str]:
-    """Yield the lines of an `acl_file`.
-
-    Args:
-        rights: With `MOSQUITTO_LOGIN` for the login.
-        prefix: What all topics begin with.
-        login: The bridge's.
-        path: Where the permissions stand, for those who read the list.
-    """
-    yield f"# Made by syncbridge acl mosquitto from {printable(str(path))}."
-    yield "# For allow_anonymous false. A login is named as in topics: without / + and #."
-    yield ""
-    yield "# The bridge."
-    yield f"user {login}"
-    yield f"topic readwrite {prefix}/#"
-    for principal, of_principal in rights.of_principals.items():
-        yield ""
-        yield f"user {principal}"
-        yield from (_line("topic", right, prefix) for right in of_principal)
-    yield ""
-    yield "# Every login, under its own name."
-    yield from (_line("pattern", right, prefix) for right in rights.of_all)
-    if rights.narrowed:
-        yield ""
-        yield "# What Mosquitto cannot express:"
-    for narrowed in rights.narrowed:
-        yield printable(f"# line {narrowed.rule.line}, {narrowed.rule}")
-        yield from (f"#   {how}" for how in narrowed.how)
-
-
-def _line(word: str, right: TopicRight, prefix: str) -> str:
-    return f"{word} {right.kind} {prefix}/{'/'.join(right.levels)}"

@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+import shlex
+import stat
+import subprocess
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
@@ -16,8 +19,10 @@ from bridge.cli import main
 from bridge.cli.status import ExitStatus
 from bridge.config import BrokerConfig, Config, PermissionsConfig, StoreConfig
 from tests.cli.conftest import Run
+from tests.docs.markdown import Document
 from tests.support.bridge import Client, running_bridge
 from tests.support.mosquitto import Mosquitto
+from tests.support.services import require_program
 
 _FILE = """\
 principals: [anna, bert, viewer, lamp-2]
@@ -349,3 +354,27 @@ def test_what_cannot_be_listed_is_refused(
     status, out, err = run("acl", "mosquitto", "--file", str(permissions), *options)
     assert (status, out) == (ExitStatus.USAGE, "")
     assert reason in err
+
+
+def test_the_configuration_is_the_documented_one(run: Run, permissions: Path) -> None:
+    """Which a test of the document starts a Mosquitto with."""
+    (block,) = Document("operations.md").blocks("mosquitto")
+    out = run("acl", "mosquitto", "--file", str(permissions), "--print", "configuration").out
+    assert out == block.text + "\n"
+
+
+def test_the_printed_commands_make_the_logins(run: Run, permissions: Path, tmp_path: Path) -> None:
+    """Run as they stand, but for the file, its owner, and the passwords, which they ask for."""
+    out = run("acl", "mosquitto", "--file", str(permissions), "--print", "logins").out
+    passwords = tmp_path / "passwords"
+    lines = out.replace("/etc/mosquitto/passwords", str(passwords)).splitlines()
+    for line in lines:
+        program, *words = shlex.split(line, comments=True) or [""]
+        if program == "mosquitto_passwd":
+            command = [require_program(program), "-b", *words, PASSWORD]
+            subprocess.run(command, check=True)
+        elif program in ("touch", "chmod"):
+            subprocess.run([program, *words], check=True)
+    names = [line.partition(":")[0] for line in passwords.read_text().splitlines()]
+    assert names == [BRIDGE, "anna", "bert", "viewer", "lamp-2"]
+    assert stat.S_IMODE(passwords.stat().st_mode) & 0o077 == 0
