@@ -5,11 +5,15 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bridge.config import load, read_permissions
 from bridge.core.limits import Limits
 from bridge.core.permission_rules import PermissionRule
+from bridge.core.topics import TwinKey
 from bridge.errors import ConfigError
+from tests.support.examples import examples
 
 _FILE = """\
 # Who may do what.
@@ -133,3 +137,29 @@ def test_a_file_that_is_not_there_is_told_by_its_setting(path: Path) -> None:
     with pytest.raises(ConfigError, match="cannot be read") as refused:
         read_permissions(path, Limits())
     assert "permissions.file" in refused.value.hint
+
+
+@given(
+    start=st.integers(0, len(_FILE)),
+    length=st.integers(0, 20),
+    put=st.one_of(
+        st.text(max_size=10),
+        st.sampled_from(
+            ["&a ", "*a", "{", "[", "]", "? ", "- ", ": ", "|\n", "!!int ", "<<: ", "\n"]
+        ),
+    ),
+)
+@examples(500)
+def test_whatever_stands_in_the_file_is_taken_or_refused(
+    tmp_path_factory: pytest.TempPathFactory, start: int, length: int, put: str
+) -> None:
+    """Never does reading it fail in another way."""
+    path = tmp_path_factory.getbasetemp() / "permissions.yaml"
+    text = _FILE[:start] + put + _FILE[start + length :]
+    path.write_bytes(text.encode("utf-8", "surrogatepass"))
+    try:
+        permissions = read_permissions(path, Limits())
+    except ConfigError as error:
+        assert str(path) in error.message
+    else:
+        permissions.access("anna", TwinKey("lamp-1"))
