@@ -21,11 +21,13 @@ from bridge.config_models import (
     EmbeddedConfig,
     LimitsConfig,
     LogConfig,
+    PermissionsConfig,
     PublishConfig,
     StoreConfig,
 )
+from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
-from bridge.config_settings import SETTINGS, TABLES, Setting
+from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.config_yaml import Table
 from bridge.core.policy import Policies, PolicyError
@@ -43,12 +45,15 @@ __all__ = [
     "LimitsConfig",
     "LoadedConfig",
     "LogConfig",
+    "PermissionsConfig",
     "PresenceConfig",
     "PublishConfig",
     "ResyncConfig",
     "Setting",
     "StoreConfig",
     "load",
+    "nearest",
+    "read_permissions",
 ]
 
 DEFAULT_FILE = Path("bridge.yaml")

@@ -197,6 +197,16 @@ class LimitsConfig(Section):
         )
 
 
+class PermissionsConfig(Section):
+    """Who may read and write what."""
+
+    file: Path | None = Field(
+        default=None,
+        description="The file with the permissions ([permissions](permissions.md)). Not set: "
+        "whoever may publish may do everything, and the bridge says so at its start.",
+    )
+
+
 class LogConfig(Section):
     """The log, which goes to standard error."""
 
@@ -242,6 +252,7 @@ class Config(Section):
     resync: ResyncConfig = ResyncConfig()
     presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
+    permissions: PermissionsConfig = PermissionsConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     policies: Policies = Field(

@@ -52,8 +52,12 @@ class Table:
         return f"file {self.file}:{self.lines[keys]}"
 
 
-def parse_file(path: Path) -> yaml.Node | None:
+def parse_file(path: Path, hint: str = "see --config") -> yaml.Node | None:
     """Parse a file without making values of what is written; None for an empty one.
+
+    Args:
+        path: The file.
+        hint: Where it can be named, if it cannot be read.
 
     Raises:
         ConfigError: It cannot be read, is too large, or is not YAML.
@@ -66,7 +70,7 @@ def parse_file(path: Path) -> yaml.Node | None:
         return yaml.compose(content.decode(), Loader=yaml.SafeLoader)
     except OSError as error:
         raise ConfigError(
-            f"{path} cannot be read: {error.strerror}", source=str(path), hint="see --config"
+            f"{path} cannot be read: {error.strerror}", source=str(path), hint=hint
         ) from error
     except (UnicodeDecodeError, RecursionError, yaml.YAMLError) as error:
         raise ConfigError(

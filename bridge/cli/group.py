@@ -28,6 +28,8 @@ COMMANDS = {
     "conflicts": "List the writes that lost against another one.",
     "writers": "List who numbers their messages to a twin.",
     "store": "Check, back up, restore, export and import the store.",
+    "permissions": "Check and explain who may read and write what.",
+    "acl": "Print the broker's access control list.",
     "config": "Print the settings in force and where they come from.",
     "version": "Print the version.",
 }

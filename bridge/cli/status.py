@@ -26,7 +26,7 @@ class ExitStatus(enum.IntEnum):
     UNAVAILABLE = 3
     """No broker, no bridge, or no answer in time; the same command may work later."""
     REFUSED = 4
-    """The bridge answered with a refusal (a code from 400 to 499, but 404)."""
+    """The bridge answered with a refusal (a code from 400 to 499, but 404), or it would."""
     NOT_FOUND = 5
     """There is no such twin, no such field in it, or nothing is known any more of what it was."""
     INTERRUPTED = 130

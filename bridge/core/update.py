@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
@@ -10,6 +10,8 @@ from bridge.core.topics import TwinKey
 
 Boot: TypeAlias = str | int
 SectionName: TypeAlias = Literal["reported", "desired"]
+
+SECTIONS: Final[tuple[SectionName, ...]] = get_args(SectionName)
 
 
 class Metadata(NamedTuple):

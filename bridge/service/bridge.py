@@ -19,12 +19,7 @@ from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import (
-    AdminError,
-    LinkError,
-    StoreUnavailable,
-    SyncbridgeError,
-)
+from bridge.errors import AdminError, LinkError, StoreUnavailable, SyncbridgeError
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
@@ -33,6 +28,7 @@ from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.events import Events
+from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -159,6 +155,7 @@ class Bridge:
 
     async def _start(self) -> None:
         config = self.config
+        self._guard = make_guard(config)
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
@@ -238,7 +235,7 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock),
+            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
             self._publisher,
             self.counters,
             self._clock,

@@ -11,11 +11,13 @@ from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.core.update import Update
 from bridge.link.base import Message, Publication
 from bridge.service.cache import TwinCache
 from bridge.service.cached_twin import CachedTwin
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
+from bridge.service.guard import Guard
 from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
@@ -30,6 +32,7 @@ class Reconciler:
         cache: The twins.
         changes: Changes them.
         clock: The bridge's clock, in µs since the epoch.
+        guard: Says who may do what; None where everyone may do everything.
     """
 
     def __init__(
@@ -39,22 +42,26 @@ class Reconciler:
         cache: TwinCache,
         changes: Changes,
         clock: Callable[[], int],
+        guard: Guard | None = None,
     ) -> None:
         self._grammar = grammar
         self._cache = cache
         self._changes = changes
         self._clock = clock
         self._limits = limits
+        self._guard = guard
         self._decoder = Decoder(grammar, limits)
 
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request | PlainReport]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
         requests: list[Request | PlainReport] = []
-        decode = self._decoder.decode
+        decode, guard = self._decoder.decode, self._guard
         for message in messages:
             decoded = decode(message)
-            if isinstance(decoded, PlainReport | Request):
+            if isinstance(decoded, PlainReport):
                 requests.append(decoded)
+            elif isinstance(decoded, Request):
+                requests.append(decoded if guard is None else guard.admit(decoded))
             elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
                 effects.quarantine(message, decoded, self._clock())
@@ -73,13 +80,17 @@ class Reconciler:
             effects: Where everything that follows is gathered.
             refused: New twins that may not be made now, and why.
         """
-        use, report_plainly = self._cache.use, self._changes.report_plainly
+        use, report_plainly, guard = self._cache.use, self._changes.report_plainly, self._guard
         for request in requests:
             key = request.topic.key
             if isinstance(request, PlainReport):
-                if report_plainly(use(key), request.message, request.state, effects):
+                if (guard is None or guard.lets_report(key)) and report_plainly(
+                    use(key), request.message, request.state, effects
+                ):
                     continue
                 request = self._decoder.decode_update(request.message, request.topic)
+                if guard is not None:
+                    request = guard.admit(request)
             refusal = request.refusal or refused.get(key)
             if refusal is not None:
                 self._refuse(request, refusal, None, effects)
@@ -115,9 +126,15 @@ class Reconciler:
             return
         if order is None:
             return
+        guard = self._guard
+        if guard is not None and isinstance(order, Update):
+            order = guard.judge(order, cached.twin)
         outcome = self._changes.by_message(cached, order, effects)
         if outcome.refusal is not None:
-            self._refuse(request, outcome.refusal, outcome, effects)
+            refusal = outcome.refusal
+            if guard is not None:
+                refusal = guard.concealed(refusal, request)
+            self._refuse(request, refusal, outcome, effects)
         elif self._wants_reply(request, effects):
             answer = outbound.answer(outcome, request.request_id, self._clock())
             self._reply(request, answer, effects)
@@ -134,7 +151,10 @@ class Reconciler:
                 # What its other twins report counts for the device.
                 device = self._cache.use(TwinKey(twin.key.device)).twin
                 last_seen = max(last_seen, device.last_seen)
-            answer = outbound.twin_answer(twin, order, request.request_id, last_seen)
+            access = None
+            if self._guard is not None:
+                access = self._guard.access(request)
+            answer = outbound.twin_answer(twin, order, request.request_id, last_seen, access)
             self._reply_within_limit(request, answer, twin.version, effects)
 
     def _reply_within_limit(

@@ -169,10 +169,13 @@ def twins_of(requests: Iterable[Request | PlainReport]) -> tuple[set[TwinKey], s
     made: set[TwinKey] = set()
     for request in requests:
         key, verb, _ = request.topic
-        needed.add(key)
         if isinstance(request, PlainReport):
+            needed.add(key)
             made.add(key)
             continue
+        if request.refusal is not None:
+            continue  # Its twin is not looked at: whoever may publish can invent names.
+        needed.add(key)
         if key.name and verb in _HEARS_OF_THE_DEVICE:
             needed.add(TwinKey(key.device))
         if isinstance(request.order, MAKES_A_ROW):

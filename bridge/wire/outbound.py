@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from bridge.core.access import Access, readable
 from bridge.core.described import describe
 from bridge.core.reconcile import Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.since import changes_since
 from bridge.core.twin import Twin
+from bridge.core.update import SECTIONS
 from bridge.wire import json_codec, msgpack_codec
 from bridge.wire.inbound import Encoding, GetRequest
 
@@ -67,7 +69,11 @@ def refusal_answer(
 
 
 def twin_answer(
-    twin: Twin, request: GetRequest, request_id: str | None, last_seen: int
+    twin: Twin,
+    request: GetRequest,
+    request_id: str | None,
+    last_seen: int,
+    access: Access | None = None,
 ) -> JsonObject:
     """Return the reply to a `get`: the whole twin, or what changed since the version asked for.
 
@@ -76,21 +82,48 @@ def twin_answer(
         request: What was asked for.
         request_id: `$.id`, if there was one.
         last_seen: When the device was last heard, in µs; 0 if never.
+        access: What the requester may read; None for everything. Who may not read everything is
+            given the whole of what it may read, also where it asks for changes: those of an object
+            of which it may read a part only would tell of the rest.
     """
     head: JsonObject = {} if request_id is None else {"id": request_id}
     head |= {"ok": True, "version": twin.version}
-    changes = None if request.since is None else changes_since(twin, request.since)
-    body = twin.document()
+    changes = None
+    is_current = request.since == twin.version
+    if request.since is not None and (is_current or access is None or access.reads_all):
+        changes = changes_since(twin, request.since)
+    body = _shown(twin, access)
     del body["version"]
     if changes is None:
         head["full"] = True
     else:
         head["since"] = request.since
         body["reported"], body["desired"] = changes
-        if request.since == twin.version:
+        if is_current:
             del body["reported"], body["desired"]
     if last_seen:
         body["last_seen"] = last_seen
     if request.meta:
-        body["meta"] = {"reported": describe(twin.reported), "desired": describe(twin.desired)}
+        body["meta"] = _described(twin, access)
     return {"$": head, **body}
+
+
+def _shown(twin: Twin, access: Access | None) -> JsonObject:
+    """Return what may be read of the merged twin."""
+    body = twin.document()
+    if access is not None:
+        for section in SECTIONS:
+            body[section] = readable(access.grant(section, "read"), twin.section(section).value)
+    return body
+
+
+def _described(twin: Twin, access: Access | None) -> JsonObject:
+    """Return what is known of every field that may be read."""
+    meta: JsonObject = {}
+    for name in SECTIONS:
+        section = twin.section(name)
+        known = describe(section)
+        if access is not None:
+            known = readable(access.grant(name, "read"), section.value, known)
+        meta[name] = known
+    return meta

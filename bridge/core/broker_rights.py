@@ -1,0 +1,336 @@
+"""What a broker has to allow, for the permissions to hold (design section 8).
+
+A broker knows topics and logins, and no paths; and of a topic whole levels, not parts of one. So
+for what is published it is given more than the permissions say, and the bridge refuses the rest;
+for what is read it is given less, because what the broker hands out the bridge cannot take back:
+`state`, `delta` and `event` only to who may read all that can stand there, and `get` to the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Final, Literal, NamedTuple, TypeAlias
+
+from bridge.core.paths import Parts
+from bridge.core.pattern import DevicePattern, common_text, is_literal, level_matches
+from bridge.core.permission_rules import (
+    EVERYONE,
+    SELF,
+    CompiledPermission,
+    PermissionRule,
+    Right,
+)
+from bridge.core.permissions import Permissions
+from bridge.core.update import SECTIONS, SectionName
+
+ANY: Final = "+"
+"""A level of a topic filter, of whatever name."""
+
+Kind: TypeAlias = Literal["read", "write", "deny"]
+
+STATUS: Final = ("$bridge", "status")
+"""The topic, below the prefix, on which the bridge says that it is there."""
+
+_ANY_TEXT: Final[Parts] = ("", "")
+
+_SHOWS: Final[dict[str, tuple[SectionName, ...]]] = {
+    "state": SECTIONS,
+    "delta": ("desired",),
+    "event": SECTIONS,
+}
+"""What stands on the topics of a twin."""
+
+
+class TopicRight(NamedTuple):
+    """One line of an access control list.
+
+    Attributes:
+        kind: Whether the topics may be read (subscribed to), written (published to), or neither.
+        levels: The filter below the prefix.
+    """
+
+    kind: Kind
+    levels: tuple[str, ...]
+
+
+class Narrowed(NamedTuple):
+    """A rule that the broker cannot express.
+
+    Attributes:
+        rule: The rule.
+        how: What the broker does, and what the bridge does, for writing and for reading.
+    """
+
+    rule: PermissionRule
+    how: tuple[str, ...]
+
+
+class BrokerRights(NamedTuple):
+    """What the broker has to allow.
+
+    Attributes:
+        of_principals: For each principal by its name; denials first.
+        of_all: For every login; a level that is the login's name is the one asked for.
+        narrowed: What is left to the bridge, in the order of the file.
+    """
+
+    of_principals: dict[str, tuple[TopicRight, ...]]
+    of_all: tuple[TopicRight, ...]
+    narrowed: tuple[Narrowed, ...]
+
+
+_OPEN: Final = "the topic is open to it; what may be written there, the bridge decides"
+_CLOSED: Final = "state, delta or event are closed to it; get shows what may be read"
+_REFUSED: Final = "the bridge refuses what is denied"
+_DELETES: Final = "only a device reports; of use with all of desired, to delete the twin"
+
+
+def broker_rights(permissions: Permissions, login: str) -> BrokerRights:
+    """Return what a broker has to allow.
+
+    Args:
+        permissions: Their default is `deny`: what is open otherwise, no list can say.
+        login: What stands for the name of whoever is logged in, such as `%u`.
+    """
+    of_principals = {
+        principal: tuple(_unique(_of_principal(permissions, principal)))
+        for principal in permissions.principals
+    }
+    of_all = tuple(_unique(_of_all(permissions, login)))
+    return BrokerRights(of_principals, of_all, tuple(_narrowed(permissions, of_principals)))
+
+
+def _unique(rights: Iterable[TopicRight]) -> list[TopicRight]:
+    return sorted(dict.fromkeys(rights), key=lambda right: right.kind != "deny")
+
+
+def _of_principal(permissions: Permissions, principal: str) -> Iterator[TopicRight]:
+    subjects = permissions.subjects_of(principal)
+    rules = [rule for rule in permissions.rules if rule.rule.subject in subjects]
+    own = [rule for rule in rules if rule.rule.subject != EVERYONE]
+    rules += _at(principal, (rule for rule in permissions.rules if rule.rule.subject == SELF))
+    yield TopicRight("read", STATUS)
+    yield from _asking(own, rules, principal)
+    here = [rule for rule in own if level_matches(rule.device.device, principal)]
+    if _may_write_whole(here, "desired"):
+        yield from _twin_topics("write", DevicePattern((principal,), None), "delete", principal)
+    for device in dict.fromkeys(rule.device for rule in _allowing(rules, "read")):
+        for verb, sections in _SHOWS.items():
+            if not is_exact(device) or not _reads_whole(rules, device, sections):
+                continue
+            yield from _twin_topics("read", device, verb)
+            for rule in _denied(rules, sections):
+                if _overlap(rule.device, device):
+                    yield from _twin_topics("deny", rule.device, verb)
+    yield from _denials(rules, principal)
+
+
+def _denials(rules: Iterable[CompiledPermission], principal: str) -> Iterator[TopicRight]:
+    """Yield what is taken from a principal that every login has, or that its own rules give."""
+    rules = list(rules)
+    twins = DevicePattern((principal,), None)
+    for verb, sections in _SHOWS.items():
+        if any(_overlap(rule.device, twins) for rule in _denied(rules, sections)):
+            yield from _twin_topics("deny", twins, verb)
+    for rule in rules:
+        if not rule.denies or "write" not in rule.rights or not rule.is_whole:
+            continue
+        if rule.path.section == "reported" and covers(rule.device, twins):
+            yield from _twin_topics("deny", twins, "report")
+        elif rule.path.section == "desired" and is_exact(rule.device):
+            yield from _twin_topics("deny", rule.device, "desire", principal)
+            yield from _twin_topics("deny", rule.device, "delete", principal)
+
+
+def _at(login: str, of_self: Iterable[CompiledPermission]) -> list[CompiledPermission]:
+    """Return the rules for `self` as they are for the device of that name."""
+    return [
+        rule._replace(device=DevicePattern((login,), rule.device.name))
+        for rule in of_self
+        if level_matches(rule.device.device, login)
+    ]
+
+
+def _of_all(permissions: Permissions, login: str) -> Iterator[TopicRight]:
+    twins = DevicePattern((login,), None)
+    yield from _twin_topics("write", twins, "report")
+    yield from _twin_topics("write", twins, "get", login)
+    yield from _twin_topics("read", twins, "reply", login)
+    yield from _twin_topics("read", twins, "resync")
+    yield TopicRight("write", (login, "presence"))
+    everyone = [rule for rule in permissions.rules if rule.rule.subject == EVERYONE]
+    of_self = [rule for rule in permissions.rules if rule.rule.subject == SELF]
+    for verb in ("state", "delta"):
+        if not any(_denied(everyone + of_self, _SHOWS[verb])):
+            yield from _twin_topics("read", twins, verb)
+    yield from _asking(everyone, everyone, login)
+    # Whichever devices they are for: a list knows no part of a login.
+    here = [rule._replace(device=twins._replace(name=rule.device.name)) for rule in of_self]
+    yield from _asking(here, here + everyone, login)
+    if _may_write_whole(here + everyone, "desired"):
+        # To report is a device's own: with all of `desired` it may write everything.
+        yield from _twin_topics("write", twins, "delete", login)
+
+
+def _asking(
+    rules: Iterable[CompiledPermission], all_rules: Iterable[CompiledPermission], name: str
+) -> Iterator[TopicRight]:
+    """Yield what a sender publishes to, and where it is answered.
+
+    Args:
+        rules: Those that it is for.
+        all_rules: All that hold for the sender.
+        name: The sender's.
+    """
+    all_rules = list(all_rules)
+    may_delete = all(_may_write_whole(all_rules, section) for section in SECTIONS)
+    for rule in rules:
+        if rule.denies:
+            continue
+        verbs = []
+        if "write" in rule.rights and rule.path.section == "desired":
+            verbs.append("desire")
+        if "read" in rule.rights:
+            verbs.append("get")
+        if "write" in rule.rights and rule.is_whole and may_delete:
+            verbs.append("delete")
+        for verb in verbs:
+            yield from _twin_topics("write", rule.device, verb, name)
+        if verbs:
+            yield from _twin_topics("read", rule.device, "reply", name)
+
+
+def _may_write_whole(rules: Iterable[CompiledPermission], section: SectionName) -> bool:
+    return any(rule.is_whole for rule in _allowing(rules, "write", section))
+
+
+def _allowing(
+    rules: Iterable[CompiledPermission], right: Right, section: SectionName | None = None
+) -> Iterator[CompiledPermission]:
+    for rule in rules:
+        if not rule.denies and right in rule.rights and section in (None, rule.path.section):
+            yield rule
+
+
+def _denied(
+    rules: Iterable[CompiledPermission], sections: tuple[SectionName, ...]
+) -> Iterator[CompiledPermission]:
+    """Yield the rules by which something in the sections may not be read."""
+    for rule in rules:
+        if rule.denies and "read" in rule.rights and rule.path.section in sections:
+            yield rule
+
+
+def _reads_whole(
+    rules: list[CompiledPermission], device: DevicePattern, sections: tuple[SectionName, ...]
+) -> bool:
+    """Tell whether all of the sections may be read of every twin, but for exceptions."""
+    for section in sections:
+        allowing = _allowing(rules, "read", section)
+        if not any(rule.is_whole and covers(rule.device, device) for rule in allowing):
+            return False
+    return all(
+        is_exact(rule.device) and not covers(rule.device, device)
+        for rule in _denied(rules, sections)
+        if _overlap(rule.device, device)
+    )
+
+
+def is_exact(device: DevicePattern) -> bool:
+    """Tell whether topic filters can say which twins a pattern means."""
+    levels = (device.device, *(() if device.name is None else (device.name,)))
+    return all(is_literal(level) or level == _ANY_TEXT for level in levels)
+
+
+def _twin_topics(
+    kind: Kind, device: DevicePattern, verb: str, name: str = ""
+) -> Iterator[TopicRight]:
+    for levels in _twin_levels(device):
+        yield TopicRight(kind, (*levels, verb, name) if name else (*levels, verb))
+
+
+def _twin_levels(device: DevicePattern) -> list[tuple[str, ...]]:
+    """Return the filters for a pattern's twins; where it is not exact, they match more."""
+    first = _filter_level(device.device)
+    if device.name is not None:
+        return [(first, _filter_level(device.name))]
+    return [(first,), (first, ANY)]
+
+
+def _filter_level(level: Parts) -> str:
+    return level[0] if is_literal(level) else ANY
+
+
+def covers(wider: DevicePattern, device: DevicePattern) -> bool:
+    """Tell whether a pattern surely matches every twin that another, exact one does."""
+    if not _level_covers(wider.device, device.device):
+        return False
+    if wider.name is None:
+        return True
+    return device.name is not None and _level_covers(wider.name, device.name)
+
+
+def _level_covers(wider: Parts, level: Parts) -> bool:
+    if wider in (level, _ANY_TEXT):
+        return True
+    return is_literal(level) and level_matches(wider, level[0])
+
+
+def _overlap(one: DevicePattern, other: DevicePattern) -> bool:
+    """Tell whether some twin matches both."""
+    if common_text(one.device, other.device) is None:
+        return False
+    if one.name is None or other.name is None:
+        return True
+    return common_text(one.name, other.name) is not None
+
+
+def _narrowed(
+    permissions: Permissions, of_principals: dict[str, tuple[TopicRight, ...]]
+) -> Iterator[Narrowed]:
+    for rule in sorted(permissions.rules, key=lambda one: (one.rule.line, one.rule)):
+        how = []
+        if "write" in rule.rights and not _is_written_so(rule):
+            how.append(_how_written(rule))
+        if "read" in rule.rights and (
+            rule.denies or not _is_shown(permissions, rule, of_principals)
+        ):
+            how.append(_CLOSED)
+        if how:
+            yield Narrowed(rule.rule, tuple(how))
+
+
+def _is_written_so(rule: CompiledPermission) -> bool:
+    """Tell whether a right to write, or its denial, is what the broker does."""
+    if rule.path.section == "reported" or not (rule.is_whole and is_exact(rule.device)):
+        return False
+    if rule.rule.subject == SELF:
+        return not rule.denies and rule.device == DevicePattern(_ANY_TEXT, None)
+    return not (rule.denies and rule.rule.subject == EVERYONE)
+
+
+def _how_written(rule: CompiledPermission) -> str:
+    if rule.denies:
+        return _REFUSED
+    return _DELETES if rule.path.section == "reported" else _OPEN
+
+
+def _is_shown(
+    permissions: Permissions,
+    rule: CompiledPermission,
+    of_principals: dict[str, tuple[TopicRight, ...]],
+) -> bool:
+    """Tell whether all for whom a rule is can subscribe to everything that it lets them read."""
+    subject = rule.rule.subject
+    if subject in (SELF, EVERYONE) or not (rule.is_whole and is_exact(rule.device)):
+        return False
+    wanted = {
+        TopicRight("read", (*levels, verb))
+        for verb in ("state", "delta", "event")
+        for levels in _twin_levels(rule.device)
+    }
+    return all(
+        wanted <= set(rights)
+        for name, rights in of_principals.items()
+        if subject in permissions.subjects_of(name)
+    )
