@@ -28,6 +28,7 @@ COMMANDS = {
     "conflicts": "List the writes that lost against another one.",
     "writers": "List who numbers their messages to a twin.",
     "doctor": "Find out by trying whether the broker keeps what it is given.",
+    "sweep": "Clear what is retained and belongs to no twin.",
     "store": "Check, back up, restore, export and import the store.",
     "config": "Print the settings in force and where they come from.",
     "version": "Print the version.",
