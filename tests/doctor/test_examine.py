@@ -209,6 +209,31 @@ def test_a_wrong_password_is_an_error_and_no_finding(hardened_mosquitto: Mosquit
         examine(target(hardened_mosquitto.port, Login("doctor", "wrong")), FEW, 0)
 
 
+def test_a_device_that_is_not_let_in_is_not_said_to_be_harmless(
+    hardened_mosquitto: Mosquitto,
+) -> None:
+    """What it may do was not tried."""
+    device = Login("lamp-1", "wrong")
+    found = findings(target(hardened_mosquitto.port, EXAMINER, device))
+    assert "device_rights" not in found
+    assert found["rights"].severity is Severity.UNKNOWN
+    assert "refused the connection" in found["rights"].message
+
+
+def test_a_device_that_may_write_for_another_is_found(tmp_path: Path) -> None:
+    """With a list that binds the level to nobody."""
+    acl = "topic readwrite sync/+/report\nuser doctor\ntopic readwrite sync/$bridge/doctor/#\n"
+    acl += "user lamp-1\ntopic readwrite sync/+/report\n"
+    users = {"doctor": "secret", "lamp-1": "secret"}
+    with Mosquitto(tmp_path, users=users, acl=acl) as broker:
+        examiner, device = (Login(name, "secret") for name in users)
+        found = findings(target(broker.port, examiner, device), replace(FEW, messages=100))
+    assert found["device_rights"].severity is Severity.CRITICAL
+    assert found["device_rights"].measured == {"report": True, "delete": False, "$bridge": False}
+    assert "pattern write sync/%u/report" in found["device_rights"].mosquitto
+    assert "${username}" in found["device_rights"].emqx
+
+
 def test_no_broker_is_an_error() -> None:
     """It says where none answers."""
     port = free_port()

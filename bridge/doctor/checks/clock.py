@@ -12,6 +12,7 @@ import orjson
 from bridge.core.topics import TopicGrammar
 from bridge.doctor.examination import Examination
 from bridge.doctor.finding import Finding, Severity
+from bridge.doctor.probe import Arrived
 
 TOLERANCE_S: Final = 5.0
 """Differences below are not worth a line: what was read may be so old."""
@@ -20,6 +21,7 @@ BROKER_TIME: Final = "$SYS/brokers/+/datetime"
 """EMQX tells its time there, once a minute or so."""
 
 _STALE_S: Final = 90.0
+"""A retained time may be so old."""
 
 
 def check(examination: Examination) -> Iterator[Finding]:
@@ -31,34 +33,46 @@ def check(examination: Examination) -> Iterator[Finding]:
         probe.settle(examination.deadline)
         now_s = time.time()
         arrived = list(probe.arrived)
-    known = False
-    for message in arrived:
-        if message.topic == grammar.status:
-            ahead_s = _bridge_ahead_s(message.payload, now_s)
-            if ahead_s > TOLERANCE_S:
-                known = True
-                yield _differs("bridge", f"at least {ahead_s:.0f} s ahead of", ahead_s)
-        else:
-            told_s = _told_s(message.payload)
-            if told_s is None:
-                continue
-            known = True
-            ahead_s = told_s - now_s
-            if ahead_s > TOLERANCE_S or ahead_s < -_STALE_S:
-                yield _differs("broker", f"{ahead_s:+.0f} s off", ahead_s)
-            else:
-                yield Finding(
-                    "clock",
-                    Severity.OK,
-                    "the broker's clock agrees with that of this machine",
-                    {"broker_ahead_s": round(ahead_s, 1)},
-                )
-    if not known:
+    found = [
+        finding
+        for message in arrived
+        if (finding := judge(message, grammar.status, now_s)) is not None
+    ]
+    yield from found
+    if not found:
         yield Finding(
             "clock",
             Severity.UNKNOWN,
             "the broker does not tell its time, and no bridge's status is ahead of this machine's",
         )
+
+
+def judge(message: Arrived, status_topic: str, now_s: float) -> Finding | None:
+    """Return what a message tells about a clock, or None.
+
+    Args:
+        message: The bridge's status, or the broker's time.
+        status_topic: The topic of the former.
+        now_s: The time here, in seconds since the epoch.
+    """
+    if message.topic == status_topic:
+        ahead_s = _bridge_ahead_s(message.payload, now_s)
+        if ahead_s <= TOLERANCE_S:
+            return None
+        return _differs("bridge", f"at least {ahead_s:.0f} s ahead of", ahead_s)
+    told_s = _told_s(message.payload)
+    if told_s is None:
+        return None
+    ahead_s = told_s - now_s
+    if ahead_s > TOLERANCE_S or ahead_s < -_STALE_S:
+        direction = "ahead of" if ahead_s > 0 else "behind"
+        return _differs("broker", f"{abs(ahead_s):.0f} s {direction}", ahead_s)
+    return Finding(
+        "clock",
+        Severity.OK,
+        "the broker's clock agrees with that of this machine",
+        {"broker_ahead_s": round(ahead_s, 1)},
+    )
 
 
 def _differs(whose: str, how_far: str, ahead_s: float) -> Finding:

@@ -10,7 +10,7 @@ from bridge.doctor.examination import MQTT_5, Examination
 from bridge.doctor.finding import Finding, Measured, Severity
 from bridge.doctor.probe import Outgoing
 from bridge.doctor.target import ANONYMOUS, Login
-from bridge.errors import LinkError
+from bridge.errors import LinkError, LinkLost
 from bridge.link.reasons import FIRST_FAILURE
 
 _ACL_MOSQUITTO: Final = (
@@ -29,6 +29,9 @@ def check_anonymous(examination: Examination) -> Iterator[Finding]:
         with examination.probe("anon", login=ANONYMOUS):
             pass
     except LinkError as error:
+        if error.recoverable:
+            # Silence is no refusal.
+            raise
         yield Finding(
             "anonymous",
             Severity.OK,
@@ -115,13 +118,17 @@ def _writes(examination: Examination, login: Login, name: str) -> dict[str, Meas
 
 
 def _may_write(examination: Examination, login: Login, name: str, message: Outgoing) -> bool | None:
-    """Tell whether a publish is let through; None where that cannot be seen."""
+    """Tell whether a publish is let through; None where that cannot be seen.
+
+    Raises:
+        LinkError: The login is not let in, or there is no answer.
+    """
     try:
         with examination.probe(name, login=login) as probe:
             probe.subscribe(message.topic)
             answer = probe.publish(message)
             arrived = probe.settle(examination.deadline)
-    except LinkError:
+    except LinkLost:
         # A broker may answer what it does not allow by ending the connection.
         return False
     if arrived:
