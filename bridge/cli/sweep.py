@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import click
@@ -103,7 +103,7 @@ def sweep(
             click.echo(compact_json(orphan.document(cleared=orphan.topic in cleared)))
         else:
             print_line([(orphan.topic, "bold cyan"), (_WHY[orphan.reason], "dim")])
-    left = sweeping.still_orphans - cleared
+    left = sweeping.left
     if not as_json:
         print_note(f"{len(orphans)} found, {len(cleared)} cleared")
     if dry_run or not left:
@@ -119,7 +119,7 @@ class _Sweeping:
     """One sweep, at one broker and prefix.
 
     Attributes:
-        still_orphans: Topics that were still orphans right before they were to be cleared.
+        left: Topics that are still orphans, though they were to be cleared.
     """
 
     def __init__(
@@ -130,7 +130,7 @@ class _Sweeping:
         self._client = client
         self._timeout_s = timeout_s
         self._grammar = TopicGrammar(config.prefix)
-        self.still_orphans: set[str] = set()
+        self.left: set[str] = set()
 
     def find(self) -> Iterator[_Orphan]:
         """Read what is retained, and yield what belongs to no twin.
@@ -160,23 +160,31 @@ class _Sweeping:
         for start in range(0, len(orphans), PAGE_TOPICS):
             page = [RetainedTopic(o.key, o.below) for o in orphans[start : start + PAGE_TOPICS]]
             # What has become a twin's since is not among them any more.
-            still = {o.topic for o in self._ask(page, clear=not self._admin.is_offline)}
-            self.still_orphans |= still
+            still = {o.topic: o for o in self._ask(page, clear=not self._admin.is_offline)}
             if self._admin.is_offline:
                 # This process holds the store: no bridge can make a twin of them now.
-                for topic in sorted(still):
+                for topic in still:
                     self._client.publish(topic, b"", retain=True)
             cleared |= self._see_cleared(still)
         return cleared
 
-    def _see_cleared(self, topics: set[str]) -> set[str]:
-        waiting = set(topics)
+    def _see_cleared(self, orphans: Mapping[str, _Orphan]) -> set[str]:
+        """Wait until each is seen to be cleared, or to be a twin's: that overtakes the clearing."""
+        waiting = dict(orphans)
+        cleared: set[str] = set()
         deadline = time.monotonic() + self._timeout_s
         while waiting and (left_s := deadline - time.monotonic()) > 0:
             message = self._client.receive(left_s)
-            if message is not None and not message.payload:
-                waiting.discard(message.topic)
-        return topics - waiting
+            if message is None or message.topic not in waiting:
+                continue
+            orphan = waiting[message.topic]
+            if not message.payload:
+                cleared.add(message.topic)
+                del waiting[message.topic]
+            elif not [*self._ask([RetainedTopic(orphan.key, orphan.below)], clear=False)]:
+                del waiting[message.topic]
+        self.left |= waiting.keys()
+        return cleared
 
     def _ask(self, topics: Sequence[RetainedTopic], *, clear: bool) -> Iterator[_Orphan]:
         answer = self._admin.orphans(topics, clear=clear)
