@@ -8,7 +8,7 @@ from typing import Final
 from bridge.doctor.examination import Examination
 from bridge.doctor.finding import Finding, Severity
 from bridge.doctor.probe import Outgoing
-from bridge.errors import LinkError
+from bridge.errors import LinkLost
 from bridge.link.reasons import FIRST_FAILURE
 
 SMALLEST_BYTES: Final = 1024
@@ -60,7 +60,7 @@ def _passes(examination: Examination, size_bytes: int) -> bool:
             probe.subscribe(topic)
             answer = probe.publish(Outgoing(topic, bytes(size_bytes)))
             return answer < FIRST_FAILURE and probe.settle(examination.deadline) == 1
-    except LinkError:
+    except LinkLost:
         return False
 
 
@@ -73,5 +73,5 @@ def _takes(examination: Examination, size_bytes: int) -> bool:
             answer = probe.publish(Outgoing(examination.topic("huge"), bytes(size_bytes)))
             probe.fence()
             return answer < FIRST_FAILURE
-    except LinkError:
+    except LinkLost:
         return False
