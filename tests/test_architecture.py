@@ -67,11 +67,15 @@ MAY_IMPORT = {
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
     "bridge.device": frozenset({"bridge.core.*", "bridge.device.*", "bridge.errors"}),
+    # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
+    "bridge.doctor": frozenset(
+        {"bridge.core.topics", "bridge.doctor.*", "bridge.errors", "bridge.link.reasons"}
+    ),
     "bridge.cli": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
-            "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.errors",
-            "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
+            "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.doctor",
+            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             # The fleet that `syncbridge demo` shows.
@@ -214,6 +218,8 @@ _FAKE_KNOWN = frozenset({"bridge.core.tree", "bridge.link.base", "bridge.store.s
         ("bridge.cli.run", "import_module('bridge.link.base')"),
         ("bridge.device.client", "from bridge.service import Bridge"),
         ("bridge.broker_process", "from bridge.logs import configure"),
+        ("bridge.doctor.probe", "from bridge.link.base import Link"),
+        ("bridge.doctor.run", "from bridge.config import Config"),
         ("bridge.config_layers", "from bridge.store.sqlite import SqliteStore"),
         ("device_sim.fleet", "from bridge.device.session import DeviceSession"),
         ("device_sim.fleet", "from bridge.core.topics import TopicGrammar"),

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol, TypeVar
 
+from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
@@ -36,6 +37,20 @@ class Administration(Protocol):
 
         Raises:
             StoreError: Nothing took effect.
+        """
+
+    async def find_orphans(
+        self, topics: Sequence[RetainedTopic], *, clear: bool
+    ) -> Sequence[Orphan]:
+        """Tell which retained topics belong to no twin.
+
+        Args:
+            topics: What is retained.
+            clear: Clear those that belong to none, in the same moment.
+
+        Raises:
+            AdminError: They cannot be cleared here.
+            StoreError: What the store raises.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -11,6 +11,7 @@ from typing import Self
 import httpx
 import orjson
 
+from bridge.api.orphans import RetainedTopic
 from bridge.api.points import time_text
 from bridge.api.socket_file import probe, socket_path
 from bridge.core.timeline import Point
@@ -147,6 +148,13 @@ class AdminClient:
     ) -> Mapping[str, object]:
         """Forget what is remembered of a writer, in one section or in both."""
         return self._ask("DELETE", _path(key, f"writers/{writer}"), query={"section": section})
+
+    def orphans(
+        self, topics: Iterable[RetainedTopic], *, clear: bool = False
+    ) -> Mapping[str, object]:
+        """Return which retained topics belong to no twin; with `clear`, the bridge clears them."""
+        given = [{"device": k.device, "name": k.name, "below": below} for k, below in topics]
+        return self._ask("POST", "/v1/retained/orphans", {"topics": given, "clear": clear})
 
     def quarantine(self, *, limit: int | None = None) -> Mapping[str, object]:
         """Return quarantined messages, the newest first."""

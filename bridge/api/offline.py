@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -12,10 +12,12 @@ import httpx
 
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
+from bridge.api.orphans import Orphan, PublishedEncoding, RetainedTopic, find_orphans
 from bridge.core.orders import Order
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.errors import AdminError
 from bridge.store.base import Store
 
 Result = TypeVar("Result")
@@ -26,7 +28,11 @@ Apply = Callable[[TwinKey, Order], Outcome]
 
 @contextmanager
 def offline_client(
-    store: Store, path: Path, apply: Apply, policies: Policies = NO_POLICIES
+    store: Store,
+    path: Path,
+    apply: Apply,
+    policies: Policies = NO_POLICIES,
+    encoding: PublishedEncoding = "json",
 ) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
@@ -35,8 +41,9 @@ def offline_client(
         path: Where it is.
         apply: Changes a twin in it.
         policies: Which conflict policy holds where.
+        encoding: In what a bridge on this store would publish.
     """
-    transport = _InProcess(_Holder(store, apply, policies), path)
+    transport = _InProcess(_Holder(store, apply, policies, encoding), path)
     with AdminClient(path, transport) as client:
         yield client
 
@@ -44,9 +51,12 @@ def offline_client(
 class _Holder:
     """Holds a store in the thread that asks."""
 
-    def __init__(self, store: Store, apply: Apply, policies: Policies) -> None:
+    def __init__(
+        self, store: Store, apply: Apply, policies: Policies, encoding: PublishedEncoding
+    ) -> None:
         self._store = store
         self._apply = apply
+        self._encoding = encoding
         self.policies = policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
@@ -56,6 +66,14 @@ class _Holder:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin."""
         return self._apply(key, order)
+
+    async def find_orphans(
+        self, topics: Sequence[RetainedTopic], *, clear: bool
+    ) -> Sequence[Orphan]:
+        """Tell which retained topics belong to no twin; there is no broker here to clear them."""
+        if clear:
+            raise AdminError("no bridge runs on this store that could clear retained topics")
+        return find_orphans(self._store, topics, self._encoding)
 
 
 class _InProcess(httpx.BaseTransport):

@@ -78,5 +78,7 @@ def administer(config: Config) -> Iterator[AdminClient]:
 
             return apply_offline(store, config, key, order, lambda: time.time_ns() // 1000)
 
-        with offline_client(store, config.store.path, apply, config.policies) as client:
+        with offline_client(
+            store, config.store.path, apply, config.policies, config.publish.encoding
+        ) as client:
             yield client

@@ -27,6 +27,8 @@ COMMANDS = {
     "rollback": "Bring a twin back to what it was.",
     "conflicts": "List the writes that lost against another one.",
     "writers": "List who numbers their messages to a twin.",
+    "doctor": "Find out by trying whether the broker keeps what it is given.",
+    "sweep": "Clear what is retained and belongs to no twin.",
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
     "acl": "Print the broker's access control list.",

@@ -211,9 +211,10 @@ class BrokerClient:
                 recoverable=False,
             )
 
-    def publish(self, topic: str, payload: bytes) -> None:
+    def publish(self, topic: str, payload: bytes, *, retain: bool = False) -> None:
         """Publish at QoS 1, and wait for the broker's acknowledgement."""
-        self._await_answer(self._paho.publish(topic, payload, qos=1).mid, "PUBLISH")
+        sent = self._paho.publish(topic, payload, qos=1, retain=retain)
+        self._await_answer(sent.mid, "PUBLISH")
 
     def replay(self) -> Iterator[Received]:
         """Yield what is retained below the filters subscribed to, and end when all of it came.

@@ -16,13 +16,13 @@ from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config
 from bridge.core.orders import Order
-from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import AdminError, LinkError, StoreUnavailable, SyncbridgeError
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
+from bridge.service.administrator import Administrator
 from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
@@ -136,11 +136,6 @@ class Bridge:
             StoreError: What the store raises.
         """
         return await self._store.run(function)
-
-    @property
-    def policies(self) -> Policies:
-        """Which conflict policy holds where."""
-        return self.config.policies
 
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, as a message would, in between the messages.
@@ -268,8 +263,11 @@ class Bridge:
         return embedded.username
 
     async def _serve_administration(self) -> None:
+        administrator = Administrator(
+            self.config, self._store, self._pipeline, self._publisher, self._clock
+        )
         try:
-            serving = serve_administration(self, self.config.store.path)
+            serving = serve_administration(administrator, self.config.store.path)
             await self._stack.enter_async_context(serving)
         except AdminError as error:
             # What the bridge is for does not depend on it.

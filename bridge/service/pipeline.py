@@ -26,7 +26,7 @@ from bridge.service.effects import Effects
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
-from bridge.service.store_thread import StoreThread
+from bridge.service.store_thread import Result, StoreThread
 from bridge.service.transaction import Refused, StaleTwins, Transactions
 
 RETRY_MIN_S: Final = 0.1
@@ -285,6 +285,13 @@ class Pipeline:
         making = {key for key, order in orders if isinstance(order, MAKES_A_ROW)}
         await self._transactions.run(keys, making, effects, change)
         return outcomes
+
+    async def between_batches(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do something while no batch and no order is at work, and send what it offers."""
+        async with self._turn():
+            result = await work()
+        self._publisher.pump()
+        return result
 
     @contextlib.asynccontextmanager
     async def _turn(self) -> AsyncIterator[None]:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from bridge.api import serve_administration
+from bridge.api.orphans import Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
@@ -43,6 +44,13 @@ class Holder:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin in the store's thread."""
         return await self.run_store(lambda store: apply_offline(store, CONFIG, key, order, now_us))
+
+    async def find_orphans(
+        self, topics: Sequence[RetainedTopic], *, clear: bool
+    ) -> Sequence[Orphan]:
+        """Find them; there is no broker to clear them at."""
+        assert not clear
+        return await self.run_store(lambda store: find_orphans(store, topics, "json"))
 
     def change(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, from the test's own thread."""

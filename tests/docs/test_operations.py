@@ -7,7 +7,6 @@ import asyncio
 import configparser
 import re
 import shlex
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -20,41 +19,12 @@ import yaml
 from bridge import metrics
 from bridge.cli.group import syncbridge
 from bridge.config import SETTINGS, BrokerConfig, Config, StoreConfig
-from tests.docs.markdown import ROOT, Document, plain
+from tests.docs.documented import OPERATIONS, PASSWORD, DocumentedMosquitto, only_block
+from tests.docs.markdown import ROOT, plain
 from tests.support.bridge import WAIT_S, Client, running_bridge
 from tests.support.mosquitto import Mosquitto
-from tests.support.services import require_program
 
-OPERATIONS = Document("operations.md")
 UNIT = ROOT / "deploy" / "syncbridge.service"
-
-USERS = ("syncbridge", "app", "lamp-1", "lamp-2")
-PASSWORD = "a password for tests"  # noqa: S105
-
-
-def only_block(kind: str) -> str:
-    """Return the one block of a kind."""
-    (block,) = OPERATIONS.blocks(kind)
-    return block.text
-
-
-class DocumentedMosquitto(Mosquitto):
-    """A Mosquitto with the document's configuration, moved to a directory and port of the test."""
-
-    def __init__(self, directory: Path) -> None:
-        super().__init__(directory)
-        text = only_block("mosquitto").replace("listener 1883 ", f"listener {self.port} ")
-        text = text.replace("/etc/mosquitto/", f"{directory}/")
-        text = text.replace("/var/lib/mosquitto/", f"{directory}/")
-        assert str(self.port) in text
-        # As in `Mosquitto`: else it could not write to a directory of root's.
-        (directory / "mosquitto.conf").write_text(text + "\nuser root\n")
-        (directory / "acl").write_text(only_block("acl") + "\n")
-        program = require_program("mosquitto_passwd")
-        (directory / "passwords").touch(mode=0o600)
-        for name in USERS:
-            command = [program, "-b", str(directory / "passwords"), name, PASSWORD]
-            subprocess.run(command, check=True)
 
 
 @pytest.fixture

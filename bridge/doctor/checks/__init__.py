@@ -1,0 +1,1 @@
+"""What is tried, one subject a module."""
