@@ -21,7 +21,24 @@ GRACE_S = 3
 
 
 class _Server(uvicorn.Server):
-    """A server that leaves signals to the bridge."""
+    """A server that leaves signals to the bridge, and does not look ten times a second for its end.
+
+    It is most of what a bridge does that has nothing to do.
+    """
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self._ending = asyncio.Event()
+
+    def end(self) -> None:
+        """Finish what is under way, and return from `serve`."""
+        self.should_exit = True
+        self._ending.set()
+
+    async def main_loop(self) -> None:
+        """Wait for the end."""
+        await self.on_tick(0)
+        await self._ending.wait()
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:
@@ -55,7 +72,7 @@ async def serve_administration(
     try:
         yield path
     finally:
-        server.should_exit = True
+        server.end()
         await serving
         listener.close()
         # Another bridge may have taken its place after the store was moved away.
@@ -75,6 +92,7 @@ def _make_server(administration: Administration, store_path: Path) -> _Server:
             log_config=None,
             access_log=False,
             server_header=False,
+            date_header=False,  # It would be that of the start.
             proxy_headers=False,
             limit_concurrency=REQUESTS_MAX,
             timeout_graceful_shutdown=GRACE_S,

@@ -36,6 +36,7 @@ class Inbox:
 
     Attributes:
         dropped_qos0: How many were dropped.
+        taken: How many messages were taken in all.
         on_room: Called when what was full has room again.
     """
 
@@ -46,6 +47,7 @@ class Inbox:
         bytes_maximum: int = WAITING_BYTES_MAXIMUM,
     ) -> None:
         self.dropped_qos0 = 0
+        self.taken = 0
         self.on_room: Callable[[], None] | None = None
         self._full_at = FULL_AT_RECEIVE_MAXIMA * receive_maximum
         self._qos0_maximum = qos0_maximum
@@ -104,6 +106,7 @@ class Inbox:
                 taken_bytes -= len(waiting[0].payload)
                 break
             taken.append(waiting.popleft())
+        self.taken += len(taken)
         self._waiting_bytes -= sum(map(_size_bytes, taken))
         if self._waiting_qos0:
             self._waiting_qos0 -= sum(message.qos == 0 for message in taken)

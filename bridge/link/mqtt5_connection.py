@@ -57,12 +57,13 @@ class Mqtt5Connection(Connection):
         self, settings: LinkSettings, generation: int, inbox: Inbox, window: PublishWindow
     ) -> None:
         super().__init__(settings, generation, inbox, window)
-        self._stream: PacketStream = PacketStream(self._parse, self._lost)
+        self._stream: PacketStream = PacketStream(self._parse, self._lost, self._must_read)
         inbox.on_room = self._stream.resume_reading
         self._keep = KeepAlive(settings.keepalive_s)
         self._aliases: dict[str, int] = {}
         self._aliases_maximum = 0
         self._to_send_again: deque[int] = deque()
+        self._taken_before = 0
 
     def acknowledge(self, messages: Sequence[Message]) -> None:
         """Send PUBACK for those of the messages that this connection delivered."""
@@ -94,7 +95,8 @@ class Mqtt5Connection(Connection):
 
     def _keep_alive(self) -> float:
         stream, now = self._stream, asyncio.get_running_loop().time()
-        action = self._keep.look(now, received=stream.has_read, sent=stream.has_written)
+        received = stream.has_read or stream.is_paused  # Then it is we who do not listen.
+        action = self._keep.look(now, received=received, sent=stream.has_written)
         stream.has_read = stream.has_written = False
         if action == "ping":
             stream.write(packets.PINGREQ)
@@ -154,6 +156,16 @@ class Mqtt5Connection(Connection):
         if self._inbox.is_full:
             self._stream.pause_reading()
         return parsed
+
+    def _must_read(self) -> bool:
+        """Tell whether reading must go on although the inbox is full.
+
+        Somewhere behind what is held back stand the acknowledgements of our own publishes, and
+        whoever waits for these may be the one who makes no room meanwhile.
+        """
+        taken, before = self._inbox.taken, self._taken_before
+        self._taken_before = taken
+        return taken == before and self._window.slots < self._window.size
 
     def _parse_packets(self, data: memoryview) -> int:
         position, end = 0, len(data)

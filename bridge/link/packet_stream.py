@@ -16,10 +16,8 @@ READ_BYTES: Final = 256 * 1024
 SMALLEST_READ_BYTES: Final = 4096
 """Room that is made in the buffer before each read."""
 
-READ_AGAIN_AFTER_S: Final = 0.1
-"""How long nothing is read at most, however full everything is: somewhere behind what is held back
-stand the acknowledgements of our own publishes, and whoever waits for these may be the one who
-must make room."""
+LOOK_AGAIN_AFTER_S: Final = 0.1
+"""How often it is asked, while reading is paused, whether something must be read all the same."""
 
 FIXED_HEADER_BYTES: Final = 5
 """Most that the fixed header of a packet takes (MQTT 5 section 2.1)."""
@@ -36,6 +34,7 @@ class PacketStream(asyncio.BufferedProtocol):
             overwritten afterwards.
         on_lost: Called once, when the connection is gone; with the error, or None at the
             peer's orderly end.
+        must_read: Asked now and then while reading is paused; True: read once more.
 
     Attributes:
         closed: Done when the connection is gone.
@@ -43,19 +42,25 @@ class PacketStream(asyncio.BufferedProtocol):
         has_written: Something was sent since this was last set to False.
     """
 
-    def __init__(self, parse: Parse, on_lost: Callable[[Exception | None], None]) -> None:
+    def __init__(
+        self,
+        parse: Parse,
+        on_lost: Callable[[Exception | None], None],
+        must_read: Callable[[], bool],
+    ) -> None:
         self._loop = asyncio.get_running_loop()
         self.closed: asyncio.Future[None] = self._loop.create_future()
         self.has_read = False
         self.has_written = False
         self._parse = parse
         self._on_lost = on_lost
+        self._must_read = must_read
         self._transport: asyncio.Transport | None = None
         self._buffer = memoryview(bytearray(READ_BYTES))
         self._unparsed_bytes = 0
         self._unsent: list[bytes] = []
         self._closing = False
-        self._resuming: asyncio.TimerHandle | None = None
+        self._looking: asyncio.TimerHandle | None = None
 
     # What asyncio calls.
 
@@ -85,8 +90,8 @@ class PacketStream(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Report the end."""
         self._closing = True
-        if self._resuming is not None:
-            self._resuming.cancel()
+        if self._looking is not None:
+            self._looking.cancel()
         self.closed.set_result(None)
         self._on_lost(exc)
 
@@ -104,19 +109,30 @@ class PacketStream(asyncio.BufferedProtocol):
             larger[: len(self._buffer)] = self._buffer
             self._buffer = larger
 
+    @property
+    def is_paused(self) -> bool:
+        """Nothing is read at present."""
+        return self._looking is not None
+
     def pause_reading(self) -> None:
-        """Read nothing until `resume_reading`, or for a moment."""
-        if self._transport is not None and self._resuming is None and not self._closing:
+        """Read nothing until `resume_reading`, or until something must be read."""
+        if self._transport is not None and self._looking is None and not self._closing:
             self._transport.pause_reading()
-            self._resuming = self._loop.call_later(READ_AGAIN_AFTER_S, self.resume_reading)
+            self._looking = self._loop.call_later(LOOK_AGAIN_AFTER_S, self._look_again)
 
     def resume_reading(self) -> None:
         """Read on, where reading was paused."""
-        if self._resuming is not None:
-            self._resuming.cancel()
-            self._resuming = None
+        if self._looking is not None:
+            self._looking.cancel()
+            self._looking = None
             if self._transport is not None and not self._closing:
                 self._transport.resume_reading()
+
+    def _look_again(self) -> None:
+        if self._must_read():
+            self.resume_reading()
+        else:
+            self._looking = self._loop.call_later(LOOK_AGAIN_AFTER_S, self._look_again)
 
     def write(self, data: bytes) -> None:
         """Send, together with all that is written in this turn of the event loop."""

@@ -18,6 +18,7 @@ class _Parser:
         self.packets: list[bytes] = []
         self.stream: PacketStream
         self.arrived = asyncio.Event()
+        self.must_read = False
 
     def parse(self, data: memoryview) -> int:
         position = 0
@@ -33,7 +34,7 @@ class _Parser:
 
 
 def _connected(parser: _Parser) -> PacketStream:
-    parser.stream = PacketStream(parser.parse, lambda _: None)
+    parser.stream = PacketStream(parser.parse, lambda _: None, lambda: parser.must_read)
     return parser.stream
 
 
@@ -77,7 +78,7 @@ async def test_reading_is_paused_until_it_is_resumed() -> None:
         stream.pause_reading()
         stream.pause_reading()
         stream.write(b"x")
-        await asyncio.sleep(packet_stream.READ_AGAIN_AFTER_S / 3)
+        await asyncio.sleep(2 * packet_stream.LOOK_AGAIN_AFTER_S)
         assert len(parser.packets) == 1
 
         stream.resume_reading()
@@ -89,8 +90,8 @@ async def test_reading_is_paused_until_it_is_resumed() -> None:
         await within(stream.closed)
 
 
-async def test_nothing_is_paused_for_ever() -> None:
-    """Behind what is held back may stand what makes the room: it is looked at now and then."""
+async def test_what_must_be_read_is_read_although_reading_is_paused() -> None:
+    """Behind what is held back may stand what makes the room: that is asked now and then."""
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1):
@@ -102,9 +103,11 @@ async def test_nothing_is_paused_for_ever() -> None:
         await open_transport(stream, settings_for(port))
         stream.pause_reading()
         stream.write(b"x")
+        parser.must_read = True
 
         await within(parser.arrived.wait())
 
+        assert not stream.is_paused
         stream.abort()
         await within(stream.closed)
 
