@@ -16,8 +16,9 @@ READ_BYTES: Final = 256 * 1024
 SMALLEST_READ_BYTES: Final = 4096
 """Room that is made in the buffer before each read."""
 
-LOOK_AGAIN_AFTER_S: Final = 0.1
-"""How often it is asked, while reading is paused, whether something must be read all the same."""
+LOOK_AGAIN_AFTER_S: Final = 5.0
+"""How often it is asked, while reading is paused, whether something must be read all the same:
+more seldom than batches are taken by a pipeline that is only slow."""
 
 FIXED_HEADER_BYTES: Final = 5
 """Most that the fixed header of a packet takes (MQTT 5 section 2.1)."""

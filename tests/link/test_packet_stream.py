@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from bridge.link import packet_stream
 from bridge.link.packet_stream import PacketStream
 from bridge.link.transport import open_transport
@@ -62,8 +64,9 @@ async def test_what_is_not_whole_is_kept_until_the_rest_comes() -> None:
     assert parser.packets == sent
 
 
-async def test_reading_is_paused_until_it_is_resumed() -> None:
+async def test_reading_is_paused_until_it_is_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
     """What comes meanwhile waits in TCP."""
+    monkeypatch.setattr(packet_stream, "LOOK_AGAIN_AFTER_S", 0.05)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1):
@@ -78,7 +81,7 @@ async def test_reading_is_paused_until_it_is_resumed() -> None:
         stream.pause_reading()
         stream.pause_reading()
         stream.write(b"x")
-        await asyncio.sleep(2 * packet_stream.LOOK_AGAIN_AFTER_S)
+        await asyncio.sleep(0.2)
         assert len(parser.packets) == 1
 
         stream.resume_reading()
@@ -90,8 +93,11 @@ async def test_reading_is_paused_until_it_is_resumed() -> None:
         await within(stream.closed)
 
 
-async def test_what_must_be_read_is_read_although_reading_is_paused() -> None:
+async def test_what_must_be_read_is_read_although_reading_is_paused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     """Behind what is held back may stand what makes the room: that is asked now and then."""
+    monkeypatch.setattr(packet_stream, "LOOK_AGAIN_AFTER_S", 0.05)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while await reader.read(1):
