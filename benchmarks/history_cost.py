@@ -88,8 +88,8 @@ class WritePath:
             if update.key not in self._cache:
                 self._cache.put(update.key, None)
             self._changes.by_message(self._cache.use(update.key), _decoded(update), effects)
-        self.store.commit(effects.encode(()))
-        for change in effects.twins.values():
+        self.store.commit(effects.encode())
+        for change in effects.twins:
             change.cached.revision += 1
             self._cache.measure(change.cached.twin.key)
         self._cache.shrink()

@@ -112,7 +112,7 @@ def _write(cache: TwinCache, number: int) -> None:
         outcome = reconcile(cached.twin, update, clock, _LIMITS)
         effects = Effects()
         effects.changed(cached, version=outcome.changed, clear=False)
-        effects.encode(())
+        effects.encode()
         cached.revision += 1
         cache.measure(update.key)
         cache.shrink()
