@@ -23,9 +23,9 @@ from benchmarks.ordinary_twin import updates
 from benchmarks.report import save_json
 from bridge.core.limits import Limits
 from bridge.core.reconcile import Change
-from bridge.core.topics import TwinKey
 from bridge.core.update import Update
 from bridge.service.cache import TwinCache
+from bridge.service.cached_twin import CachedTwin
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.store.base import StoreLimits
@@ -52,7 +52,7 @@ class Spent(NamedTuple):
 class Forgetful(Effects):
     """Effects without a history."""
 
-    def remember(self, key: TwinKey, change: Change) -> None:
+    def remember(self, cached: CachedTwin, change: Change) -> None:
         """Remember nothing."""
 
 

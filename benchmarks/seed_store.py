@@ -27,8 +27,9 @@ from bridge.core.twin import Twin
 from bridge.core.update import NO_METADATA, Delivery, Update
 from bridge.service.announcer import LAST_SINCE
 from bridge.service.status import Status, new_status
-from bridge.store.base import CommitBatch, HistoryRow, StoredTwin, StoreLimits
+from bridge.store.base import CommitBatch, HistoryBlock, StoredTwin, StoreLimits
 from bridge.store.codec import encode_internals
+from bridge.store.history_codec import block_of, encode_change
 from bridge.store.sqlite import SqliteStore
 from bridge.wire import outbound
 
@@ -73,7 +74,7 @@ def last_word(path: Path) -> Status:
         store.close()
 
 
-def _row(device: int, payload: bytes, clock: int) -> tuple[StoredTwin, HistoryRow]:
+def _row(device: int, payload: bytes, clock: int) -> tuple[StoredTwin, HistoryBlock]:
     """Return a twin after its first report, and the change that this was."""
     key = TwinKey(device_name(device))
     twin = Twin(key)
@@ -96,16 +97,7 @@ def _row(device: int, payload: bytes, clock: int) -> tuple[StoredTwin, HistoryRo
         None,
         encode_internals(twin),
     )
-    history = HistoryRow(
-        key,
-        change.version,
-        change.at,
-        change.stamp,
-        change.writer,
-        change.section,
-        orjson.dumps(change.forward),
-        orjson.dumps(change.backward),
-    )
+    history = block_of(key, change.at, [encode_change(change)])
     return row, history
 
 

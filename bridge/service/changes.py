@@ -99,7 +99,7 @@ class Changes:
             return False
         effects.changed(cached, version=change != "unchanged", clear=False)
         if change != "unchanged":
-            effects.remember(twin.key, change)
+            effects.remember(cached, change)
             effects.counts[_CHANGED] += 1
         return True
 
@@ -137,7 +137,7 @@ class Changes:
         if outcome.store:
             effects.changed(cached, version=outcome.changed, clear=outcome.clear)
         if outcome.change is not None:
-            effects.remember(twin.key, outcome.change)
+            effects.remember(cached, outcome.change)
         if outcome.conflicts and isinstance(order, Update):
             effects.remember_conflicts(
                 twin.key, order.section, outcome.conflicts, version=outcome.version, at=twin.now

@@ -19,11 +19,12 @@ from bridge.service.cached_twin import CachedTwin
 from bridge.store.base import (
     CommitBatch,
     ConflictRow,
-    HistoryRow,
+    HistoryBlock,
     QuarantinedMessage,
     StoredTwin,
 )
 from bridge.store.codec import encode_internals
+from bridge.store.history_codec import block_of, encode_change
 from bridge.wire import outbound
 
 QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
@@ -41,15 +42,17 @@ class TwinChange:
         publish: It has a new version.
         publish_delta: Its delta's `state` differs from the last commit's.
         cleared: It was deleted in this batch, whatever came afterwards: its presence goes.
+        history: Its changes in this batch, encoded.
     """
 
-    __slots__ = ("cached", "cleared", "publish", "publish_delta")
+    __slots__ = ("cached", "cleared", "history", "publish", "publish_delta")
 
     def __init__(self, cached: CachedTwin) -> None:
         self.cached = cached
         self.publish = False
         self.publish_delta = False
         self.cleared = False
+        self.history: list[bytes] = []
 
 
 class Effects:
@@ -61,7 +64,6 @@ class Effects:
         self.replies: list[Publication] = []
         self.events: list[Publication] = []
         self.counts: Counter[tuple[str, str]] = Counter()
-        self._history: list[HistoryRow] = []
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
 
@@ -80,13 +82,9 @@ class Effects:
         """What happened to each twin."""
         return self._twins.values()
 
-    def remember(self, key: TwinKey, change: Change) -> None:
-        """Add a row to the history."""
-        version, at, stamp, writer, section, forward, backward = change
-        dumps = orjson.dumps
-        self._history.append(
-            HistoryRow(key, version, at, stamp, writer, section, dumps(forward), dumps(backward))
-        )
+    def remember(self, cached: CachedTwin, change: Change) -> None:
+        """Add a change to the history of a twin, of which it is noted that it has changed."""
+        self._twins[cached].history.append(encode_change(change))
 
     def remember_conflicts(
         self,
@@ -133,7 +131,8 @@ class Effects:
     def encode(self) -> CommitBatch:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
-        return CommitBatch(rows, self._history, self.quarantined, conflicts=self.conflicts)
+        history = [_block(change) for change in self.twins if change.history]
+        return CommitBatch(rows, history, self.quarantined, conflicts=self.conflicts)
 
 
 def _stored(change: TwinChange) -> StoredTwin:
@@ -157,6 +156,11 @@ def _stored(change: TwinChange) -> StoredTwin:
         cached.delta,
         internals,
     )
+
+
+def _block(change: TwinChange) -> HistoryBlock:
+    twin = change.cached.twin
+    return block_of(twin.key, twin.at, change.history)
 
 
 def _encode_documents(change: TwinChange) -> None:

@@ -57,6 +57,22 @@ class HistoryRow(NamedTuple):
     previous: bytes
 
 
+class HistoryBlock(NamedTuple):
+    """The changes of one twin in one commit.
+
+    Attributes:
+        key: The twin.
+        version: Of the oldest of them.
+        at: When the newest of them was made, in µs since the epoch.
+        changes: As `bridge.store.history_codec` encodes them.
+    """
+
+    key: TwinKey
+    version: int
+    at: int
+    changes: bytes
+
+
 class ConflictRow(NamedTuple):
     """A concurrent write that was lost, and what stands in its place.
 
@@ -108,14 +124,14 @@ class CommitBatch:
         twins: New content of twins, each once; `revision` is one above the one that was loaded
             (1 where there was none) and `version` not below it. Their `published_version` counts
             only for new ones: afterwards marks alone raise it.
-        history: Their changes, one at most for each version.
+        history: Their changes, one at most for each version, and one block for each twin.
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
     """
 
     twins: Sequence[StoredTwin] = ()
-    history: Sequence[HistoryRow] = ()
+    history: Sequence[HistoryBlock] = ()
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
     conflicts: Sequence[ConflictRow] = ()
@@ -127,7 +143,7 @@ class StoreLimits:
 
     Attributes:
         history_changes: Changes kept per twin; older ones go first. A store may prune lazily and
-            hold up to 64 more.
+            hold up to 64 more, and what was committed together with the oldest.
         history_age_us: Changes older than this go as well.
         quarantine_messages: Quarantined messages kept; the oldest go first.
         quarantine_bytes: Sum of their payloads.

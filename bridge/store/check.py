@@ -9,6 +9,8 @@ from itertools import chain, islice
 import orjson
 
 from bridge.core.topics import TwinKey
+from bridge.errors import StoreCorrupt
+from bridge.store.history_codec import rows_of
 from bridge.store.schema import INSTANCE, read_facts
 
 PROBLEMS_MAX = 100
@@ -49,14 +51,6 @@ def _logical(connection: sqlite3.Connection) -> Iterator[str]:
         ),
         _rows(
             connection.execute(
-                "SELECT device, name, max(history.version), twin.version FROM twin "
-                "JOIN history ON history.twin_id = twin.id GROUP BY twin.id "
-                "HAVING max(history.version) > twin.version"
-            ),
-            "its history reaches version {}, the twin itself only {}",
-        ),
-        _rows(
-            connection.execute(
                 "SELECT device, name, max(conflict.version), twin.version FROM twin "
                 "JOIN conflict ON conflict.twin_id = twin.id GROUP BY twin.id "
                 "HAVING max(conflict.version) > twin.version"
@@ -64,6 +58,7 @@ def _logical(connection: sqlite3.Connection) -> Iterator[str]:
             "its conflict log reaches version {}, the twin itself only {}",
         ),
         _documents(connection),
+        _history(connection),
     )
 
 
@@ -85,6 +80,27 @@ def _documents(connection: sqlite3.Connection) -> Iterator[str]:
             of_delta = document_version(delta)
             if of_delta is None or of_delta > version:
                 yield f"twin {key}: its delta says version {of_delta}, the twin is at {version}"
+
+
+def _history(connection: sqlite3.Connection) -> Iterator[str]:
+    rows = connection.execute(
+        "SELECT device, name, twin.version, history_block.version, changes FROM history_block "
+        "JOIN twin ON twin.id = twin_id"
+    )
+    for device, name, version, first, changes in rows:
+        key = TwinKey(device, name)
+        try:
+            versions = [row.version for row in rows_of(key, changes)]
+        except StoreCorrupt as error:
+            yield error.message
+            continue
+        if versions[-1] != first:
+            yield f"twin {key}: its history has version {versions[-1]} where {first} should be"
+        if versions[0] > version:
+            yield (
+                f"twin {key}: its history reaches version {versions[0]}, "
+                f"the twin itself only {version}"
+            )
 
 
 def document_version(document: bytes) -> int | None:

@@ -18,7 +18,8 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt
 from bridge.store.base import ConflictRow
 from bridge.store.conflicts import CONFLICT_COLUMNS, ConflictColumns
-from bridge.store.reads import HISTORY_COLUMNS, TWIN_COLUMNS, HistoryColumns, TwinRow
+from bridge.store.history import all_history
+from bridge.store.reads import TWIN_COLUMNS, TwinRow
 from bridge.store.schema import read_facts
 
 FORMAT: Final = "syncbridge-export"
@@ -83,17 +84,12 @@ def _twin_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
 
 
 def _history_lines(connection: sqlite3.Connection) -> Iterator[bytes]:
-    rows: Iterable[tuple[str, str, *HistoryColumns]] = connection.execute(
-        f"SELECT twin.device, twin.name, {HISTORY_COLUMNS} FROM history "  # noqa: S608
-        "CROSS JOIN twin ON twin.id = history.twin_id ORDER BY history.twin_id, history.version"
-    )
-    for device, name, version, at, stamp, writer, section, patch, previous in rows:
-        key = TwinKey(device, name)
+    for key, version, at, stamp, writer, section, patch, previous in all_history(connection):
         yield _line(
             {
                 "kind": "history",
-                "device": device,
-                "name": name,
+                "device": key.device,
+                "name": key.name,
                 "version": version,
                 "at": at,
                 "stamp": stamp,

@@ -21,6 +21,8 @@ from bridge.store.conflicts import write_conflicts
 from bridge.store.connection import make_fast, open_owner, transaction, translated
 from bridge.store.export import FORMAT, FORMAT_VERSION
 from bridge.store.files import make_private, remove_database, sidecar
+from bridge.store.history import write_history
+from bridge.store.history_codec import blocks_of
 from bridge.store.install import put_in_place, settle
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
@@ -33,7 +35,7 @@ from bridge.store.schema import (
     migrate,
     write_fact,
 )
-from bridge.store.writes import StaleRows, write_history, write_twins
+from bridge.store.writes import StaleRows, write_twins
 
 LINE_BYTES_MAX = 64 * 1024 * 1024
 """Longest line: many times what a twin at all its limits takes, and still fits into memory."""
@@ -226,7 +228,7 @@ class _Importer:
     def _take_history(self, record: Record) -> None:
         row = _history_row(record)
         try:
-            write_history(self._connection, [row], self._known, _UNPRUNED)
+            write_history(self._connection, blocks_of([row]), self._known, _UNPRUNED)
         except sqlite3.IntegrityError as error:
             raise _LineError(f"the twin {row.key} has this version already") from error
         except StoreError as error:

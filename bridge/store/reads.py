@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 
 from bridge.core.topics import TwinKey
-from bridge.store.base import HistoryRow, QuarantinedMessage, StoredTwin
+from bridge.store.base import QuarantinedMessage, StoredTwin
 from bridge.store.known_twins import KnownTwins
 
 TwinRow = tuple[str, str, int, int, int, int, int, bytes, bytes | None, bytes]
-HistoryColumns = tuple[int, int, int, str, str, bytes, bytes]
 
 TWIN_COLUMNS = (
     "twin.device, twin.name, twin.revision, twin.version, "
@@ -19,11 +18,6 @@ TWIN_COLUMNS = (
     "twin.present, twin.at, twin.state, twin.delta, twin.internals"
 )
 """A `TwinRow`, of twin LEFT JOIN outbox: what is not in the outbox is published."""
-
-HISTORY_COLUMNS = (
-    "history.version, history.at, history.stamp, history.writer, history.section, "
-    "history.patch, history.previous"
-)
 
 KEYS_PER_QUERY = 2048
 """Keys looked up in one statement: its 4,096 parameters are well below SQLite's 32,766."""
@@ -106,20 +100,6 @@ def changed_since(
         (*(after or ("", "")), at, limit),
     )
     return [stored_twin(row) for row in rows]
-
-
-def history(
-    connection: sqlite3.Connection, key: TwinKey, below_version: int | None, limit: int
-) -> list[HistoryRow]:
-    """Return changes of one twin, the newest first."""
-    below = "" if below_version is None else "AND history.version < ? "
-    rows: Iterable[HistoryColumns] = connection.execute(
-        f"SELECT {HISTORY_COLUMNS} FROM history "  # noqa: S608 - only column names
-        "WHERE twin_id = (SELECT id FROM twin WHERE device = ? AND name = ?) "
-        f"{below}ORDER BY history.version DESC LIMIT ?",
-        (*key, limit) if below_version is None else (*key, below_version, limit),
-    )
-    return [HistoryRow(key, *row) for row in rows]
 
 
 def quarantined(connection: sqlite3.Connection, limit: int) -> list[QuarantinedMessage]:

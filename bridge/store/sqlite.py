@@ -24,6 +24,7 @@ from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
+from bridge.store.history import read_history, write_history
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
@@ -111,7 +112,7 @@ class SqliteStore:
             try:
                 with transaction(self._connection):
                     writes.write_twins(self._connection, batch.twins, self._known)
-                    writes.write_history(self._connection, batch.history, self._known, self._limits)
+                    write_history(self._connection, batch.history, self._known, self._limits)
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
@@ -140,7 +141,7 @@ class SqliteStore:
     def history(self, key: TwinKey, below_version: int | None, limit: int) -> list[HistoryRow]:
         """Return changes of a twin, the newest first."""
         with self._translated("reading"):
-            return reads.history(self._connection, key, below_version, limit)
+            return read_history(self._connection, key, below_version, limit)
 
     def conflicts(
         self, key: TwinKey | None, before: int | None, limit: int

@@ -13,13 +13,10 @@ from typing import TypeAlias
 
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreError
-from bridge.store.base import CommitBatch, HistoryRow, StoredTwin, StoreLimits
-from bridge.store.known_twins import KnownTwin, KnownTwins
+from bridge.store.base import CommitBatch, StoredTwin
+from bridge.store.known_twins import KnownTwins
 
 _Columns: TypeAlias = tuple[str | int | bytes | None, ...]
-
-PRUNE_EVERY_VERSIONS = 64
-"""A twin's history is cut when its version is a multiple of this: the price is paid rarely."""
 
 _INSERT = """
     INSERT INTO twin (device, name, revision, version, present, at, state, delta, internals)
@@ -32,16 +29,6 @@ _UPDATE = """
     UPDATE twin SET revision = ?2, version = ?3, present = ?4, at = ?5, state = ?6, delta = ?7,
         internals = ?8
     WHERE id = ?1 AND revision = ?2 - 1 AND version <= ?3
-"""
-_INSERT_HISTORY = """
-    INSERT INTO history (twin_id, version, at, stamp, writer, section, patch, previous)
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?)
-"""
-# By age: up to the first change that is young enough. Versions and times grow together, so that
-# this looks at no more rows than it deletes, and one.
-_PRUNE = """
-    DELETE FROM history WHERE twin_id = ?1 AND version < max(?2, coalesce(
-        (SELECT version FROM history WHERE twin_id = ?1 AND at >= ?3 ORDER BY version LIMIT 1), 0))
 """
 _MARK_ALL = "DELETE FROM outbox WHERE twin_id = ?"
 _MARK_PART = """
@@ -118,46 +105,6 @@ def find_stale(connection: sqlite3.Connection, twins: Sequence[StoredTwin]) -> f
             hint="this is an error in the program: please report it",
         )
     return frozenset(stale)
-
-
-def write_history(
-    connection: sqlite3.Connection,
-    rows: Sequence[HistoryRow],
-    known: KnownTwins,
-    limits: StoreLimits,
-) -> None:
-    """Add changes, and cut the histories whose turn it is.
-
-    Raises:
-        StoreError: A change belongs to no kept twin.
-    """
-    if not rows or not limits.history_changes:
-        return
-    find = known.find
-    columns = [(_required(find(row.key)).id, *row[1:]) for row in rows]
-    # In the order of the table: a page is then found, and filled, once for all its rows.
-    columns.sort()
-    connection.executemany(_INSERT_HISTORY, columns)
-    for row in rows:
-        if row.version % PRUNE_EVERY_VERSIONS == 0:
-            _prune(connection, row, known, limits)
-
-
-def _required(twin: KnownTwin | None) -> KnownTwin:
-    if twin is None:
-        raise StoreError(
-            "a change was to be kept of a twin that is not kept",
-            hint="this is an error in the program: please report it",
-        )
-    return twin
-
-
-def _prune(
-    connection: sqlite3.Connection, newest: HistoryRow, known: KnownTwins, limits: StoreLimits
-) -> None:
-    twin_id = _required(known.find(newest.key)).id
-    oldest_kept = newest.version - limits.history_changes + 1
-    connection.execute(_PRUNE, (twin_id, oldest_kept, newest.at - limits.history_age_us))
 
 
 def mark_published(

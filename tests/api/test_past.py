@@ -124,7 +124,7 @@ def test_an_integer_that_looks_like_seconds_has_a_hint(client: AdminClient, lamp
 
 def test_what_is_no_longer_kept_is_gone(held: Holder, client: AdminClient, lamp: TwinKey) -> None:
     """410, and the answer says how far back the history reaches, and how to keep more."""
-    held.store._connection.execute("DELETE FROM history WHERE version < 6")
+    held.store._connection.execute("DELETE FROM history_block WHERE version < 6")
     assert client.state(lamp, version(5))["at"] is None
     for point in (version(3), Point("time", 10**15)):
         with pytest.raises(
@@ -137,7 +137,7 @@ def test_what_is_no_longer_kept_is_gone(held: Holder, client: AdminClient, lamp:
 
 def test_a_hole_in_the_history_is_told(held: Holder, client: AdminClient, lamp: TwinKey) -> None:
     """As where it was switched off: nothing below it is known."""
-    held.store._connection.execute("DELETE FROM history WHERE version = 4")
+    held.store._connection.execute("DELETE FROM history_block WHERE version = 4")
     with pytest.raises(AdminRefused, match="has a hole below version 5, of 20") as caught:
         client.state(lamp, version(1))
     assert caught.value.status == 410

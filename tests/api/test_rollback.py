@@ -141,7 +141,7 @@ def test_a_version_that_is_not_there_changes_nothing(
     held: Holder, client: AdminClient, lamp: TwinKey, to: int, status: int, detail: str
 ) -> None:
     """Gone, not reached, or before the twin: a clear answer."""
-    held.store._connection.execute("DELETE FROM history WHERE version < 3")
+    held.store._connection.execute("DELETE FROM history_block WHERE version < 3")
     with pytest.raises(AdminRefused, match=detail) as caught:
         roll_back(client, to)
     assert caught.value.status == status

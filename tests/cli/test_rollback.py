@@ -94,7 +94,7 @@ def test_a_version_that_is_not_there_is_status_5(
 def test_a_version_that_is_gone_is_status_5(run: Run, path: Path) -> None:
     """With how far back the history reaches, and what sets that."""
     with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
-        store._connection.execute("DELETE FROM history WHERE version < 6")
+        store._connection.execute("DELETE FROM history_block WHERE version < 6")
     status, _, err = run("rollback", "lamp-1", "--to", "1", "--store", str(path))
     assert status == ExitStatus.NOT_FOUND
     assert "its history begins with the change of version 6, of 20" in err

@@ -26,6 +26,7 @@ async def set_page_limit(bridge: Bridge, pages: int) -> None:
 
     def limit(store: Store) -> None:
         assert isinstance(store, SqliteStore)
+        store._connection.execute("VACUUM")  # else free pages could still be filled
         store._connection.execute(f"PRAGMA max_page_count={pages}")
 
     await bridge.run_store(limit)

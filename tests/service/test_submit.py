@@ -146,7 +146,8 @@ async def test_a_store_that_cannot_be_written_is_an_error_and_nothing_took_effec
     await set_page_limit(bridge, 1)
     for number in range(2):
         with pytest.raises(StoreUnavailable):
-            await bridge.apply(TwinKey(f"new-{number}"), desire({"text": "x" * 1500}))
+            for other in range(20):
+                await bridge.apply(TwinKey(f"new-{number}-{other}"), desire({"text": "x" * 1500}))
         with pytest.raises(StoreUnavailable):
             for _ in range(20):
                 await bridge.apply(LAMP, desire({"text": f"{number}" * 900}))

@@ -82,7 +82,7 @@ import sys
 from pathlib import Path
 from bridge.store.base import CommitBatch, StoreLimits
 from bridge.store.sqlite import SqliteStore
-from tests.store.samples import change, twin
+from tests.store.samples import blocks, change, twin
 store = SqliteStore.open(Path(sys.argv[1]), limits=StoreLimits())
 devices = [f"d{i}" for i in range(5)]
 kept = store.load([twin(d).key for d in devices])
@@ -92,7 +92,7 @@ while True:
     revision += 1
     stale = store.commit(CommitBatch(
         twins=[twin(d, revision=revision) for d in devices],
-        history=[change(revision, d) for d in devices],
+        history=blocks(*(change(revision, d) for d in devices)),
         published=[(twin(d).key, revision - 1) for d in devices],
     ))
     assert not stale

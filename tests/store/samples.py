@@ -10,11 +10,13 @@ from bridge.core.topics import TwinKey
 from bridge.store.base import (
     CommitBatch,
     ConflictRow,
+    HistoryBlock,
     HistoryRow,
     QuarantinedMessage,
     Store,
     StoredTwin,
 )
+from bridge.store.history_codec import block_of, blocks_of
 
 NOON = 1_795_000_000_000_000
 """A time, in µs."""
@@ -57,6 +59,17 @@ def change(version: int, device: str = "lamp-1", *, name: str = "", at: int = NO
     )
 
 
+def blocks(*changes: HistoryRow) -> list[HistoryBlock]:
+    """Return changes as a commit has them: those of each twin together."""
+    of_twin: dict[TwinKey, list[HistoryBlock]] = {}
+    for block in blocks_of(changes):
+        of_twin.setdefault(block.key, []).append(block)
+    return [
+        block_of(key, parts[-1].at, [part.changes for part in parts])
+        for key, parts in of_twin.items()
+    ]
+
+
 def conflict(version: int, device: str = "lamp-1", *, name: str = "") -> ConflictRow:
     """Return one entry of the conflict log: a removal that lost."""
     return ConflictRow(
@@ -89,7 +102,7 @@ def commit(
     conflicts: Sequence[ConflictRow] = (),
 ) -> None:
     """Commit, where nothing may be stale."""
-    batch = CommitBatch(twins=[*twins], history=history, conflicts=conflicts)
+    batch = CommitBatch(twins=[*twins], history=blocks(*history), conflicts=conflicts)
     assert store.commit(batch) == frozenset()
 
 

@@ -12,7 +12,17 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreError
 from bridge.store.base import CommitBatch, Store, StoreLimits
 from tests.store.conftest import OpenStore
-from tests.store.samples import NOON, all_pages, change, commit, conflict, load_one, refused, twin
+from tests.store.samples import (
+    NOON,
+    all_pages,
+    blocks,
+    change,
+    commit,
+    conflict,
+    load_one,
+    refused,
+    twin,
+)
 
 
 def test_load_returns_what_was_committed(store: Store) -> None:
@@ -70,7 +80,7 @@ def test_stale_commit_writes_nothing_and_names_the_stale(store: Store) -> None:
                 twin("unknown", revision=4),  # it was never there
                 twin("fresh", revision=1),
             ],
-            history=[change(2, "kept")],
+            history=blocks(change(2, "kept")),
             conflicts=[conflict(2, "kept")],
             quarantined=[refused(1)],
             published=[(TwinKey("kept"), 1)],
@@ -109,7 +119,7 @@ def test_commit_refuses_a_twin_twice(store: Store) -> None:
 def test_commit_refuses_history_without_a_twin(store: Store) -> None:
     """A change of no twin is an error in the program, and changes nothing."""
     with pytest.raises(StoreError, match="not kept"):
-        store.commit(CommitBatch(twins=[twin("a")], history=[change(1, "b")]))
+        store.commit(CommitBatch(twins=[twin("a")], history=blocks(change(1, "b"))))
     assert store.count_twins() == 0
 
 
@@ -217,18 +227,33 @@ def test_history_is_bounded_by_count(open_store: OpenStore, per_batch: int) -> N
         assert len(store.history(TwinKey("lamp-1"), None, 1000)) <= 10 + 64 + per_batch
     # Version 320 is one at which the history is cut.
     kept = [row.version for row in store.history(TwinKey("lamp-1"), None, 1000)]
-    assert kept == list(range(320, 310, -1))
+    assert kept[:10] == list(range(320, 310, -1))
+    # What was committed together goes together.
+    assert len(kept) < 10 + per_batch
     assert len(store.history(TwinKey("other"), None, 10)) == 1
 
 
 def test_history_is_bounded_by_age(open_store: OpenStore) -> None:
     """Changes that are too old go when the history is cut."""
     store = open_store(limits=StoreLimits(history_age_us=50))
-    rows = [change(version, at=NOON + version) for version in range(1, 65)]
-    commit(store, [twin(version=64)], rows)
+    for version in range(1, 65):
+        change_now = change(version, at=NOON + version)
+        commit(store, [twin(revision=version, version=version)], [change_now])
     assert [row.version for row in store.history(TwinKey("lamp-1"), None, 100)] == [
         *range(64, 13, -1)
     ]
+
+
+def test_changes_of_one_commit_are_paged_and_read_singly(store: Store) -> None:
+    """Whatever was committed together: a page may end, and begin, between any two versions."""
+    rows = [change(version) for version in range(1, 8)]
+    commit(store, [twin(version=3)], rows[:3])
+    commit(store, [twin(revision=2, version=7)], rows[3:])
+    key = TwinKey("lamp-1")
+    for below in range(1, 9):
+        for limit in range(1, 8):
+            expected = [row for row in reversed(rows) if row.version < below][:limit]
+            assert store.history(key, below, limit) == expected
 
 
 def test_history_can_be_switched_off(open_store: OpenStore) -> None:

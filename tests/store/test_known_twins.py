@@ -11,7 +11,7 @@ from bridge.store import known_twins
 from bridge.store.base import CommitBatch, StoredTwin
 from bridge.store.known_twins import KnownTwins
 from bridge.store.sqlite import SqliteStore
-from tests.store.samples import change, twin
+from tests.store.samples import blocks, change, twin
 
 KEY = TwinKey("lamp-1")
 
@@ -89,7 +89,7 @@ def test_more_twins_than_are_known_are_still_written(
     stale = _commit(
         store,
         *(twin(name, revision=2) for name in names),
-        history=[change(2, name) for name in names],
+        history=blocks(*(change(2, name) for name in names)),
         published=[(TwinKey(name), 2) for name in names],
     )
 

@@ -25,7 +25,7 @@ from bridge.store.base import CommitBatch, StoreLimits
 from bridge.store.restore import VERSION_STEP, restore
 from bridge.store.sqlite import SqliteStore
 from tests.store.processes import COMMIT, HOLD, Child
-from tests.store.samples import change, commit, conflict, load_one, refused, twin
+from tests.store.samples import blocks, change, commit, conflict, load_one, refused, twin
 
 LIMITS = StoreLimits()
 OpenSqlite = Callable[..., SqliteStore]
@@ -225,7 +225,7 @@ def test_program_error_in_a_batch_leaves_the_store_usable(open_sqlite: OpenSqlit
     assert store.count_twins() == 0
     commit(store, [twin("a")])
     with pytest.raises(StoreError, match="UNIQUE"):
-        store.commit(CommitBatch(history=[change(1, "a"), change(1, "a")]))
+        store.commit(CommitBatch(history=blocks(change(1, "a")) * 2))
     commit(store, [twin("a", revision=2)])
 
 
