@@ -67,7 +67,7 @@ $(TEST_VENV)/installed: $(TEST_VENV)/python-$(VERSION) pyproject.toml bridge/__i
 	@$(TEST_VENV)/bin/python -c 'import tomllib; \
 	groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
 	print(*groups["test"], *groups["check"], *groups["mutation"], sep="\n")' > $(TEST_VENV)/requirements.txt
-	@$(TEST_VENV)/bin/python $(PIP) install --editable '.[speed]' --requirement $(TEST_VENV)/requirements.txt
+	@$(TEST_VENV)/bin/python $(PIP) install --editable '.[speed,tracing]' --requirement $(TEST_VENV)/requirements.txt
 	@touch $@
 
 # Named after the version, so that another PYTHON makes a new environment.
