@@ -87,7 +87,7 @@ async def test_a_batch_is_a_span_with_its_stages_inside(
     for commit in commits:
         batch = batches[commit.parent_span_id]
         (size,) = (a.value.int_value for a in batch.attributes if a.key == "syncbridge.size")
-        assert size == 1
+        assert size >= 1  # The bridge's own status may be with it.
         inside = [
             span
             for name in ("decode", "reconcile", "encode", "commit", "offer", "send")
