@@ -14,7 +14,7 @@ HISTORIES := 20000
 SEED := 1
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench simulate mutate clean services
+.PHONY: help demo test check bench overload soak simulate mutate clean services
 .NOTPARALLEL:
 
 help:
@@ -22,6 +22,8 @@ help:
 	@echo 'make test    run the tests, in $(TEST_VENV) (PYTEST_ARGS="-k broker")'
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
 	@echo 'make bench   measure the bridge next to an echo and others (BENCH_ARGS="--rows closed")'
+	@echo 'make overload  flood it with three times what it bears; four minutes (OVERLOAD_ARGS=...)'
+	@echo 'make soak    half an hour at 70 % of what it bears (SOAK_ARGS="--minutes 5")'
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
@@ -41,6 +43,14 @@ check: $(TEST_VENV)/installed
 bench: $(TEST_VENV)/installed
 	@sh .ci/services mosquitto
 	@$(TEST_VENV)/bin/python -m benchmarks.suite $(BENCH_ARGS)
+
+overload: $(TEST_VENV)/installed
+	@sh .ci/services mosquitto
+	@$(TEST_VENV)/bin/python -m benchmarks.overload $(OVERLOAD_ARGS)
+
+soak: $(TEST_VENV)/installed
+	@sh .ci/services mosquitto
+	@$(TEST_VENV)/bin/python -m benchmarks.soak $(SOAK_ARGS)
 
 simulate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)
@@ -67,7 +77,7 @@ $(TEST_VENV)/installed: $(TEST_VENV)/python-$(VERSION) pyproject.toml bridge/__i
 	@$(TEST_VENV)/bin/python -c 'import tomllib; \
 	groups = tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]; \
 	print(*groups["test"], *groups["check"], *groups["mutation"], sep="\n")' > $(TEST_VENV)/requirements.txt
-	@$(TEST_VENV)/bin/python $(PIP) install --editable '.[speed]' --requirement $(TEST_VENV)/requirements.txt
+	@$(TEST_VENV)/bin/python $(PIP) install --editable '.[speed,tracing]' --requirement $(TEST_VENV)/requirements.txt
 	@touch $@
 
 # Named after the version, so that another PYTHON makes a new environment.

@@ -25,7 +25,7 @@ _COSTS_HEAD: Final = (
 
 def result_table(results: Iterable[Result], plan: Plan) -> str:
     """Return a line for each row: the bridge, its reference, and whether the target is met."""
-    return _table(_HEAD, [_cells(result, plan) for result in results])
+    return table(_HEAD, [_cells(result, plan) for result in results])
 
 
 def title(result: Result, plan: Plan) -> str:
@@ -64,7 +64,7 @@ def cost_table(runs: Runs) -> str:
                 "" if states is None else f"{states:.2f}",
             ]
         )
-    return _table(_COSTS_HEAD, lines) if lines else ""
+    return table(_COSTS_HEAD, lines) if lines else ""
 
 
 def figure(value: float) -> str:
@@ -74,7 +74,8 @@ def figure(value: float) -> str:
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}"
 
 
-def _table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+def table(head: Iterable[str], lines: Iterable[Iterable[str]]) -> str:
+    """Return a table."""
     head = list(head)
     rows = [head, ["---"] * len(head), *lines]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in rows) + "\n"

@@ -25,6 +25,7 @@ from bridge.config_models import (
     PublishConfig,
     StoreConfig,
 )
+from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
@@ -45,12 +46,14 @@ __all__ = [
     "LimitsConfig",
     "LoadedConfig",
     "LogConfig",
+    "MetricsConfig",
     "PermissionsConfig",
     "PresenceConfig",
     "PublishConfig",
     "ResyncConfig",
     "Setting",
     "StoreConfig",
+    "TracingConfig",
     "load",
     "nearest",
     "read_permissions",

@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 
 from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
+from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.core.limits import KIBIBYTE, Limits
@@ -254,6 +255,8 @@ class Config(Section):
     limits: LimitsConfig = LimitsConfig()
     permissions: PermissionsConfig = PermissionsConfig()
     log: LogConfig = LogConfig()
+    metrics: MetricsConfig = MetricsConfig()
+    tracing: TracingConfig = TracingConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     policies: Policies = Field(
         default=NO_POLICIES,

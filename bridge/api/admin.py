@@ -17,6 +17,7 @@ from starlette.routing import Route
 from bridge import __version__
 from bridge.api.administration import Administration, run_beside
 from bridge.api.described import quarantined
+from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.problems import (
     RequestProblem,
     RequestRefused,
@@ -44,12 +45,15 @@ HEALTH_TIMEOUT_S = 5.0
 EXPORT_MEDIA_TYPE = "application/x-ndjson"
 
 
-def create_app(administration: Administration, store_path: Path) -> Starlette:
+def create_app(
+    administration: Administration, store_path: Path, exposed: Exposed | None = None
+) -> Starlette:
     """Return the application.
 
     Args:
         administration: The holder of the store.
         store_path: Where the store is, for who asks.
+        exposed: Metrics, where there are any.
     """
     routes = _Routes(administration, store_path)
     return Starlette(
@@ -62,6 +66,7 @@ def create_app(administration: Administration, store_path: Path) -> Starlette:
             Route("/v1/quarantine", routes.quarantine),
             *twin_routes(administration),
             *retained_routes(administration),
+            *([] if exposed is None else [metrics_route(exposed)]),
         ],
         exception_handlers={
             RequestProblem: on_request_problem,

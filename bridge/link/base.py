@@ -77,6 +77,21 @@ class Subscription:
     retain_as_published: bool = True
 
 
+class Backlog(NamedTuple):
+    """What has arrived and was not taken yet.
+
+    Attributes:
+        messages: How many messages.
+        size_bytes: About what they keep in memory.
+        waited_s: How long the first of what was taken last had waited, at least: where the take
+            before had left it behind, since then.
+    """
+
+    messages: int
+    size_bytes: int
+    waited_s: float
+
+
 @dataclass(frozen=True, slots=True)
 class Session:
     """What the broker granted with one connection.
@@ -260,3 +275,11 @@ class Link(Protocol):
     @property
     def dropped_qos0(self) -> int:
         """Messages of QoS 0 that were dropped since the start because too many waited."""
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits in `receive` now."""
+
+    @property
+    def connections(self) -> int:
+        """Connections that the broker has accepted since the start and that are over, or stand."""

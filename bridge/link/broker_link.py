@@ -11,6 +11,7 @@ from bridge.errors import LinkError, LinkLost
 from bridge.link import reasons
 from bridge.link.base import (
     Answered,
+    Backlog,
     LinkListener,
     LinkSettings,
     Message,
@@ -140,6 +141,16 @@ class BrokerLink:
     def dropped_qos0(self) -> int:
         """Messages of QoS 0 that were dropped since the start."""
         return self._inbox.dropped_qos0
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits in `receive` now."""
+        return self._inbox.backlog
+
+    @property
+    def connections(self) -> int:
+        """Connections since the start."""
+        return self._generation + (self.session is not None)
 
     async def _run(self, listener: LinkListener) -> None:
         try:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 
 from bridge.errors import LinkError
-from bridge.link.base import MAXIMUM_PACKET_IDS, Message
+from bridge.link.base import MAXIMUM_PACKET_IDS, Backlog, Message
 
 WAITING_QOS1_MAXIMUM = MAXIMUM_PACKET_IDS
 """Messages of QoS 1 that may wait.
@@ -55,6 +56,8 @@ class Inbox:
         self._waiting: deque[Message] = deque()
         self._waiting_qos0 = 0
         self._waiting_bytes = 0
+        self._waiting_since = 0.0
+        self._waited_s = 0.0
         self._arrived = asyncio.Event()
         self._error: LinkError | None = None
 
@@ -85,6 +88,8 @@ class Inbox:
             self._waiting_qos0 += 1
         elif too_large or len(self._waiting) - self._waiting_qos0 >= WAITING_QOS1_MAXIMUM:
             return False
+        if not self._waiting:
+            self._waiting_since = time.perf_counter()
         self._waiting_bytes += size_bytes
         self._waiting.append(message)
         self._arrived.set()
@@ -107,6 +112,8 @@ class Inbox:
                 break
             taken.append(waiting.popleft())
         self.taken += len(taken)
+        now = time.perf_counter()
+        self._waited_s, self._waiting_since = now - self._waiting_since, now
         self._waiting_bytes -= sum(map(_size_bytes, taken))
         if self._waiting_qos0:
             self._waiting_qos0 -= sum(message.qos == 0 for message in taken)
@@ -119,6 +126,11 @@ class Inbox:
         kept = [message for message in self._waiting if message.qos == 0]
         self._waiting = deque(kept)
         self._waiting_bytes = sum(map(_size_bytes, kept))
+
+    @property
+    def backlog(self) -> Backlog:
+        """What waits now, and how long the first of what was taken last had waited."""
+        return Backlog(len(self._waiting), self._waiting_bytes, self._waited_s)
 
     def describe(self) -> str:
         """Return what waits, in words."""

@@ -12,13 +12,12 @@ from types import TracebackType
 from typing import Final, Self
 
 from bridge import __version__, metrics
-from bridge.api.server import serve_administration
 from bridge.broker import EmbeddedBroker
 from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import AdminError, LinkError, StoreUnavailable, SyncbridgeError
+from bridge.errors import LinkError, StoreUnavailable
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
@@ -28,12 +27,16 @@ from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.events import Events
+from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
+from bridge.service.tasks import cancel, log_failure
+from bridge.service.tracing import tracing
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
@@ -65,6 +68,7 @@ class Bridge:
         host: Host of the broker.
         port: Port of the broker.
         counters: What has happened since the start.
+        exposition: The same and more, for Prometheus; from the start on.
 
     Raises:
         SyncbridgeError: From `__aenter__`: the store is held or unusable, or the embedded broker
@@ -82,6 +86,7 @@ class Bridge:
         self._connected = asyncio.Event()
         self._announcing: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None]
+        self.exposition: Exposition
         self._metadata: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -151,6 +156,7 @@ class Bridge:
     async def _start(self) -> None:
         config = self.config
         self._guard = make_guard(config)
+        self._stack.enter_context(tracing(config.tracing, self.counters.stages))
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
@@ -177,7 +183,7 @@ class Bridge:
             self._metadata,
         )
         self._pipeline = self._make_pipeline(encoding)
-        await self._serve_administration()
+        await self._serve()
         await self._begin()
         _log.info(
             "started",
@@ -220,7 +226,7 @@ class Bridge:
         config = self.config
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
-        cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+        self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
         events = (
             Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
         )
@@ -262,16 +268,21 @@ class Bridge:
         self.host, self.port = embedded.host, embedded.port
         return embedded.username
 
-    async def _serve_administration(self) -> None:
+    async def _serve(self) -> None:
         administrator = Administrator(
             self.config, self._store, self._pipeline, self._publisher, self._clock
         )
-        try:
-            serving = serve_administration(administrator, self.config.store.path)
-            await self._stack.enter_async_context(serving)
-        except AdminError as error:
-            # What the bridge is for does not depend on it.
-            _log.error("no administration while this bridge runs", reason=str(error))
+        self.exposition = Exposition(
+            self.config.store.path,
+            self.counters,
+            self._link,
+            self._store,
+            self._cache,
+            self._publisher,
+            self._watch,
+        )
+        serving = serve(self.config, administrator, self.exposition)
+        await self._stack.enter_async_context(serving)
 
     async def _begin(self) -> None:
         """Connect, and start the tasks."""
@@ -302,7 +313,7 @@ class Bridge:
                 self._failure.exception()
 
         task.add_done_callback(ended)
-        self._stack.push_async_callback(_cancel, task)
+        self._stack.push_async_callback(cancel, task)
 
     async def _store_acknowledged(self) -> None:
         while True:
@@ -323,7 +334,7 @@ class Bridge:
         self._end_announcing()
         announcing = self._announcer.announce(session, self._announcer.greet())
         self._announcing = asyncio.create_task(announcing, name="announcer")
-        self._announcing.add_done_callback(_log_failure)
+        self._announcing.add_done_callback(log_failure)
         self._watch.connected()
         self._publisher.pump()
         self._connected.set()
@@ -382,14 +393,3 @@ class Bridge:
         # First: a store that is stuck must not give the link the time to come back.
         await self._link.stop()
         await self._pipeline.store_acknowledged(everything=True)
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with contextlib.suppress(asyncio.CancelledError, SyncbridgeError):
-        await task
-
-
-def _log_failure(task: asyncio.Task[None]) -> None:
-    if not task.cancelled() and task.exception() is not None:
-        _log.error("announcing the bridge failed", exc_info=task.exception())

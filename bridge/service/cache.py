@@ -63,6 +63,16 @@ class TwinCache:
         """Estimate of the memory that all twins take between batches."""
         return self._decoded_bytes + self._idle_bytes
 
+    @property
+    def limit_bytes(self) -> int:
+        """What they may take."""
+        return self._limit_bytes
+
+    @property
+    def twins(self) -> tuple[int, int]:
+        """How many are decoded, and how many are kept as bytes."""
+        return len(self._decoded), len(self._idle)
+
     def missing(self, keys: Iterable[TwinKey]) -> list[TwinKey]:
         """Return those keys that are not in memory."""
         decoded, at_work, idle = self._decoded, self._at_work, self._idle

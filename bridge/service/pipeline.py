@@ -92,6 +92,7 @@ class Pipeline:
         limits = self._limits
         while True:
             messages = await self._link.receive(limits.batch_messages, limits.batch_bytes)
+            self._counters.stages.took(metrics.WAIT, self._link.backlog.waited_s)
             self._batch = asyncio.create_task(self.process(messages), name="batch")
             await asyncio.shield(self._batch)
             await self._publisher.wait_for_room()
@@ -118,7 +119,10 @@ class Pipeline:
         until the culprit stands alone; that one goes to the quarantine. If the store stays away,
         the connection is dropped, and the broker delivers the batch again.
         """
+        stages = self._counters.stages
+        began = stages.clock()
         self._counters.add(metrics.MESSAGES, count=len(messages))
+        self._counters.batch_messages.observe(len(messages))
         updates = self._without_status(messages)
         try:
             if updates:
@@ -127,8 +131,11 @@ class Pipeline:
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
+        sending = stages.clock()
         self._publisher.pump()
         self._link.acknowledge(messages)
+        stages.since(metrics.SEND, sending)
+        stages.done(metrics.BATCH, began, len(messages))
 
     def _without_status(self, messages: Sequence[Message]) -> list[Message]:
         """Hand over what came on the bridge's own status topic, and return the rest."""
@@ -189,7 +196,10 @@ class Pipeline:
 
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
+        stages = self._counters.stages
+        began = stages.clock()
         requests = self._reconciler.decode(messages, effects)
+        stages.since(metrics.DECODE, began)
         keys, making = twins_of(requests)
         await self._transactions.run(
             keys,
@@ -258,7 +268,9 @@ class Pipeline:
         self, orders: Sequence[tuple[TwinKey, Order]], wanted: Callable[[TwinKey], bool]
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
+        stages = self._counters.stages
         async with self._turn():
+            began = stages.clock()
             due = [(key, order) for key, order in orders if wanted(key)]
             while due:
                 effects = Effects()
@@ -267,6 +279,7 @@ class Pipeline:
                 except StaleTwins:
                     continue
                 break
+            stages.done("orders", began, len(due))
         self._publisher.pump()
         return outcomes
 

@@ -22,7 +22,7 @@ from bridge.logs import RateLimited
 from bridge.service.acknowledged import Acknowledged
 from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
-from bridge.service.waiting import WaitingMessages
+from bridge.service.waiting import PublishBacklog, WaitingMessages
 
 WAITING_TWINS: Final = 20_000
 """Twins that may wait for the broker before the pipeline waits too."""
@@ -71,6 +71,8 @@ class Publisher:
         self._idle = asyncio.Event()
         self._idle.set()
         self.acknowledgements = asyncio.Event()
+        self._timed: Transfer | None = None
+        self._timed_since = 0.0
 
     def offer(self, publications: Iterable[TwinPublication], *, rebuild: bool = False) -> None:
         """Publish twins as soon as may be; older publications of them that wait are replaced."""
@@ -158,7 +160,10 @@ class Publisher:
             publication = waiting.pop(key)
             self._waiting_bytes -= publication.size_bytes
             self._in_flight[key] = publication
-            if not self._advance(Transfer(publication, self._parts.of(publication))):
+            transfer = Transfer(publication, self._parts.of(publication))
+            if self._timed is None:
+                self._timed, self._timed_since = transfer, self._counters.stages.clock()
+            if not self._advance(transfer):
                 return
 
     def _advance(self, transfer: Transfer) -> bool:
@@ -201,6 +206,10 @@ class Publisher:
         publication = transfer.publication
         key = publication.key
         del self._in_flight[key]
+        if transfer is self._timed:
+            self._timed = None
+            if not transfer.is_lost:
+                self._counters.stages.alone(metrics.PUBLISH, self._timed_since)
         if transfer.is_lost:
             self.offer([publication])
             return
@@ -270,6 +279,17 @@ class Publisher:
         """Return what `take_acknowledged` gave and could not be stored."""
         self._acknowledged.give_back(acknowledged)
         self.acknowledgements.set()
+
+    @property
+    def backlog(self) -> PublishBacklog:
+        """What waits for the broker, or for its acknowledgement."""
+        return PublishBacklog(
+            twins=len(self._due),
+            rebuilding=len(self._rebuild),
+            in_flight=len(self._in_flight),
+            messages=len(self._replies) + len(self._events),
+            size_bytes=self._waiting_bytes,
+        )
 
     def oldest_waiting_at(self) -> int | None:
         """Return the time of the oldest version that is not acknowledged yet, in µs, or None."""

@@ -90,6 +90,11 @@ class Resync:
         self._wake()
 
     @property
+    def open_gaps(self) -> int:
+        """Twins of which something is missing, or was until lately."""
+        return len(self._gaps)
+
+    @property
     def watches_any(self) -> bool:
         """Something of some twin is missing, or was until lately."""
         return len(self._gaps) > 0

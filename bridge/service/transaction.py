@@ -19,7 +19,7 @@ from bridge.service.newcomers import Newcomers
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
-from bridge.store.base import CommitBatch
+from bridge.store.base import CommitBatch, Store
 
 Refused = dict[TwinKey, Refusal]
 """New twins that may not be made now, and why."""
@@ -80,23 +80,35 @@ class Transactions:
             StoreError: Nothing took effect.
         """
         committed = False
+        stages = self._counters.stages
         try:
-            change(await self._load(keys, making))
-            await self._commit(effects.encode())
+            refused = await self._load(keys, making)
+            at = stages.clock()
+            change(refused)
+            at = stages.since(metrics.RECONCILE, at)
+            batch = effects.encode()
+            stages.since(metrics.ENCODE, at)
+            await self._commit(batch)
             committed = True
         finally:
             if not committed:
                 # What is in memory is ahead of the store now.
                 self._cache.drop(keys)
+        at = stages.clock()
         self._conclude(effects, keys)
+        stages.since(metrics.OFFER, at)
 
     async def _load(self, keys: set[TwinKey], making: Collection[TwinKey]) -> Refused:
         """Bring the twins into memory; returns which new ones may not be made now, and why."""
         missing = self._cache.missing(keys)
+        self._counters.add(metrics.CACHE_LOOKUPS, count=len(keys))
         if missing:
+            self._counters.add(metrics.CACHE_MISSES, count=len(missing))
+            began = self._counters.stages.clock()
             stored = await self._store.run(lambda store: store.load(missing))
             for key in missing:
                 self._cache.put(key, stored.get(key))
+            self._counters.stages.since(metrics.LOAD, began)
         new = self._cache.new(making)
         if not new:
             return {}
@@ -109,10 +121,20 @@ class Transactions:
     async def _commit(self, batch: CommitBatch) -> None:
         if not (batch.twins or batch.quarantined):
             return
-        stale = await self._store.run(lambda store: store.commit(batch))
+        stages = self._counters.stages
+
+        def commit(store: Store) -> tuple[frozenset[TwinKey], float, float]:
+            began = stages.clock()
+            return store.commit(batch), began, stages.clock()
+
+        asked = stages.clock()
+        stale, began, ended = await self._store.run(commit)
+        stages.ran(metrics.COMMIT, began, ended)
+        stages.took(metrics.HAND_OFF, stages.clock() - asked - (ended - began))
         if stale:
             raise StaleTwins
         self._counters.add(metrics.BATCHES)
+        self._counters.batch_twins.observe(len(batch.twins))
 
     def _conclude(self, effects: Effects, keys: Collection[TwinKey]) -> None:
         """Hand over to the publisher what has been committed."""
@@ -145,6 +167,8 @@ class Transactions:
             self._publisher.tell(event)
         for (name, label), count in effects.counts.items():
             self._counters.add(name, label, count)
+        for row in effects.conflicts:
+            self._counters.add(metrics.CONFLICTS, row.policy)
         self._report(effects)
 
     def _report(self, effects: Effects) -> None:

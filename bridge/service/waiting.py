@@ -1,10 +1,29 @@
-"""Messages that wait for the broker, bounded: the oldest go first."""
+"""What waits for the broker. Messages that do are bounded: the oldest go first."""
 
 from __future__ import annotations
 
 from collections import deque
+from typing import NamedTuple
 
 from bridge.link.base import Publication
+
+
+class PublishBacklog(NamedTuple):
+    """What waits for the broker, or for its acknowledgement.
+
+    Attributes:
+        twins: Twins that wait to be sent.
+        rebuilding: The same, of those that the broker has lost.
+        in_flight: Twins that were sent and are not acknowledged yet.
+        messages: Replies, questions and events that wait to be sent.
+        size_bytes: States and deltas that wait to be sent.
+    """
+
+    twins: int
+    rebuilding: int
+    in_flight: int
+    messages: int
+    size_bytes: int
 
 
 class WaitingMessages:

@@ -72,6 +72,11 @@ class Watch:
         self._silence = Silence(offline_after_s) if offline_after_s else None
         self.attention = Attention(self._resync, self._silence, self._clock, wake)
 
+    @property
+    def open_gaps(self) -> int:
+        """Twins of which reports are missing, or were until lately."""
+        return self._resync.open_gaps
+
     async def run(self, pipeline: Pipeline) -> None:
         """Do what is due, until cancelled.
 

@@ -37,6 +37,7 @@ def requirements(listed: list[str]) -> dict[str, str]:
     [
         ("To run", PYPROJECT["project"]["dependencies"]),
         ("To run faster", PYPROJECT["project"]["optional-dependencies"]["speed"]),
+        ("To trace", PYPROJECT["project"]["optional-dependencies"]["tracing"]),
         ("To test", PYPROJECT["dependency-groups"]["test"]),
         ("To check", PYPROJECT["dependency-groups"]["check"]),
         ("To try faults", PYPROJECT["dependency-groups"]["mutation"]),

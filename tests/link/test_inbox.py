@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
@@ -165,3 +166,21 @@ async def test_everything_that_devices_can_make_long_counts() -> None:
 
     assert not inbox.put(long)
     assert inbox.put(long._replace(correlation_data=None))
+
+
+async def test_how_long_the_first_one_waited_is_known() -> None:
+    """From when it came into an empty inbox; of what is left behind, from the take that left it."""
+    inbox = Inbox(10)
+    began = time.perf_counter()
+    for _ in range(3):
+        inbox.put(message())
+    await asyncio.sleep(0.02)
+    assert inbox.backlog[:2] == (3, 3 * (TOPIC_BYTES + 1))
+    await inbox.take(2, 1000)
+    left = time.perf_counter()
+    waited_s = inbox.backlog.waited_s
+    assert 0.02 <= waited_s <= left - began
+    await asyncio.sleep(0.01)
+    await inbox.take(2, 1000)
+    assert 0.01 <= inbox.backlog.waited_s <= time.perf_counter() - left + waited_s
+    assert inbox.backlog[:2] == (0, 0)

@@ -116,6 +116,39 @@ async def test_a_twin_that_changes_all_the_time_keeps_its_place() -> None:
     assert link.topics() == ["sync/hot/state"]
 
 
+async def test_one_twin_at_a_time_is_measured_until_it_is_acknowledged() -> None:
+    """The next one after it; and one that was lost with its connection is not counted."""
+    link, publisher = make_publisher(10)
+    measured = publisher._counters.stages.histograms[metrics.PUBLISH]
+    publisher.offer([state(device, 1) for device in "abc"])
+    publisher.pump()
+    await link.answer()
+    assert sum(measured.counts) == 1
+    publisher.offer([state("a", 2)])
+    publisher.pump()
+    link.is_gone = True
+    await link.answer(error=LinkLost("cut"))
+    assert sum(measured.counts) == 1
+    link.is_gone = False
+    publisher.pump()
+    await link.answer()
+    assert sum(measured.counts) == 2
+    assert publisher.backlog == (0, 0, 0, 0, 0)
+
+
+async def test_what_waits_is_told() -> None:
+    """By kind: twins, those that are rebuilt, those in flight, messages, bytes."""
+    link, publisher = make_publisher(2)
+    publisher.offer([state(device, 1) for device in "abc"])
+    publisher.offer([state("d", 1)], rebuild=True)
+    publisher.pump()
+    publisher.reply(Publication("reply", b""))
+    publisher.tell(Publication("event", b""))
+    waiting_bytes = len(state("c", 1).state) + len(state("d", 1).state)
+    assert publisher.backlog == (1, 1, 2, 2, waiting_bytes)
+    assert len(link.waiting) == 2
+
+
 async def test_replies_and_twins_share_the_window() -> None:
     """Neither starves the other."""
     link, publisher = make_publisher(4)
