@@ -22,6 +22,10 @@ FULL_AT_RECEIVE_MAXIMA = 2
 """Receive maxima that may wait before nothing more is read. A broker that keeps to what it was
 allowed never comes so far; for another, TCP holds back what there is no room for."""
 
+RESERVE_QOS1_MAXIMUM = WAITING_QOS1_MAXIMUM * 3 // 4
+"""Messages of QoS 1 up to which a full inbox takes more, where its owner cannot but read on. What
+one read brings fits above it."""
+
 WAITING_BYTES_MAXIMUM = 256 * 1024 * 1024
 """Bytes that may wait, topics and what else devices can make long included. Nothing more is read
 from half of it on, but for a little now and then; a broker that fills it all the same is left."""
@@ -67,6 +71,14 @@ class Inbox:
         return (
             len(self._waiting) - self._waiting_qos0 >= self._full_at
             or FULL_AT_RECEIVE_MAXIMA * self._waiting_bytes >= self._bytes_maximum
+        )
+
+    @property
+    def has_reserve(self) -> bool:
+        """Although it may be full, more can be read: for what stands behind it."""
+        return (
+            len(self._waiting) - self._waiting_qos0 < RESERVE_QOS1_MAXIMUM
+            and FULL_AT_RECEIVE_MAXIMA * self._waiting_bytes < self._bytes_maximum
         )
 
     def put(self, message: Message) -> bool:

@@ -148,20 +148,29 @@ class Mqtt5Connection(Connection):
             packet = packets.publish(publication, packet_id, topic=topic)
         self._window.add(packet_id, publication, answered)
         self._stream.write(packet)
+        if self._stream.is_paused and self._waits_for_acknowledgements():
+            self._stream.resume_reading()
 
     # What the broker sends.
 
     def _parse(self, data: memoryview) -> int:
         parsed = self._parse_packets(data)
-        if self._inbox.is_full:
+        if self._inbox.is_full and not self._waits_for_acknowledgements():
             self._stream.pause_reading()
         return parsed
 
-    def _must_read(self) -> bool:
-        """Tell whether reading must go on although the inbox is full.
+    def _waits_for_acknowledgements(self) -> bool:
+        """Tell whether reading goes on although the inbox is full.
 
-        Somewhere behind what is held back stand the acknowledgements of our own publishes, and
-        whoever waits for these may be the one who makes no room meanwhile.
+        Nothing can be published before one of the publishes in flight is acknowledged. Whoever
+        waits for that makes no room, and a broker that runs ahead has it stand behind all else.
+        """
+        return not self._window.slots and self._inbox.has_reserve
+
+    def _must_read(self) -> bool:
+        """Tell whether to read on, after the reserve too: nobody has made room for long.
+
+        Somewhere behind what is held back stand the acknowledgements of our own publishes.
         """
         taken, before = self._inbox.taken, self._taken_before
         self._taken_before = taken

@@ -158,6 +158,19 @@ async def test_it_is_full_at_half_of_the_bytes_that_may_wait() -> None:
     assert inbox.is_full
 
 
+async def test_beyond_what_is_full_there_is_a_reserve(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It ends before a message finds no room."""
+    monkeypatch.setattr("bridge.link.inbox.RESERVE_QOS1_MAXIMUM", 5)
+    inbox = Inbox(10, receive_maximum=2)
+    for _ in range(4):
+        assert inbox.has_reserve
+        inbox.put(message())
+    assert inbox.is_full
+    assert inbox.has_reserve
+    inbox.put(message())
+    assert not inbox.has_reserve
+
+
 async def test_everything_that_devices_can_make_long_counts() -> None:
     """Topics and what asks for a reply fill the memory as payloads do."""
     inbox = Inbox(10, bytes_maximum=100)

@@ -190,6 +190,30 @@ async def test_more_than_the_receive_maximum_waits_and_is_not_punished(
         assert owned.errors.empty()
 
 
+async def test_an_acknowledgement_behind_more_than_the_inbox_holds_is_read(
+    open_link: OpenLink,
+) -> None:
+    """Else who waits for it would make no room, and the broker's backlog would never end."""
+    sent = [script.publish("in/a", bytes(1024), n) for n in range(1, 8001)]
+
+    async def flood(peer: Peer, number: int) -> None:
+        connect = await peer.accept(properties=_RECEIVE_MAXIMUM_1)
+        subscribe = await peer.expect(script.SUBSCRIBE)
+        peer.send(script.suback(subscribe.packet_id, connect.protocol_level, b"\x01"))
+        first = await peer.expect(script.PUBLISH)
+        peer.send(*sent, script.puback(first.packet_id))
+        await peer.gone()
+
+    async with ScriptedBroker(flood) as broker:
+        owned = open_link(broker.host, broker.port, receive_maximum=10)
+        await owned.start()
+
+        await within(owned.link.publish(Publication("out/a", b"x")))
+
+        assert len(await owned.take(8000)) == 8000
+        assert owned.errors.empty()
+
+
 async def test_a_packet_larger_than_a_read_is_put_together(open_link: OpenLink) -> None:
     """And what comes before and after it, in whatever pieces."""
     large = b"x" * 900_000
