@@ -14,6 +14,9 @@ from tests.support.mosquitto import Mosquitto
 
 _COMMON: Final = ("max_inflight_messages 1000", "max_queued_messages 100000")
 
+CHANGES_LOST_AT_MOST: Final = 50
+"""After so many changes a broker that saves them does so; at each one, it could do nothing else."""
+
 
 class TorturedBroker:
     """One broker process after another on the same port.
@@ -32,15 +35,13 @@ class TorturedBroker:
         self._saved = directory / "mosquitto.db"
         self._older = directory / "older-snapshot"
         extra = list(_COMMON)
-        if kind == "snapshot":
-            extra += [
-                "persistence true",
-                f"persistence_location {directory}/",
-                "autosave_interval 0",
-            ]
-        self._mosquitto = Mosquitto(
-            directory, persistence=kind in ("saved", "kept"), extra="\n".join(extra)
-        )
+        if kind in ("saved", "snapshot"):
+            extra += ["persistence true", f"persistence_location {directory}/"]
+        if kind == "saved":
+            extra += ["autosave_on_changes true", f"autosave_interval {CHANGES_LOST_AT_MOST}"]
+        elif kind == "snapshot":
+            extra += ["autosave_interval 0"]
+        self._mosquitto = Mosquitto(directory, extra="\n".join(extra))
 
     @property
     def port(self) -> int:

@@ -12,7 +12,7 @@ BrokerKind = Literal["kept", "saved", "snapshot", "empty"]
 """How a broker comes back from SIGKILL.
 
 kept: it is never killed, so that what it accepted may not be lost either;
-saved: with what it has saved, which it does at each change, at most a second late;
+saved: with what it has saved, which it does after a few changes;
 snapshot: with what it had saved at some moment, older than what it has acknowledged since;
 empty: with nothing.
 """
@@ -50,8 +50,8 @@ _POINT_WEIGHTS: Final[dict[Point, int]] = {
     "after-publish": 3,
 }
 
-MIGRATION_STATEMENTS: Final = 10
-"""So many statements, at least, bring an empty file to the newest schema."""
+MIGRATION_STATEMENTS: Final = 4
+"""So many statements, at least, bring a store of the oldest schema to the newest."""
 
 LIVES: Final = 30
 """Lives of the bridge in a round."""
@@ -109,7 +109,8 @@ class Plan:
         devices: How many devices.
         rate_per_s: Updates in a second, all of them together.
         rebuild_per_s: The bridge's pace of rebuilding.
-        lives: Of the bridge.
+        migrations: At which statement of a migration each of the very first processes dies.
+        lives: Of the bridge, after that.
         corrupts: At the end a page of the store is damaged, and a backup restored.
         last_launch: What the last process is started with, in which everything has to come to
             rest.
@@ -122,6 +123,7 @@ class Plan:
     devices: int = 24
     rate_per_s: int = 150
     rebuild_per_s: int = 1000
+    migrations: tuple[int, ...] = ()
     lives: tuple[Life, ...] = ()
     corrupts: bool = False
     last_launch: Launch = field(default_factory=Launch)
@@ -139,8 +141,7 @@ def make_plan(seed: int, number: int, *, lives: int = LIVES, long: bool = True) 
     random = Random(f"{seed} round {number}")
     broker = random.choices(BROKER_KINDS, BROKER_WEIGHTS)[0]
     begins_older = random.random() < 0.5
-    first = [_migrated(random) for _ in range(random.randint(1, 3))]
-    others = [_life(random, broker, long=long) for _ in range(lives - len(first))]
+    migrations = [random.randint(1, MIGRATION_STATEMENTS) for _ in range(random.randint(1, 3))]
     return Plan(
         seed,
         number,
@@ -149,16 +150,11 @@ def make_plan(seed: int, number: int, *, lives: int = LIVES, long: bool = True) 
         devices=random.choice((8, 24, 60)),
         rate_per_s=random.choice((60, 150, 250)),
         rebuild_per_s=random.choice((100, 1000)),
-        lives=(*first, *others),
+        migrations=tuple(migrations),
+        lives=tuple(_life(random, broker, long=long) for _ in range(lives)),
         corrupts=random.random() < 0.25,
         last_launch=Launch(clock_offset_s=_offset(random)),
     )
-
-
-def _migrated(random: Random) -> Life:
-    """A first start, which does not come to the end of making the store."""
-    statement = random.randint(1, MIGRATION_STATEMENTS)
-    return Life(Launch("inside-migration", statement), killed_after_s=0.0)
 
 
 def _life(random: Random, broker: BrokerKind, *, long: bool) -> Life:

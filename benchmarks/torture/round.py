@@ -118,7 +118,10 @@ class Round:
         ]
         try:
             await self._watcher.connected.wait()
+            await self._found()
             async with self._fleet() as fleet:
+                await self._victim.kill()
+                self.figures["bridge kills"] += 1
                 for life in plan.lives:
                     fleet.require_running()
                     await self._live(life)
@@ -136,6 +139,15 @@ class Round:
             await asyncio.gather(*watching, *self._busy, return_exceptions=True)
             await self._victim.abandon()
         return verdict
+
+    async def _found(self) -> None:
+        """Have the store made, in spite of all, and a session, so that nothing is lost before."""
+        for statement in self.plan.migrations:
+            await self._victim.start(Launch("inside-migration", statement))
+            await self._await_point(Life(Launch("inside-migration", statement)))
+        await self._victim.start(Launch())
+        if not await self._status.wait_for_another(None, CONVERGE_S):
+            raise NotAnswered(f"the bridge did not start:\n{self._victim.log_end()}")
 
     def _fleet(self) -> ChildProcess:
         plan = self.plan
@@ -155,9 +167,6 @@ class Round:
     async def _live(self, life: Life) -> None:
         before = self._status.since
         await self._victim.start(life.launch)
-        if life.launch.point == "inside-migration":
-            await self._await_point(life)
-            return
         if life.is_awaited:
             online = asyncio.create_task(self._status.wait_for_another(before, ONLINE_TIMEOUT_S))
             # It may die at its point before it has said a word.
