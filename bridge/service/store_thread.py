@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from bridge.config import StoreConfig
 from bridge.errors import StoreError
+from bridge.service.store_health import StoreHealth
 from bridge.store.base import Store
 from bridge.store.sqlite import SqliteStore
 
@@ -16,9 +17,14 @@ Result = TypeVar("Result")
 
 
 class StoreThread:
-    """Runs functions of one store, one after the other, in the order in which they were asked."""
+    """Runs functions of one store, one after the other, in the order in which they were asked.
+
+    Attributes:
+        health: Whether it can be written, as those note who write.
+    """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
+        self.health = StoreHealth()
         self._open_store = open_store
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
         self._store: Store | None = None

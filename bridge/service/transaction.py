@@ -110,6 +110,7 @@ class Transactions:
         if not (batch.twins or batch.quarantined):
             return
         stale = await self._store.run(lambda store: store.commit(batch))
+        self._store.health.note(is_available=True)
         if stale:
             raise StaleTwins
         self._counters.add(metrics.BATCHES)
