@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
@@ -31,12 +32,15 @@ def make_old_store(path: Path) -> None:
         connection.close()
 
 
-async def damage_and_restore(victim: Victim, directory: Path) -> list[Violation]:
+async def damage_and_restore(
+    victim: Victim, directory: Path, poke: Callable[[], Awaitable[None]]
+) -> list[Violation]:
     """Damage a page of a running bridge's store, see it refused, and restore a backup.
 
     Args:
         victim: The running bridge; afterwards none runs.
         directory: For the backup.
+        poke: Has the bridge read its store: sends a message.
 
     Returns:
         What should have been otherwise.
@@ -46,9 +50,10 @@ async def damage_and_restore(victim: Victim, directory: Path) -> list[Violation]
     await victim.stop()
     damage_page(victim.store)
     await victim.start(Launch())
+    await poke()
     status = await victim.wait_until_dead(ENDS_WITHIN_S)
     found = []
-    if status in (None, 0) or "damaged" not in victim.log_end():
+    if status in (None, 0) or "malformed" not in victim.log_end():
         detail = f"its status was {status}, and it said: {victim.log_end()[-500:]}"
         found.append(_violation("a bridge on a damaged store has to end and say so", detail))
     if status is None:
@@ -58,11 +63,7 @@ async def damage_and_restore(victim: Victim, directory: Path) -> list[Violation]
 
 
 def damage_page(path: Path) -> None:
-    """Overwrite a page in the middle of the file, and leave the sign of an unclean end.
-
-    It is the page that holds the middle of the table of twins: of others SQLite's quick check may
-    know nothing.
-    """
+    """Overwrite the page that everybody passes who reads a twin."""
     connection = sqlite3.connect(path)
     try:
         row = connection.execute(

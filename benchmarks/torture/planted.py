@@ -65,16 +65,17 @@ def _acknowledge_before_commit() -> None:
 
 
 def _publish_older_version(every: int) -> None:
-    """Publish the state before, once in `every` times."""
+    """Publish the state before the last one, once in `every` times."""
     send, counted = BrokerLink.send, itertools.count(1)
-    older: dict[str, bytes] = {}
+    older: dict[str, deque[bytes]] = {}
 
     def send_older(self: BrokerLink, publication: Publication, answered: Answered) -> None:
         if publication.topic.endswith("/state"):
+            before = older.setdefault(publication.topic, deque(maxlen=2))
             payload = publication.payload
-            if next(counted) % every == 0 and publication.topic in older:
-                publication = replace(publication, payload=older[publication.topic])
-            older[publication.topic] = payload
+            if next(counted) % every == 0 and len(before) == 2:
+                publication = replace(publication, payload=before[0])
+            before.append(payload)
         send(self, publication, answered)
 
     BrokerLink.send = send_older  # type: ignore[method-assign]

@@ -13,6 +13,7 @@ from pathlib import Path
 from random import Random
 from typing import Final
 
+from benchmarks.client import open_client
 from benchmarks.processes import ChildProcess, ProcessEndedError
 from benchmarks.torture import damage
 from benchmarks.torture.broker import TorturedBroker
@@ -29,6 +30,7 @@ from device_sim.checker import (
     Watcher,
     export_store,
     judge,
+    line,
     read_ledger,
     read_retained,
 )
@@ -299,11 +301,12 @@ class Round:
         )
 
     async def _corrupt(self, verdict: Verdict) -> None:
-        """Damage the store: the bridge must refuse it; a backup is restored, and nothing is lost.
+        """Damage the store: the bridge must end over it; a backup is restored, and nothing is lost.
 
-        The fleet is at rest, so that the backup has everything.
+        The fleet is at rest, so that the backup has everything but one message, which the broker
+        has to keep meanwhile.
         """
-        found = await damage.damage_and_restore(self._victim, self._directory)
+        found = await damage.damage_and_restore(self._victim, self._directory, self._poke)
         verdict.violations += found
         self.figures["pages corrupted"] += 1
         before = self._status.since
@@ -311,6 +314,17 @@ class Round:
         await self._status.wait_for_another(before, ONLINE_TIMEOUT_S)
         again = await self._judge()
         verdict.violations += [each for each in again.violations if each not in verdict.violations]
+
+    async def _poke(self) -> None:
+        """Report as a device of its own, in clear sight of the checker."""
+        topic, payload = f"{PREFIX}/poker/report", b'{"poked":true}'
+        client = await open_client(self._broker.port, "poker")
+        client.publish(topic, payload)
+        await client.all_acknowledged()
+        await client.close()
+        with self._ledger_file.open("ab") as ledger:
+            for event in ("sent", "accepted"):
+                ledger.write(line(event, topic, payload))
 
     async def _check_store(self, verdict: Verdict) -> None:
         verdict.violations += await damage.check_store(self._victim.store)
