@@ -12,9 +12,10 @@ TEST_VENV := .venv-test
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 HISTORIES := 20000
 SEED := 1
+TORTURE_ARGS := --minutes 5
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench simulate mutate clean services
+.PHONY: help demo test check bench simulate torture mutate clean services
 .NOTPARALLEL:
 
 help:
@@ -23,6 +24,7 @@ help:
 	@echo 'make check   ruff, mypy --strict and the rules on imports'
 	@echo 'make bench   measure the bridge next to an echo and others (BENCH_ARGS="--rows closed")'
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
+	@echo 'make torture  kill bridges and brokers without end (SEED=1 TORTURE_ARGS="--minutes 30")'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
@@ -44,6 +46,10 @@ bench: $(TEST_VENV)/installed
 
 simulate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)
+
+torture: $(TEST_VENV)/installed
+	@sh .ci/services mosquitto
+	@$(TEST_VENV)/bin/python -m benchmarks.torture --seed $(SEED) $(TORTURE_ARGS)
 
 mutate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)

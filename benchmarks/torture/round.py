@@ -24,6 +24,7 @@ from benchmarks.torture.victim import Victim
 from bridge.errors import ConnectRefused, NotAnswered
 from device_sim.broker import Broker
 from device_sim.checker import (
+    Invariant,
     Ledger,
     StoredTwin,
     Verdict,
@@ -279,15 +280,11 @@ class Round:
         deadline = time.monotonic() + CONVERGE_S
         while True:
             verdict = await self._judge_now()
-            if verdict.ok or time.monotonic() > deadline or self._is_final(verdict):
+            if verdict.ok or time.monotonic() > deadline or _is_final(verdict):
                 self.figures.update(verdict.figures)
                 self.figures["store said to be away"] = self._status.troubles
                 return verdict
             await asyncio.sleep(LOOK_AGAIN_S)
-
-    def _is_final(self, verdict: Verdict) -> bool:
-        """Tell whether waiting cannot mend what was found."""
-        return any(each.message not in ("state", "delta") for each in verdict.violations)
 
     async def _judge_now(self) -> Verdict:
         ledger = read_ledger([self._ledger_file], PREFIX)
@@ -349,6 +346,11 @@ class _Fleet(ChildProcess):
             self._process = None
         if process.returncode:
             raise ProcessEndedError(f"the fleet ended with {process.returncode}: {self.log_text()}")
+
+
+def _is_final(verdict: Verdict) -> bool:
+    """Tell whether waiting cannot mend what was found: only what is not published yet."""
+    return any(v.invariant is not Invariant.RETAINED_IS_STORED for v in verdict.violations)
 
 
 def failure(error: ProcessEndedError | NotAnswered | ConnectRefused) -> str:

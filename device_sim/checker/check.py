@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -50,12 +51,15 @@ class CheckOptions:
     protocol: MqttVersion = "auto"
 
 
-async def check(options: CheckOptions, stopping: asyncio.Event) -> Verdict:
+async def check(
+    options: CheckOptions, stopping: asyncio.Event, began: Callable[[], None] = lambda: None
+) -> Verdict:
     """Watch, wait, and judge.
 
     Args:
         options: What to check.
         stopping: Ends the watching early.
+        began: Called once it is connected, and sees everything from then on.
 
     Raises:
         ConnectRefused: The broker refuses the connection.
@@ -65,8 +69,12 @@ async def check(options: CheckOptions, stopping: asyncio.Event) -> Verdict:
     seen = Ledger(options.prefix, is_complete=False)
     watcher = Watcher(options.prefix, seen, reads_updates=not options.ledgers)
     async with await open_network(options.broker, options.protocol) as network:
+        # A broker that is not there at all is no matter for patience.
+        await (await network.connect(watcher.client())).close()
         watching = asyncio.create_task(keep_connected(network, watcher, Random()))
         try:
+            await _until(watching, watcher.connected, None)
+            began()
             await _until(watching, stopping, options.duration_s)
             ledger = await _converged(options, seen, watcher)
             return await _judge(options, network, ledger, watcher)
@@ -75,8 +83,10 @@ async def check(options: CheckOptions, stopping: asyncio.Event) -> Verdict:
             await asyncio.gather(watching, return_exceptions=True)
 
 
-async def _until(watching: asyncio.Task[None], stopping: asyncio.Event, duration_s: float) -> None:
-    """Watch for a while; what ends the watching is raised."""
+async def _until(
+    watching: asyncio.Task[None], stopping: asyncio.Event, duration_s: float | None
+) -> None:
+    """Watch until something happens, or for a while; what ends the watching is raised."""
     stopped = asyncio.create_task(stopping.wait())
     try:
         await asyncio.wait(

@@ -143,7 +143,8 @@ async def _run(options: CheckOptions) -> Verdict:
     for each in signals:
         loop.add_signal_handler(each, stopping.set)
     try:
-        return await run_check(options, stopping)
+        where = f"{options.broker}, below {options.prefix}/"
+        return await run_check(options, stopping, lambda: click.echo(f"watching {where}", err=True))
     finally:
         for each in signals:
             loop.remove_signal_handler(each)
