@@ -138,8 +138,8 @@ def _one_round(given: argparse.Namespace) -> int:
     return report.conclude(given.json)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; returns the exit status."""
+def make_parser() -> argparse.ArgumentParser:
+    """Return what reads the command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -153,7 +153,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--keep", type=Path, help="keep what a round with violations leaves")
     parser.add_argument("--json", type=Path, help="save the figures here")
     parser.add_argument("--result", action="store_true", help=argparse.SUPPRESS)
-    given = parser.parse_args(arguments)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; returns the exit status."""
+    given = make_parser().parse_args(arguments)
     if given.round is not None:
         return _one_round(given)
     keep = None if given.keep is None else given.keep.resolve()
