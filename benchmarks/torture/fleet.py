@@ -55,6 +55,8 @@ class Writer:
         believed: What its section is after all of them.
         seen: The newest version that it was told of.
         unanswered: Message by its number, and when it last left.
+        obeyed: The application whose wishes a device fulfils with each report, so that its delta
+            is cleared.
     """
 
     topic: str
@@ -65,6 +67,7 @@ class Writer:
     believed: dict[str, object] = field(default_factory=dict)
     seen: int = 0
     unanswered: dict[int, tuple[bytes, float]] = field(default_factory=dict)
+    obeyed: Writer | None = None
 
     def next_message(self) -> bytes:
         """Make a message: a counter, and one field of many, by numbers that come once."""
@@ -73,6 +76,9 @@ class Writer:
         patch: dict[str, object] = {name: number, f"{name}{number % FIELDS}": number}
         if self.is_application and number % 3 == 0:
             patch[SHARED] = f"{name}-{number}"
+        if self.obeyed is not None:
+            wanted = self.obeyed.believed.items()
+            patch |= {key: value for key, value in wanted if self.believed.get(key) != value}
         return self._message(patch, {})
 
     def whole(self) -> bytes:
@@ -91,7 +97,10 @@ class Writer:
 
 
 def make_writers(prefix: str, devices: int, random: Random) -> list[Writer]:
-    """Make a fleet: a third of its devices have an application, a sixth has two."""
+    """Make a fleet: a third of its devices have an application, a sixth has two.
+
+    Those with one obey it.
+    """
     writers = []
     for index in range(devices):
         twin = f"{prefix}/device-{index:03}"
@@ -101,11 +110,14 @@ def make_writers(prefix: str, devices: int, random: Random) -> list[Writer]:
 
         is_plain = index % 4 == 3
         replies = f"{twin}/reply/device-{index:03}"
-        writers.append(Writer(f"{twin}/report", None if is_plain else boot(), replies, False))
+        device = Writer(f"{twin}/report", None if is_plain else boot(), replies, False)
+        writers.append(device)
         if index % 3 == 0:
             for name in ("app", "rival")[: 2 if index % 6 == 0 else 1]:
                 topic = f"{twin}/desire/{name}"
                 writers.append(Writer(topic, boot(), f"{twin}/reply/{name}", True))
+            if index % 6 == 3:
+                device.obeyed = writers[-1]
     return writers
 
 

@@ -57,8 +57,11 @@ LIVES: Final = 30
 """Lives of the bridge in a round."""
 
 LONG_STOP_S: Final = 30.0
-"""How long a process is stopped for once in the long form: longer than brokers' and operators'
-patience, and shorter than the keep-alive allows."""
+"""How long a process is stopped for now and then: far beyond the keep-alive, so that the broker has
+given its connection up when it goes on."""
+
+LONG_STOPS: Final = 0.03
+"""Share of them among the stops: each takes the time of ten lives."""
 
 DAY_S: Final = 86_400.0
 
@@ -161,6 +164,12 @@ def _life(random: Random, broker: BrokerKind, *, long: bool) -> Life:
     offset_s = _offset(random)
     broker_too = broker != "kept" and random.random() < 0.12
     events = _events(random, broker, long=long)
+    stopped_until_s = max(
+        (e.after_s + e.for_s for e in events if e.for_s >= LONG_STOP_S), default=0.0
+    )
+    if stopped_until_s:
+        # It is to be survived: the end comes some time after it.
+        return Life(killed_after_s=stopped_until_s + random.uniform(0.5, 2.0), events=events)
     if random.random() < 0.5:
         point = random.choices(list(_POINT_WEIGHTS), list(_POINT_WEIGHTS.values()))[0]
         launch = Launch(point, _count(random), clock_offset_s=offset_s)
@@ -203,6 +212,6 @@ def _events(random: Random, broker: BrokerKind, *, long: bool) -> tuple[Event, .
 
 def _event(random: Random, kind: EventKind, *, long: bool) -> Event:
     lasts_s = random.uniform(0.2, 1.5)
-    if long and kind in ("stop-bridge", "stop-broker") and random.random() < 0.05:
+    if long and kind in ("stop-bridge", "stop-broker") and random.random() < LONG_STOPS:
         lasts_s = LONG_STOP_S
     return Event(kind, random.uniform(0.0, 0.8), lasts_s)
