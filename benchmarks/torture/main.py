@@ -26,6 +26,9 @@ from benchmarks.torture.plan import LIVES, make_plan
 from benchmarks.torture.round import Round, failure
 from bridge.errors import ConnectRefused, NotAnswered
 
+LANES: Final = 3
+"""Rounds at a time: more than cores, because a round waits most of the time."""
+
 LANES_AT_MOST: Final = 64
 MINUTES_AT_MOST: Final = 24 * 60
 
@@ -144,7 +147,7 @@ def make_parser() -> argparse.ArgumentParser:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--lanes", type=bounded(1, LANES_AT_MOST), default=2)
+    parser.add_argument("--lanes", type=bounded(1, LANES_AT_MOST), default=LANES)
     parser.add_argument(
         "--minutes", type=float, default=5.0, help="no round begins later; a round takes one"
     )

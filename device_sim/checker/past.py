@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from typing import NamedTuple, TypeAlias
+from typing import Final, NamedTuple, TypeAlias
 
 from bridge.device import JsonObject
 from device_sim.checker.export import Change, StoredTwin
@@ -13,6 +13,9 @@ from device_sim.checker.ledger import Update
 from device_sim.checker.paths import Path, exact, outstanding, set_by, touch
 from device_sim.checker.violation import Invariant, Violation
 from device_sim.document import MISSING, apply_patch, at_path
+
+NOTHING: Final = exact(None)
+"""What stands for a removal in a patch, and for what is not there."""
 
 Sections: TypeAlias = "dict[str, JsonObject]"
 
@@ -23,7 +26,7 @@ class Evidence(NamedTuple):
     Attributes:
         states: Version -> the state that was published with it.
         deltas: Version -> the delta.
-        updates: Those that were answered with `ok`.
+        updates: All that are known of the twin; what is looked up are those answered with `ok`.
     """
 
     states: Mapping[int, JsonObject]
@@ -37,19 +40,19 @@ def check_past(twin_id: str, twin: StoredTwin, evidence: Evidence) -> Iterator[V
     exactly, otherwise = _sorted(evidence.updates, _oldest(twin))
     yield from _check_rows(twin, exactly)
     yield from _check_repeats(twin, otherwise)
-    unchanged: dict[int, list[Update]] = defaultdict(list)
+    said = _said(evidence.updates)
+    answered: dict[int, list[Update]] = defaultdict(list)
     for update in exactly:
         assert update.answer is not None  # noqa: S101 - only those come here
-        if not update.answer.is_changed:
-            unchanged[update.answer.version].append(update)
-    wanted = sorted({*evidence.states, *evidence.deltas, *unchanged}, reverse=True)
+        answered[update.answer.version].append(update)
+    wanted = sorted({*evidence.states, *evidence.deltas, *answered}, reverse=True)
     for version, sections in _contents(twin, wanted):
         if version in evidence.states:
             yield from _check_state(twin_id, version, sections, evidence.states[version])
         if version in evidence.deltas:
             yield from _check_delta(twin_id, version, sections, evidence.deltas[version])
-        for update in unchanged.get(version, ()):
-            yield from _check_unchanged(update, sections)
+        for update in answered.get(version, ()):
+            yield from _check_answered(update, sections, said)
 
 
 def _oldest(twin: StoredTwin) -> int:
@@ -67,7 +70,9 @@ def _sorted(updates: Iterable[Update], oldest: int) -> tuple[list[Update], list[
     repeats: list[Update] = []
     for update in updates:
         answer = update.answer
-        if answer is None or answer.is_superseded or answer.version < oldest:
+        if answer is None or not answer.ok:
+            continue
+        if answer.is_superseded or answer.version < oldest:
             continue
         (repeats if answer.is_duplicate else exactly).append(update)
     return exactly, repeats
@@ -117,9 +122,8 @@ def _is_of(row: Change, update: Update) -> bool:
     if row.section != update.origin.section or row.writer != update.origin.writer:
         return False
     said = dict(set_by(update.patch))
-    removed = exact(None)
     return all(
-        said.get(path) == value or (value == removed and (update.is_full or _over(path, said)))
+        said.get(path) == value or (value == NOTHING and (update.is_full or _over(path, said)))
         for path, value in set_by(row.patch)
     )
 
@@ -142,7 +146,7 @@ def _check_repeats(twin: StoredTwin, updates: list[Update]) -> Iterator[Violatio
             for path, value in set_by(update.patch):
                 if (section, writer, path, value) in shown:
                     continue
-                if _later_shown(shown, (section, writer), path, value, by) or value == b"null":
+                if _later_shown(shown, (section, writer), path, value, by) or value == NOTHING:
                     continue
                 yield _lost(update, f"{'.'.join(path)} = {value.decode()} has never stood there")
                 break
@@ -217,18 +221,52 @@ def _check_delta(
         )
 
 
-def _check_unchanged(update: Update, sections: Sections) -> Iterator[Violation]:
-    """What was answered as no change was there already."""
+def _check_answered(update: Update, sections: Sections, said: Said) -> Iterator[Violation]:
+    """What was answered stands at the version of its answer, or what outdoes it does.
+
+    Where it was answered that nothing changed, all of it was there.
+    """
+    may_lose = update.answer is not None and update.answer.is_changed
     section = sections[update.origin.section]
     for path, value in set_by(update.patch):
         found = at_path(section, path)
-        if value == b"null" if found is MISSING else exact(found) == value:  # type: ignore[arg-type]
+        text = NOTHING if found is MISSING else exact(found)  # type: ignore[arg-type]
+        if text == value or (may_lose and _outdoes(said, update, path, text)):
             continue
         yield _lost(
             update,
-            f"answered as no change, but {'.'.join(path)} was {found} and not {value.decode()}",
+            f"answered with that version, in which {'.'.join(path)} is {found} "
+            f"and not {value.decode()}",
         )
         return
+
+
+Said: TypeAlias = "dict[tuple[str, Path, bytes], list[Update]]"
+"""Section, path and value -> those who have said so."""
+
+
+def _said(updates: Iterable[Update]) -> Said:
+    said: Said = defaultdict(list)
+    for update in updates:
+        for path, value in set_by(update.patch):
+            said[update.origin.section, path, value].append(update)
+    return said
+
+
+def _outdoes(said: Said, update: Update, path: Path, found: bytes) -> bool:
+    """Tell whether what was found is another writer's, or a later message's of the same one."""
+    section = update.origin.section
+    by = said.get((section, path, found))
+    if by is None:
+        # Not a value that was set there: something above or below it, or a removal by `full`.
+        by = [
+            other
+            for (name, other_path, _), others in said.items()
+            if name == section and other_path != path and touch(path, other_path)
+            for other in others
+        ]
+        by += [u for us in said.values() for u in us if u.is_full and u.origin.section == section]
+    return any(each.origin != update.origin or each.order > update.order for each in by)
 
 
 def _lost(update: Update, detail: str) -> Violation:

@@ -87,13 +87,12 @@ def _judge_store(
     found: list[Violation],
 ) -> None:
     states, deltas = _by_twin(subscribers)
-    acknowledged: dict[str, list[Update]] = defaultdict(list)
+    updates: dict[str, list[Update]] = defaultdict(list)
     for update in ledger.updates():
-        if update.is_acknowledged:
-            acknowledged[update.origin.twin].append(update)
+        updates[update.origin.twin].append(update)
     for twin_id, twin in twins.items():
         evidence = Evidence(
-            states.get(twin_id, {}), deltas.get(twin_id, {}), acknowledged.get(twin_id, ())
+            states.get(twin_id, {}), deltas.get(twin_id, {}), updates.get(twin_id, ())
         )
         found += check_past(twin_id, twin, evidence)
     settled = {name: twin for name, twin in twins.items() if name not in unsettled}

@@ -52,6 +52,37 @@ def test_an_update_answered_as_no_change_has_to_be_there_already() -> None:
     assert told.found() == ["acknowledged-is-kept"]
 
 
+def test_a_field_that_was_left_out_is_found_though_a_later_message_sets_it() -> None:
+    """What was answered stands at its version, all of it, or something newer does."""
+    told = Told()
+    told.twin.history[1] = Change(2, "lamp-1", "reported", {"on": False}, {"on": True})
+    told.twin.history.append(Change(4, "lamp-1", "reported", {"level": 4}, {"level": None}))
+    told.twin.version = 4
+    told.twin.state |= {"version": 4, "reported": {"on": False, "level": 4}}
+    told.sightings.states.clear()
+    told.send(REPORT, {"level": 4}, seq=3)
+    told.answer("lamp-1", 3, 4)
+    assert told.found() == ["acknowledged-is-kept"]
+
+
+def test_a_late_message_may_lose_a_part_to_a_later_one_that_came_before() -> None:
+    """What it adds makes a version."""
+    told = Told()
+    told.twin.history.append(Change(4, "lamp-1", "reported", {"hue": 1}, {"hue": None}))
+    told.twin.version = 4
+    told.twin.state |= {"version": 4, "reported": {"on": False, "level": 3, "hue": 1}}
+    told.sightings.states.clear()
+    told.send(REPORT, {"level": 2, "hue": 1}, seq=0 + 1, boot="a")
+    late = told.ledger.of(told.ledger.origins()[0])[-1]
+    late.order = (0, 1)
+    told.ledger.answered(
+        "sync/lamp-1/reply/lamp-1", b'{"$":{"id":"a1","ok":true,"version":4,"changed":true}}'
+    )
+    assert "acknowledged-is-kept" not in told.found()
+    late.order = (9, 9)
+    assert "acknowledged-is-kept" in told.found()
+
+
 def test_a_repeat_has_to_have_shown_or_to_have_been_overtaken() -> None:
     """Its answer names a version of another: what counts is that its value ever stood there."""
     told = Told()
