@@ -18,7 +18,7 @@ from device_sim.endpoint import keep_connected
 from device_sim.mqtt import MqttVersion, open_network
 from device_sim.wire import Network
 
-LOOK_INTERVAL_S: Final = 0.2
+LOOK_INTERVAL_S: Final = 0.5
 """How often it is looked whether everything is answered."""
 
 

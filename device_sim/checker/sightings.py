@@ -13,7 +13,7 @@ from device_sim.payload import decode
 
 CONTENTS_MAX: Final = 200_000
 """States, and deltas, that are kept to be compared with the store's history; the oldest go
-first. About 1 GiB of the largest that torture makes, and an hour of a fleet of 1,000."""
+first. It bounds the memory of a long watch: an hour of a fleet that changes 50 times a second."""
 
 Seen = tuple[str, int]
 """A twin and a version of it."""

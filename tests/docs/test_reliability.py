@@ -14,6 +14,7 @@ from benchmarks.torture.launch import PLANTS, POINTS
 from benchmarks.torture.main import make_parser
 from benchmarks.torture.plan import BROKER_KINDS, LIVES, LONG_STOP_S, EventKind
 from device_sim.checker import Invariant, read_ledger
+from device_sim.checker.sightings import CONTENTS_MAX
 from tests.docs.markdown import ROOT, Document, plain
 
 RELIABILITY = Document("reliability.md")
@@ -39,6 +40,7 @@ def test_numbers_are_those_of_the_code() -> None:
     assert f"lives {LIVES} times" in RELIABILITY.text
     assert f"at times for {LONG_STOP_S:g} s" in RELIABILITY.text
     assert f"after every {CHANGES_LOST_AT_MOST} changes" in RELIABILITY.text
+    assert f"newest {CONTENTS_MAX:,} states" in RELIABILITY.text
 
 
 def test_every_command_is_understood() -> None:
