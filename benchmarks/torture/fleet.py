@@ -27,10 +27,11 @@ from benchmarks.load import TICK_S, Pace
 from benchmarks.packets import Publish
 from device_sim.checker import line
 
-RETRY_AFTER_S: Final = 1.0
-"""How long a message may be unanswered before it leaves again."""
+RETRY_AFTER_S: Final = 3.0
+"""How long a message may be unanswered before it leaves again: on a machine that cannot keep up,
+repeats must not become the load."""
 
-UNANSWERED_AT_MOST: Final = 400
+UNANSWERED_AT_MOST: Final = 150
 """Messages of all writers that wait for an answer; no more are made until some are answered."""
 
 CONNECT_AGAIN_S: Final = 0.05
