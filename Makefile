@@ -12,9 +12,10 @@ TEST_VENV := .venv-test
 PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 HISTORIES := 20000
 SEED := 1
+TORTURE_ARGS := --minutes 5
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench overload soak simulate mutate clean services
+.PHONY: help demo test check bench overload soak simulate torture mutate clean services
 .NOTPARALLEL:
 
 help:
@@ -25,6 +26,7 @@ help:
 	@echo 'make overload  flood it with three times what it bears; four minutes (OVERLOAD_ARGS=...)'
 	@echo 'make soak    half an hour at 70 % of what it bears (SOAK_ARGS="--minutes 5")'
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
+	@echo 'make torture  kill bridges and brokers without end (SEED=1 TORTURE_ARGS="--minutes 30")'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
@@ -54,6 +56,10 @@ soak: $(TEST_VENV)/installed
 
 simulate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.simulate --histories $(HISTORIES) --seed $(SEED)
+
+torture: $(TEST_VENV)/installed
+	@sh .ci/services mosquitto
+	@$(TEST_VENV)/bin/python -m benchmarks.torture --seed $(SEED) $(TORTURE_ARGS)
 
 mutate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)

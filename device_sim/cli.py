@@ -8,6 +8,7 @@ import click
 
 from bridge import __version__
 from bridge.errors import SyncbridgeError
+from device_sim.commands.check import check
 from device_sim.commands.faults import faults
 from device_sim.commands.kinds import kinds
 from device_sim.commands.listing import print_list
@@ -44,12 +45,16 @@ def device_sim() -> None:
     What real devices have said, as lamp-1 would say it:
       device-sim replay morning.json noon.json --as lamp-1
     \b
-    Exit status: 0 all twins are right, 1 one differs, 2 wrong usage, 3 no broker or no bridge,
-    4 the bridge refused a replayed document, 130 interrupted before there was anything to sum up.
+    Whether a fleet, real or not, has lost anything in ten minutes:
+      device-sim check --for 10m --store syncbridge-data/store.db
+    \b
+    Exit status: 0 all twins are right, 1 one differs or a promise was broken, 2 wrong usage,
+    3 no broker or no bridge, 4 the bridge refused a replayed document, 130 interrupted before there
+    was anything to sum up.
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
-for _command in (run, replay, kinds, scenarios, faults):
+for _command in (run, check, replay, kinds, scenarios, faults):
     device_sim.add_command(_command)
 
 

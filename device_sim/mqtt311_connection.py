@@ -294,7 +294,7 @@ class Mqtt311Connection:
         userdata: object,  # noqa: ARG002
         message: paho.MQTTMessage,
     ) -> None:
-        self._client.received(message.topic, bytes(message.payload))
+        self._client.take(message.topic, bytes(message.payload), retained=message.retain)
 
     def _on_publish(
         self,

@@ -269,7 +269,7 @@ class Mqtt5Connection(asyncio.Protocol):
         if isinstance(packet, mqtt5.PublishPacket):
             if packet.packet_id is not None:
                 answers += mqtt5.PubAckPacket(packet.packet_id).write()
-            self._client.received(packet.topic, packet.payload)
+            self._client.take(packet.topic, packet.payload, retained=packet.retain)
         elif isinstance(packet, mqtt5.PubAckPacket):
             self._in_flight.discard(packet.packet_id)
             self._network.refused += int(packet.reason_code) >= _FAILURE

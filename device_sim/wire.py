@@ -59,6 +59,8 @@ class Client:
             there is.
         session_expiry_s: How long the broker keeps the session after the connection; 0 for not at
             all.
+        received_retained: Called in place of `received` for what comes flagged as retained: what
+            a broker remembers, which may be old where it came back from a snapshot.
     """
 
     client_id: str
@@ -67,6 +69,12 @@ class Client:
     will: Outgoing | None = None
     clean: bool = True
     session_expiry_s: int = 0
+    received_retained: Callable[[str, bytes], None] | None = None
+
+    def take(self, topic: str, payload: bytes, *, retained: bool) -> None:
+        """Hand over a message."""
+        received = self.received_retained if retained else None
+        (received or self.received)(topic, payload)
 
 
 class Publisher(Protocol):

@@ -77,6 +77,7 @@ class Announcer:
         self._found: tuple[int, bytes] = (0, b"")
         self._found_something = asyncio.Event()
         self._rival = ""
+        store.health.listen(self._tell)
 
     def will(self) -> Publication:
         """Return the last will for a connection that is about to begin."""
@@ -106,7 +107,21 @@ class Announcer:
         Raises:
             LinkError: There is no connection any more.
         """
-        return self._link.publish(self._status.publication(self._topic))
+        return self._link.publish(self._present())
+
+    def _present(self) -> Publication:
+        """Return what is to be said now."""
+        is_available = self._store.health.is_available
+        return self._status.with_store(is_available=is_available).publication(self._topic)
+
+    def _tell(self) -> None:
+        """Say at once what has changed; without a connection, the next greeting says it."""
+        if self._link.session is None:
+            return
+        with contextlib.suppress(LinkError):
+            telling = self._link.publish(self._present())
+            # Where that fails, the connection has ended.
+            telling.add_done_callback(lambda told: told.cancelled() or told.exception())
 
     async def announce(self, session: Session, greeting: asyncio.Future[None]) -> None:
         """Publish again what the broker has forgotten, and keep the status up to date.
@@ -130,7 +145,7 @@ class Announcer:
 
     async def _find_out(self, generation: int, greeting: asyncio.Future[None]) -> int | None:
         """Tell what the broker remembers, by what stood on the status topic before."""
-        own = self._status.encode()
+        own = self._present().payload
         found: Status | None = None
         try:
             await greeting
@@ -201,7 +216,7 @@ class Announcer:
             if counted != published:
                 self._status = self._status.through(self._published_through())
                 with contextlib.suppress(LinkError):
-                    await self._link.publish(self._status.publication(self._topic))
+                    await self._link.publish(self._present())
                     published = counted
             await asyncio.sleep(HEARTBEAT_S)
             self._publisher.retry_refused()

@@ -18,7 +18,7 @@ from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import StoreUnavailable
+from bridge.errors import StoreCorrupt, StoreUnavailable
 from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
@@ -67,6 +67,7 @@ class Pipeline:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
+        self._health = store.health
         self._cache = cache
         self._reconciler = reconciler
         self._publisher = publisher
@@ -150,7 +151,8 @@ class Pipeline:
     async def _process_or_halve(self, messages: Sequence[Message]) -> None:
         try:
             await self._retry_while_unavailable(lambda: self._process_once(messages))
-        except BatchGivenUp:
+        except (BatchGivenUp, StoreCorrupt):
+            # Nothing is wrong with the messages: they wait, unacknowledged, for a store that works.
             raise
         except Exception as error:  # noqa: BLE001 # whatever it is, the others must go on
             failure = error
@@ -179,6 +181,7 @@ class Pipeline:
                 continue
             except StoreUnavailable as error:
                 self._counters.add(metrics.COMMIT_FAILURES)
+                self._health.note(is_available=False)
                 if clock() >= give_up_at:
                     raise BatchGivenUp(error.message) from error
                 _log.error(
@@ -190,8 +193,6 @@ class Pipeline:
                 await asyncio.sleep(wait_s)
                 wait_s = min(2 * wait_s, RETRY_MAX_S)
             else:
-                if wait_s > RETRY_MIN_S:
-                    _log.info("the store can be written again")
                 return
 
     async def _process_once(self, messages: Sequence[Message]) -> None:

@@ -21,6 +21,9 @@ from bridge.link.base import Publication
 EVERYTHING: Final = 0
 """Memory of a broker that has nothing of this bridge: publish all twins again."""
 
+UNAVAILABLE: Final = "unavailable"
+"""Said of a store that cannot be written. Why is for the log: the status is for everybody."""
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -34,6 +37,8 @@ class Status:
         published_through: Every version up to this time has been acknowledged by the broker, in µs;
             `EVERYTHING` while it is not known what the broker has forgotten, or while that is
             being published again: whoever finds this status then begins anew.
+        store: `UNAVAILABLE` while the store cannot be written, so that nothing is acknowledged;
+            else None, and not in the document.
     """
 
     online: bool
@@ -41,18 +46,20 @@ class Status:
     instance: str
     since: int
     published_through: int
+    store: str | None = None
 
     def encode(self) -> bytes:
         """Return it as JSON."""
-        return orjson.dumps(
-            {
-                "online": self.online,
-                "version": self.version,
-                "instance": self.instance,
-                "since": self.since,
-                "published_through": self.published_through,
-            }
-        )
+        document: JsonObject = {
+            "online": self.online,
+            "version": self.version,
+            "instance": self.instance,
+            "since": self.since,
+            "published_through": self.published_through,
+        }
+        if self.store is not None:
+            document["store"] = self.store
+        return orjson.dumps(document)
 
     def publication(self, topic: str) -> Publication:
         """Return it as a retained publish."""
@@ -62,9 +69,13 @@ class Status:
         """Return the same with a newer `published_through`."""
         return replace(self, published_through=published_through)
 
+    def with_store(self, *, is_available: bool) -> Status:
+        """Return the same, and what is to be said of the store."""
+        return replace(self, store=None if is_available else UNAVAILABLE)
+
     def offline(self) -> Status:
         """Return what is to be said after this: the last will, and the last word."""
-        return replace(self, online=False)
+        return replace(self, online=False, store=None)
 
 
 def new_status(instance: str, since: int) -> Status:
@@ -84,14 +95,16 @@ def decode_status(payload: bytes) -> Status | None:
 def _from_document(document: JsonObject) -> Status | None:
     online, version, instance = (document.get(n) for n in ("online", "version", "instance"))
     since, through = document.get("since"), document.get("published_through")
+    store = document.get("store")
     if (
         isinstance(online, bool)
         and isinstance(version, str)
         and isinstance(instance, str)
         and isinstance(since, int)
         and isinstance(through, int)
+        and (store is None or isinstance(store, str))
     ):
-        return Status(online, version, instance, since, through)
+        return Status(online, version, instance, since, through, store)
     return None
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bridge.config import StoreConfig
 from bridge.errors import StoreError
+from bridge.service.store_health import StoreHealth
 from bridge.store.base import Store
 from bridge.store.sqlite import SqliteStore
 
@@ -22,9 +23,13 @@ class StoreThread:
 
     A queue and a thread of its own: asyncio's executor puts two more futures and three more locks
     between the loop and its thread, and takes twice as long to hand a commit over and back.
+
+    Attributes:
+        health: Whether it can be written, as those note who write.
     """
 
     def __init__(self, open_store: Callable[[], Store]) -> None:
+        self.health = StoreHealth()
         self._open_store = open_store
         self._asked: SimpleQueue[_Call | None] = SimpleQueue()
         self._thread = threading.Thread(target=self._work, name="store", daemon=True)

@@ -131,6 +131,7 @@ class Transactions:
         stale, began, ended = await self._store.run(commit)
         stages.ran(metrics.COMMIT, began, ended)
         stages.took(metrics.HAND_OFF, stages.clock() - asked - (ended - began))
+        self._store.health.note(is_available=True)
         if stale:
             raise StaleTwins
         self._counters.add(metrics.BATCHES)

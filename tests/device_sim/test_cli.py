@@ -304,7 +304,9 @@ def test_a_scenario_with_faults_ends_with_a_page(
     assert "<svg" in page.read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("command", [[], ["run"], ["replay"], ["kinds"], ["scenarios"], ["faults"]])
+@pytest.mark.parametrize(
+    "command", [[], ["run"], ["check"], ["replay"], ["kinds"], ["scenarios"], ["faults"]]
+)
 def test_help_shows_examples(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     """Each begins with the program's name, so that it can be copied."""
     assert main([*command, "--help"]) == ExitStatus.OK

@@ -37,6 +37,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The files that the document shows, in the directory in which the commands run."""
     for name, text in FILES.items():
         (tmp_path / name).write_text(text + "\n", encoding="utf-8")
+    (tmp_path / "syncbridge-data").mkdir()
+    (tmp_path / "syncbridge-data" / "store.db").touch()
     for name in ("morning.json", "noon.json"):
         (tmp_path / name).write_text('{"on": true}')
     monkeypatch.chdir(tmp_path)
@@ -45,10 +47,10 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.mark.parametrize("line", COMMANDS)
 def test_every_command_is_understood(line: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """Lists are printed, runs are planned, and a replay finds no broker."""
+    """Lists are printed, runs are planned, and what connects finds no broker."""
     program, *arguments = shlex.split(line)
     assert program == "device-sim"
-    if arguments[0] == "replay":
+    if arguments[0] in ("replay", "check"):
         assert main([*arguments, "--broker", "127.0.0.1:1"]) == ExitStatus.UNAVAILABLE
         return
     if arguments[0] == "run":

@@ -13,11 +13,15 @@ class Relay:
     Args:
         host: Address of the server.
         port: Port of the server.
+
+    Attributes:
+        delay_s: Each piece of what is passed on waits so long.
     """
 
     def __init__(self, host: str, port: int) -> None:
         self.host = "127.0.0.1"
         self.port = 0
+        self.delay_s = 0.0
         self._target = (host, port)
         self._server: asyncio.Server | None = None
         self._thawed = asyncio.Event()
@@ -89,6 +93,8 @@ class Relay:
 
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
+            if self.delay_s:
+                await asyncio.sleep(self.delay_s)
             await self._thawed.wait()
             writer.write(data)
             await writer.drain()

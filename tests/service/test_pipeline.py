@@ -12,6 +12,7 @@ import pytest
 from bridge import metrics
 from bridge.config import StoreConfig
 from bridge.core import orders
+from bridge.errors import StoreCorrupt
 from bridge.link.base import Message
 from bridge.service import Bridge
 from bridge.service import bridge as service_bridge
@@ -64,6 +65,60 @@ async def test_nothing_is_acknowledged_while_the_store_is_full_and_nothing_is_lo
         stored = await bridge.run_store(lambda store: store.load([("lamp-1", "")]))  # type: ignore[list-item]
         state = (await retained(mosquitto, "sync/+/state"))["sync/lamp-1/state"]
         assert [twin.state for twin in stored.values()] == [state]
+
+
+async def test_the_status_says_that_the_store_cannot_be_written_and_that_it_can_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Retained, at once, also on the next connection, and taken back by itself."""
+    status = "sync/$bridge/status"
+    store = StoreConfig(path=tmp_path / "store.db", retry_timeout_s=1)
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path, store=store)) as bridge,
+        connected_client(mosquitto, "sync/lamp-1/reply/+", status) as client,
+    ):
+        assert "store" not in await client.next(status)
+        await set_page_limit(bridge, 1)
+        await report(client, f="x" * 20_000)
+        said = []
+        # Given up, the connection is dropped: the last will stands between the two.
+        while said.count("unavailable") < 2 or False not in said:
+            document = await client.next(status)
+            said.append(document.get("store") if document["online"] else False)
+        await set_page_limit(bridge, 1_000_000)
+        assert (await client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"]
+        while "store" in await client.next(status):
+            pass
+        assert b"store" not in (await retained(mosquitto, status))[status]
+
+
+async def test_a_damaged_store_ends_the_bridge_and_leaves_the_messages_to_the_broker(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """They are not refused: nothing is wrong with them."""
+    async with running_bridge(make_config(mosquitto, tmp_path)) as bridge:
+        await bridge.run_store(damage_twins)
+        async with connected_client(mosquitto, "sync/+/reply/+") as client:
+            await report(client, f=1)
+            with pytest.raises(StoreCorrupt):
+                async with asyncio.timeout(20):
+                    await bridge.wait()
+            assert client.has_arrived() == []
+        assert bridge.counters.value(metrics.QUARANTINED) == 0
+
+
+def damage_twins(store: Store) -> None:
+    """Overwrite the page of the table of twins in the file, and let SQLite forget what it has."""
+    assert isinstance(store, SqliteStore)
+    connection = store._connection
+    page = connection.execute("SELECT rootpage FROM sqlite_schema WHERE name = 'twin'").fetchone()[
+        0
+    ]
+    connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with store.path.open("r+b") as file:
+        file.seek((page - 1) * 4096)
+        file.write(b"\xa5" * 4096)
+    connection.execute("PRAGMA shrink_memory")
 
 
 async def test_a_store_that_stays_away_makes_the_broker_keep_the_messages(

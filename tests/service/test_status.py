@@ -50,6 +50,15 @@ def test_a_status_is_read_back_as_it_was_written() -> None:
     assert online.publication("sync/$bridge/status").retain
 
 
+def test_a_store_that_is_away_is_said_while_the_bridge_is_there() -> None:
+    """Not in its last word, and not where all is well."""
+    away = new_status("ours", 1).with_store(is_available=False)
+    assert b'"store":"unavailable"' in away.encode()
+    assert decode_status(away.encode()) == away
+    assert b"store" not in away.offline().encode()
+    assert b"store" not in away.with_store(is_available=True).encode()
+
+
 @pytest.mark.parametrize("payload", [b"", b"[]", b"{}", b"offline", b'{"online":1}', b"\xff"])
 def test_what_is_no_status_counts_as_nothing(payload: bytes) -> None:
     """Whoever wrote it."""
