@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 
 from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
+from bridge.config_http import HttpConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.core.limits import KIBIBYTE, Limits
@@ -253,6 +254,7 @@ class Config(Section):
     presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
     permissions: PermissionsConfig = PermissionsConfig()
+    http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
     policies: Policies = Field(

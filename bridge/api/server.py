@@ -20,7 +20,7 @@ GRACE_S = 3
 """How long the end waits for answers that are under way."""
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that leaves signals to the bridge, and does not look ten times a second for its end.
 
     It is most of what a bridge does that has nothing to do.
@@ -81,8 +81,8 @@ async def serve_administration(
                 path.unlink()
 
 
-def _make_server(administration: Administration, store_path: Path) -> _Server:
-    return _Server(
+def _make_server(administration: Administration, store_path: Path) -> Server:
+    return Server(
         uvicorn.Config(
             create_app(administration, store_path.resolve()),
             http="h11",

@@ -29,6 +29,7 @@ from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.events import Events
 from bridge.service.guard import make_guard
+from bridge.service.http_api import serve_http
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -65,6 +66,7 @@ class Bridge:
         host: Host of the broker.
         port: Port of the broker.
         counters: What has happened since the start.
+        http_address: Where HTTP is answered; None where it is not.
 
     Raises:
         SyncbridgeError: From `__aenter__`: the store is held or unusable, or the embedded broker
@@ -73,9 +75,9 @@ class Bridge:
 
     def __init__(self, config: Config, *, clock: Callable[[], int] = now_us) -> None:
         self.config = config
-        self.host = ""
-        self.port = 0
+        self.host, self.port = "", 0
         self.counters = metrics.Counters()
+        self.http_address: tuple[str, int] | None = None
         self._clock = clock
         self._grammar = TopicGrammar(config.prefix)
         self._stack = AsyncExitStack()
@@ -177,7 +179,9 @@ class Bridge:
             self._metadata,
         )
         self._pipeline = self._make_pipeline(encoding)
-        await self._serve_administration()
+        administrator = await self._serve_administration()
+        serving = serve_http(config, administrator, self._guard, self._link)
+        self.http_address = await self._stack.enter_async_context(serving)
         await self._begin()
         _log.info(
             "started",
@@ -262,7 +266,7 @@ class Bridge:
         self.host, self.port = embedded.host, embedded.port
         return embedded.username
 
-    async def _serve_administration(self) -> None:
+    async def _serve_administration(self) -> Administrator:
         administrator = Administrator(
             self.config, self._store, self._pipeline, self._publisher, self._clock
         )
@@ -272,6 +276,7 @@ class Bridge:
         except AdminError as error:
             # What the bridge is for does not depend on it.
             _log.error("no administration while this bridge runs", reason=str(error))
+        return administrator
 
     async def _begin(self) -> None:
         """Connect, and start the tasks."""
