@@ -69,8 +69,11 @@ def test_https_is_spoken_with_a_certificate(mosquitto: Mosquitto, tmp_path: Path
     authority = Authority(tmp_path / "certificates")
     pair = authority.issue("server", "127.0.0.1")
     http = {"certificate_file": pair.certificate, "key_file": pair.key}
+    close = {"Connection": "close"}
     with serving(http_config(mosquitto, tmp_path, http=http), "https") as served:
-        answer = requests.get(f"{served.url}/healthz", verify=str(authority.file), timeout=10)
+        answer = requests.get(
+            f"{served.url}/healthz", verify=str(authority.file), timeout=10, headers=close
+        )
         assert answer.json()["status"] == "ok"
 
 
