@@ -58,7 +58,8 @@ MAY_IMPORT = {
     "bridge.config": frozenset(
         {
             "bridge.config_address", "bridge.config_broker", "bridge.config_http",
-            "bridge.config_layers", "bridge.config_models", "bridge.config_permissions", "bridge.config_policies",
+            "bridge.config_layers", "bridge.config_models", "bridge.config_permissions",
+            "bridge.config_policies",
             "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from schemathesis.checks import not_a_server_error
+from schemathesis.schemas import APIOperation
 from schemathesis.specs.openapi.checks import (
     content_type_conformance,
     response_schema_conformance,
@@ -35,26 +37,31 @@ def test_no_request_surprises(served: Served) -> None:
     schema = schemathesis.openapi.from_url(f"{served.url}/openapi.json")
     tried: Counter[str] = Counter()
     for result in schema.exclude(path=ENDLESS).get_all_operations():
-        operation = result.ok()
-        cases = operation.as_strategy(generation_mode=schemathesis.GenerationMode.POSITIVE)
-        odd = operation.as_strategy(generation_mode=schemathesis.GenerationMode.NEGATIVE)
-
-        @settings(
-            max_examples=EXAMPLES,
-            deadline=None,
-            derandomize=True,
-            database=None,
-            phases=[Phase.generate],
-            suppress_health_check=list(HealthCheck),
-        )
-        @given(data=st.data())
-        def try_one(data: st.DataObject) -> None:
-            strategies = [cases] if not operation.path_parameters else [cases, odd]
-            case = data.draw(st.one_of(strategies))  # noqa: B023 - called before the next round
-            answer = case.call(session=served.session)
-            case.validate_response(answer, checks=CHECKS)
-            tried[operation.label] += 1  # noqa: B023
-
-        try_one()
+        try_operation(served, result.ok(), tried)
     assert len(tried) >= 25
     assert min(tried.values()) >= 1
+
+
+def try_operation(served: Served, operation: APIOperation[Any, Any], tried: Counter[str]) -> None:
+    """Send some requests of one operation."""
+    modes = [schemathesis.GenerationMode.POSITIVE]
+    if operation.path_parameters:
+        modes.append(schemathesis.GenerationMode.NEGATIVE)
+    strategies = [operation.as_strategy(generation_mode=mode) for mode in modes]
+
+    @settings(
+        max_examples=EXAMPLES,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
+    @given(data=st.data())
+    def try_one(data: st.DataObject) -> None:
+        case = data.draw(st.one_of(strategies))
+        answer = case.call(session=served.session)
+        case.validate_response(answer, checks=CHECKS)
+        tried[operation.label] += 1
+
+    try_one()
