@@ -127,13 +127,17 @@ async def _wait_for(port: int) -> None:
                 return
 
 
-async def measure(rounds: int, seconds: float) -> list[tuple[Case, float, float]]:
+async def measure(
+    rounds: int, seconds: float, broker: str | None
+) -> list[tuple[Case, float, float]]:
     """Return, for each case, the best rate of the API and of the bare handlers."""
     ours, bare, mqtt = free_port(), free_port(), free_port()
     best = [(case, 0.0, 0.0) for case in cases()]
     with tempfile.TemporaryDirectory() as directory:
         path = Path(directory)
         options = ["run", "--store", str(path / "store.db"), "--embedded-port", str(mqtt)]
+        if broker is not None:
+            options = ["--broker", broker, *options]
         settings = {
             "SYNCBRIDGE_HTTP_LISTEN": f"127.0.0.1:{ours}",
             "SYNCBRIDGE_HTTP_REQUESTS_PER_MINUTE": "100000000",
@@ -157,8 +161,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.http_cost", description=__doc__)
     parser.add_argument("--rounds", type=bounded(1, 100), default=3)
     parser.add_argument("--tenths", type=bounded(1, 600), default=20, help="of a second, each")
+    parser.add_argument("--broker", help="URL; default: the embedded one, which takes its share")
     options = parser.parse_args(arguments)
-    found = asyncio.run(measure(options.rounds, options.tenths / 10))
+    found = asyncio.run(measure(options.rounds, options.tenths / 10, options.broker))
     print(f"{'answers in a second':>22} {'API':>8} {'bare':>8} {'API/bare':>9} {'aim':>5}")
     for case, ours, bare in found:
         print(f"{case.name:>22} {ours:8.0f} {bare:8.0f} {ours / bare:9.2f} {case.aim:5.1f}")

@@ -11,6 +11,8 @@ import orjson
 from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import Match, Route
+from starlette.types import Scope
 
 from bridge.api.past import find_existing, load
 from bridge.api.problems import RequestProblem
@@ -238,26 +240,66 @@ class TwinRoutes:
         return negotiation.respond(request, answer)
 
 
+class _Direct(Route):
+    """A route that is tried before FastAPI's of the same path, where there are no parameters.
+
+    What reads and writes most takes this way: it spares the third of a request's time that goes
+    into parameters that are not there.
+    """
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Match only without a query."""
+        if scope["type"] != "http" or scope["query_string"]:
+            return Match.NONE, {}
+        match, child = super().matches(scope)
+        return (match, child) if match is Match.FULL else (Match.NONE, {})
+
+
 def add_twin_routes(app: FastAPI, routes: TwinRoutes) -> None:
-    """Add the routes, each for unnamed and for named twins."""
-    for base, kind in (("/v1/twins/{device}", ""), ("/v1/twins/{device}/{name}", "named ")):
-        path = path_parameters(named="{name}" in base)
-        for section in SECTIONS:
-            _add_section(app, routes, f"{base}/{section}", section, kind, path)
-    for base, kind in (("/v1/twins/{device}", ""), ("/v1/twins/{device}/{name}", "named ")):
-        path = path_parameters(named="{name}" in base)
-        read = answers(404, 410, description="The twin.", example=_TWIN, not_modified=True)
-        # `state` is for a twin whose name is one of the words of other routes.
-        for below in ("/state", ""):
-            app.add_api_route(
-                base + below, routes.read, methods=["GET"], responses=read,
-                summary=f"Read a {kind}twin", openapi_extra=path, tags=["twins"],
-            )  # fmt: skip
+    """Add the routes of unnamed twins."""
+    _add_direct(app, routes)
+    _add_twin(app, routes, "/v1/twins/{device}", "")
+    for section in SECTIONS:
+        _add_section(app, routes, f"/v1/twins/{{device}}/{section}", section, "")
+
+
+def add_named_twin_routes(app: FastAPI, routes: TwinRoutes) -> None:
+    """Add the routes of named twins, behind all whose last word could be taken for a name."""
+    base = "/v1/twins/{device}/{name}"
+    for section in SECTIONS:
+        _add_section(app, routes, f"{base}/{section}", section, "named ")
+    _add_twin(app, routes, base, "named ")
+
+
+def _add_direct(app: FastAPI, routes: TwinRoutes) -> None:
+    async def read(request: Request) -> Response:
+        return await routes.read(request, if_none_match=request.headers.get("if-none-match"))
+
+    app.router.routes.append(_Direct("/v1/twins/{device}", read, methods=["GET"]))
+    for section in SECTIONS:
+        handler = routes.change(section)
+
+        async def change(request: Request, handler: Handler = handler) -> Response:
+            return await handler(request, if_match=request.headers.get("if-match"))
+
+        path = f"/v1/twins/{{device}}/{section}"
+        app.router.routes.append(_Direct(path, change, methods=["PATCH", "POST"]))
+
+
+def _add_twin(app: FastAPI, routes: TwinRoutes, base: str, kind: str) -> None:
+    path = path_parameters(named="{name}" in base)
+    read = answers(404, 410, description="The twin.", example=_TWIN, not_modified=True)
+    # `state` is for a twin whose name is one of the words of other routes.
+    for below in ("/state", ""):
         app.add_api_route(
-            base, routes.delete, methods=["DELETE"], tags=["twins"],
-            responses=answers(404, 409, description="It is deleted.", example=_WRITTEN),
-            summary=f"Delete a {kind}twin", openapi_extra=path,
+            base + below, routes.read, methods=["GET"], responses=read,
+            summary=f"Read a {kind}twin", openapi_extra=path, tags=["twins"],
         )  # fmt: skip
+    app.add_api_route(
+        base, routes.delete, methods=["DELETE"], tags=["twins"],
+        responses=answers(404, 409, description="It is deleted.", example=_WRITTEN),
+        summary=f"Delete a {kind}twin", openapi_extra=path,
+    )  # fmt: skip
 
 
 def _add_section(
@@ -266,8 +308,8 @@ def _add_section(
     path: str,
     section: SectionName,
     kind: str,
-    extra: dict[str, Any],
 ) -> None:
+    extra = path_parameters(named="{name}" in path)
     read = answers(404, description="The section.", example=_TWIN["reported"], not_modified=True)
     written = answers(404, 409, 412, 415, description="It is on the disk.", example=_WRITTEN)
     app.add_api_route(
