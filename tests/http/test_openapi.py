@@ -21,12 +21,12 @@ from tests.http.served import Served
 EXAMPLES = 6
 """Requests of each operation: some 30 operations."""
 
-CHECKS = (
+CHECKS = [
     not_a_server_error,
     status_code_conformance,
     content_type_conformance,
     response_schema_conformance,
-)
+]
 
 # It never ends.
 ENDLESS = "/v1/events"
@@ -42,7 +42,9 @@ def test_no_request_surprises(served: Served) -> None:
     assert min(tried.values()) >= 1
 
 
-def try_operation(served: Served, operation: APIOperation[Any, Any], tried: Counter[str]) -> None:
+def try_operation(
+    served: Served, operation: APIOperation[Any, Any, Any, Any], tried: Counter[str]
+) -> None:
     """Send some requests of one operation."""
     modes = [schemathesis.GenerationMode.POSITIVE]
     if operation.path_parameters:
