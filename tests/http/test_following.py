@@ -33,7 +33,7 @@ class Busy(HttpBackend):
         outcome = await self.write(KEY, order)
         assert outcome.changed
 
-    async def run_store(self, function: object) -> Result:  # type: ignore[override, type-var]
+    async def run_store(self, function: object) -> Result:
         """Let it change first."""
         if self.is_about_to_change:
             self.is_about_to_change = False
