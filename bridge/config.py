@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from bridge.config_address import Address
 from bridge.config_broker import BrokerConfig
+from bridge.config_http import HttpConfig
 from bridge.config_layers import CONFIG_VARIABLE, Value, from_environment, from_file, from_flags
 from bridge.config_models import (
     Config,
@@ -43,6 +44,7 @@ __all__ = [
     "BrokerConfig",
     "Config",
     "EmbeddedConfig",
+    "HttpConfig",
     "LimitsConfig",
     "LoadedConfig",
     "LogConfig",

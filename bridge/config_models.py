@@ -15,6 +15,7 @@ from pydantic import ConfigDict, Field, TypeAdapter, ValidationInfo, field_valid
 
 from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
+from bridge.config_http import HttpConfig
 from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
@@ -254,6 +255,7 @@ class Config(Section):
     presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
     permissions: PermissionsConfig = PermissionsConfig()
+    http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()

@@ -18,6 +18,7 @@ SyncbridgeError
 │   ├── Refused            the bridge answered with a refusal
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
+├── HttpError              the HTTP API cannot be served
 └── AdminError             the administration socket
     ├── AdminUnreachable   no bridge answers on it
     └── AdminRefused       the bridge answered that it cannot do it
@@ -160,6 +161,10 @@ class OutboxFull(DeviceError):
 
 class JournalError(DeviceError):
     """The file that keeps an outbox over a restart cannot be opened or written."""
+
+
+class HttpError(SyncbridgeError):
+    """The HTTP API cannot be served: its address or its certificate cannot be used."""
 
 
 class AdminError(SyncbridgeError):

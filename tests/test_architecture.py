@@ -37,8 +37,15 @@ MAY_IMPORT = {
     "bridge.service": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
-            "bridge.errors", "bridge.link.*", "bridge.logs", "bridge.metrics",
+            "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
             "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+        }
+    ),
+    # The open API: what administration knows, and how payloads are decoded.
+    "bridge.http": frozenset(
+        {
+            "bridge", "bridge.api.*", "bridge.config_http", "bridge.core.*", "bridge.errors",
+            "bridge.http.*", "bridge.logs", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # Administration: of a store, by whoever holds it.
@@ -50,8 +57,9 @@ MAY_IMPORT = {
     ),
     "bridge.config": frozenset(
         {
-            "bridge.config_address", "bridge.config_broker", "bridge.config_layers",
-            "bridge.config_models", "bridge.config_observation", "bridge.config_permissions",
+            "bridge.config_address", "bridge.config_broker", "bridge.config_http",
+            "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
+            "bridge.config_permissions",
             "bridge.config_policies",
             "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",

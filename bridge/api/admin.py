@@ -29,6 +29,7 @@ from bridge.api.problems import (
 )
 from bridge.api.requests import json_response, number, read_body
 from bridge.api.retained import retained_routes
+from bridge.api.tokens import token_routes
 from bridge.api.twins import LIMIT_DEFAULT, twin_routes
 from bridge.errors import SyncbridgeError
 from bridge.store.base import Store
@@ -67,6 +68,7 @@ def create_app(
             *twin_routes(administration),
             *retained_routes(administration),
             *([] if exposed is None else [metrics_route(exposed)]),
+            *token_routes(administration),
         ],
         exception_handlers={
             RequestProblem: on_request_problem,

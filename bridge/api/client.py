@@ -160,6 +160,18 @@ class AdminClient:
         """Return quarantined messages, the newest first."""
         return self._ask("GET", "/v1/quarantine", query={"limit": limit})
 
+    def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
+        """Make a token of the HTTP API; its text is in the answer and nowhere else."""
+        return self._ask("POST", "/v1/tokens", {"principal": principal, "expires_at": expires_at})
+
+    def tokens(self) -> Mapping[str, object]:
+        """Return all tokens, without their texts."""
+        return self._ask("GET", "/v1/tokens")
+
+    def revoke_token(self, token_id: str) -> Mapping[str, object]:
+        """Revoke a token."""
+        return self._ask("DELETE", f"/v1/tokens/{token_id}")
+
     def _ask(
         self,
         method: str,

@@ -17,7 +17,7 @@ GRACE_S = 3
 """How long the end waits for answers that are under way."""
 
 
-class _Server(uvicorn.Server):
+class Server(uvicorn.Server):
     """A server that leaves signals to the bridge, and does not look ten times a second for its end.
 
     It is most of what a bridge does that has nothing to do.
@@ -52,7 +52,7 @@ async def serving(app: Starlette, listener: socket.socket, name: str) -> AsyncIt
         listener: Where it listens.
         name: Of the task.
     """
-    server = _Server(
+    server = Server(
         uvicorn.Config(
             app,
             http="h11",

@@ -31,6 +31,7 @@ COMMANDS = {
     "sweep": "Clear what is retained and belongs to no twin.",
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
+    "tokens": "Make, list and revoke tokens of the HTTP API.",
     "acl": "Print the broker's access control list.",
     "config": "Print the settings in force and where they come from.",
     "version": "Print the version.",

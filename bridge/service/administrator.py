@@ -19,7 +19,12 @@ from bridge.store.base import Store
 
 
 class Administrator:
-    """The holder of the store; see `bridge.api.administration.Administration`."""
+    """The holder of the store; see `bridge.api.administration.Administration`.
+
+    Attributes:
+        policies: Which conflict policy holds where.
+        pipeline: Carries out what is asked for.
+    """
 
     def __init__(
         self,
@@ -32,7 +37,7 @@ class Administrator:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
         self._store = store
-        self._pipeline = pipeline
+        self.pipeline = pipeline
         self._publisher = publisher
         self._clock = clock
         self.policies: Policies = config.policies
@@ -43,7 +48,7 @@ class Administrator:
 
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, as a message would, in between the messages."""
-        return await self._pipeline.submit(key, order)
+        return await self.pipeline.submit(key, order)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool
@@ -60,7 +65,7 @@ class Administrator:
                 self._clear(found)
             return found
 
-        return await self._pipeline.between_batches(look)
+        return await self.pipeline.between_batches(look)
 
     def _clear(self, orphans: Sequence[Orphan]) -> None:
         twins: dict[TwinKey, TwinPublication] = {}

@@ -69,6 +69,7 @@ class Bridge:
         port: Port of the broker.
         counters: What has happened since the start.
         exposition: The same and more, for Prometheus; from the start on.
+        http_address: Where HTTP is answered; None where it is not.
 
     Raises:
         SyncbridgeError: From `__aenter__`: the store is held or unusable, or the embedded broker
@@ -77,9 +78,9 @@ class Bridge:
 
     def __init__(self, config: Config, *, clock: Callable[[], int] = now_us) -> None:
         self.config = config
-        self.host = ""
-        self.port = 0
+        self.host, self.port = "", 0
         self.counters = metrics.Counters()
+        self.http_address: tuple[str, int] | None = None
         self._clock = clock
         self._grammar = TopicGrammar(config.prefix)
         self._stack = AsyncExitStack()
@@ -281,8 +282,8 @@ class Bridge:
             self._publisher,
             self._watch,
         )
-        serving = serve(self.config, administrator, self.exposition)
-        await self._stack.enter_async_context(serving)
+        serving = serve(self.config, administrator, self.exposition, self._guard, self._link)
+        self.http_address = await self._stack.enter_async_context(serving)
 
     async def _begin(self) -> None:
         """Connect, and start the tasks."""

@@ -36,9 +36,13 @@ class Guard:
 
     Args:
         permissions: Who may do what.
+
+    Attributes:
+        permissions: As given.
     """
 
     def __init__(self, permissions: Permissions) -> None:
+        self.permissions: Final = permissions
         self._permissions = permissions
         self._reports_are_free = permissions.reports_are_free
 

@@ -48,6 +48,7 @@ class Pipeline:
     """Carries messages from the link through the core into the store, and back to the link.
 
     Attributes:
+        transactions: What each batch and each order ends in.
         batch_began_at: When the batch at work began, in µs, or None between batches.
     """
 
@@ -76,7 +77,7 @@ class Pipeline:
         self._refusals = refusals
         self._on_status = on_status
         self._status_topic = TopicGrammar(config.prefix).status
-        self._transactions = Transactions(
+        self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
         self._at_work = asyncio.Lock()
@@ -239,6 +240,7 @@ class Pipeline:
         orders: Sequence[tuple[TwinKey, Order]],
         *,
         wanted: Callable[[TwinKey], bool] = lambda _key: True,
+        judged: bool = False,
     ) -> list[Outcome]:
         """Carry out orders in one transaction of their own, between two batches.
 
@@ -248,6 +250,7 @@ class Pipeline:
             orders: What to do, in this order.
             wanted: Asked when it is their turn; an order that is not wanted any more is passed
                 over.
+            judged: Hold each update against the permissions of its writer, as a message.
 
         Returns:
             The outcome of each order that was wanted. It is on the disk.
@@ -260,13 +263,17 @@ class Pipeline:
                 f"{SUBMITTED_AT_ONCE} orders wait for their turn already",
                 hint="try again when the store is less busy",
             )
-        work = asyncio.create_task(self._carry_out(orders, wanted), name="orders")
+        work = asyncio.create_task(self._carry_out(orders, wanted, judged=judged), name="orders")
         self._submitted.add(work)
         work.add_done_callback(self._submitted.discard)
         return await asyncio.shield(work)
 
     async def _carry_out(
-        self, orders: Sequence[tuple[TwinKey, Order]], wanted: Callable[[TwinKey], bool]
+        self,
+        orders: Sequence[tuple[TwinKey, Order]],
+        wanted: Callable[[TwinKey], bool],
+        *,
+        judged: bool,
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
         stages = self._counters.stages
@@ -276,7 +283,7 @@ class Pipeline:
             while due:
                 effects = Effects()
                 try:
-                    outcomes = await self._carry_out_once(due, effects)
+                    outcomes = await self._carry_out_once(due, effects, judged=judged)
                 except StaleTwins:
                     continue
                 break
@@ -285,13 +292,13 @@ class Pipeline:
         return outcomes
 
     async def _carry_out_once(
-        self, orders: Sequence[tuple[TwinKey, Order]], effects: Effects
+        self, orders: Sequence[tuple[TwinKey, Order]], effects: Effects, *, judged: bool
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
 
         def change(refused: Refused) -> None:
             outcomes.extend(
-                self._reconciler.apply_order(key, order, effects, refused.get(key))
+                self._reconciler.apply_order(key, order, effects, refused.get(key), judged=judged)
                 for key, order in orders
             )
 

@@ -105,7 +105,13 @@ class Reconciler:
             self._reply(decoded, answer, effects)
 
     def apply_order(
-        self, key: TwinKey, order: Order, effects: Effects, refusal: Refusal | None
+        self,
+        key: TwinKey,
+        order: Order,
+        effects: Effects,
+        refusal: Refusal | None,
+        *,
+        judged: bool = False,
     ) -> Outcome:
         """Apply an order that came from elsewhere than the broker; nobody is answered.
 
@@ -114,9 +120,13 @@ class Reconciler:
             order: What to do; see `Changes.by_order`.
             effects: Where everything that follows is gathered.
             refusal: Why the twin may not be made now, or None.
+            judged: Hold an update against the permissions of its writer.
         """
+        twin = self._cache.use(key).twin
         if refusal is not None:
-            return Outcome(self._cache.use(key).twin.version, refusal=refusal)
+            return Outcome(twin.version, refusal=refusal)
+        if judged and self._guard is not None and isinstance(order, Update):
+            order = self._guard.judge(order, twin)
         return self._changes.by_order(key, order, effects)
 
     def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:

@@ -5,7 +5,7 @@ The caller sees to it that only one is at work at a time.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 
 from bridge import metrics
 from bridge.config import LimitsConfig
@@ -40,6 +40,9 @@ class Transactions:
         counters: What has happened.
         clock: The bridge's clock, in µs since the epoch.
         refusals: Log for what is refused and kept.
+
+    Attributes:
+        on_commit: Told of every new version once it is on the disk; None where nobody listens.
     """
 
     def __init__(
@@ -59,6 +62,7 @@ class Transactions:
         self._clock = clock
         self._refusals = refusals
         self._newcomers = Newcomers(limits)
+        self.on_commit: Callable[[Sequence[TwinPublication]], None] | None = None
 
     async def run(
         self,
@@ -159,6 +163,8 @@ class Transactions:
                     )
                 )
         self._publisher.offer(publications)
+        if publications and self.on_commit is not None:
+            self.on_commit(publications)
         self._newcomers.made(new)
         for key in keys:
             self._cache.measure(key)

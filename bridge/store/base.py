@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
+from bridge.store.tokens import StoredToken
 
 
 class StoredTwin(NamedTuple):
@@ -225,6 +226,23 @@ class Store(Protocol):
 
     def count_twins(self) -> int:
         """Return how many twins exist."""
+
+    def list_keys(
+        self, after: TwinKey | None, limit: int, *, descending: bool = False
+    ) -> list[TwinKey]:
+        """Page through the keys of all twins by device and name, deleted ones too."""
+
+    def add_token(self, token: StoredToken) -> bool:
+        """Keep a token of the HTTP API, durably; False where there are too many."""
+
+    def list_tokens(self) -> list[StoredToken]:
+        """Return all tokens, the newest first."""
+
+    def find_token(self, token_id: str) -> StoredToken | None:
+        """Return a token by its id, or None."""
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Delete a token, durably; False where there is none of that id."""
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

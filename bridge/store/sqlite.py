@@ -10,7 +10,7 @@ from pathlib import Path
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
-from bridge.store import conflicts, reads, writes
+from bridge.store import conflicts, listing, reads, tokens, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
     CommitBatch,
@@ -174,6 +174,33 @@ class SqliteStore:
         """Return how many twins exist."""
         with self._translated("reading"):
             return reads.count_twins(self._connection)
+
+    def list_keys(
+        self, after: TwinKey | None, limit: int, *, descending: bool = False
+    ) -> list[TwinKey]:
+        """Page through the keys of all twins by device and name, deleted ones too."""
+        with self._translated("reading"):
+            return listing.list_keys(self._connection, after, limit, descending=descending)
+
+    def add_token(self, token: tokens.StoredToken) -> bool:
+        """Keep a token of the HTTP API, durably; False where there are too many."""
+        with self._translated("writing to"), transaction(self._connection):
+            return tokens.add_token(self._connection, token)
+
+    def list_tokens(self) -> list[tokens.StoredToken]:
+        """Return all tokens, the newest first."""
+        with self._translated("reading"):
+            return tokens.list_tokens(self._connection)
+
+    def find_token(self, token_id: str) -> tokens.StoredToken | None:
+        """Return a token by its id, or None."""
+        with self._translated("reading"):
+            return tokens.find_token(self._connection, token_id)
+
+    def revoke_token(self, token_id: str) -> bool:
+        """Delete a token, durably; False where there is none of that id."""
+        with self._translated("writing to"), transaction(self._connection):
+            return tokens.revoke_token(self._connection, token_id)
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""
