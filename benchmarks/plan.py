@@ -41,7 +41,7 @@ class Plan:
     outstanding: int = 500
     rate_per_s: int = 500
     latency_s: int = 10
-    slice_twins: int = 250_000
+    slice_twins: int = 50_000
     soak_s: int = 60
     settle_s: float = 3.0
     idle_s: float = 20.0

@@ -24,8 +24,9 @@ from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
 from bridge.service.waiting import PublishBacklog, WaitingMessages
 
-WAITING_TWINS: Final = 20_000
-"""Twins that may wait for the broker before the pipeline waits too."""
+WAITING_TWINS: Final = 100_000
+"""Twins that may wait for the broker before the pipeline waits too. More than a broker's packet
+ids: one that sends all of these ahead acknowledges nothing before they have been taken."""
 
 WAITING_BYTES: Final = 64 * 1024 * 1024
 """The same, as the sum of their states and deltas; and bound of the waiting replies, and of the
