@@ -32,6 +32,7 @@ COMMANDS = {
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
     "acl": "Print the broker's access control list.",
+    "certs": "Make certificates for a laboratory.",
     "config": "Print the settings in force and where they come from.",
     "version": "Print the version.",
 }
