@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
@@ -9,6 +10,7 @@ from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_va
 from bridge.config_address import URL_RULE, Address, is_printable, parse_url
 from bridge.config_section import Section
 from bridge.errors import ConfigError
+from bridge.secret_file import NOT_THE_WORLD, require_private
 
 _SECONDS_PER_DAY = 86_400
 
@@ -40,7 +42,7 @@ class BrokerConfig(Section):
     password_file: Path | None = Field(
         default=None,
         description="File that holds the password, for secrets that are mounted. One newline at "
-        "its end is not part of it.",
+        "its end is not part of it. Everybody else on the machine must have no right on it.",
     )
     ca_file: Path | None = Field(
         default=None,
@@ -165,7 +167,7 @@ class BrokerConfig(Section):
         """Return the password from the environment or from `password_file`, if there is one.
 
         Raises:
-            ConfigError: The file cannot be read, is too long or is not UTF-8.
+            ConfigError: The file cannot be read, is open to everybody, is too long or is not UTF-8.
         """
         if self.password is not None:
             return self.password.get_secret_value()
@@ -173,6 +175,8 @@ class BrokerConfig(Section):
             return None
         try:
             with self.password_file.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                require_private("broker.password_file", self.password_file, mode, NOT_THE_WORLD)
                 content = file.read(PASSWORD_FILE_BYTES + 3)
             password = content.decode().removesuffix("\n").removesuffix("\r")
         except (OSError, UnicodeDecodeError) as error:

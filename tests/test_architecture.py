@@ -24,12 +24,15 @@ MAY_IMPORT = {
     "bridge.__main__": frozenset({"bridge.cli"}),
     "bridge.errors": frozenset[str](),
     "bridge.metrics": frozenset[str](),
+    "bridge.secret_file": frozenset({"bridge.errors"}),
     # Pure: decides, and does nothing.
     "bridge.core": frozenset({"bridge.core.*"}),
     # Bytes to updates and back.
     "bridge.wire": frozenset({"bridge.core.*", "bridge.wire.*"}),
     # The connection to the broker, and the store: neither knows the other, nor what they carry.
-    "bridge.link": frozenset({"bridge.errors", "bridge.link.*", "bridge.logs"}),
+    "bridge.link": frozenset(
+        {"bridge.errors", "bridge.link.*", "bridge.logs", "bridge.secret_file"}
+    ),
     "bridge.store": frozenset(
         {"bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.store.*"}
     ),
@@ -64,7 +67,7 @@ MAY_IMPORT = {
             "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
-            "bridge.core.topics", "bridge.errors", "bridge.store.base",
+            "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models"}),
@@ -87,6 +90,7 @@ MAY_IMPORT = {
             "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
+            "bridge.secret_file",
             # The fleet that `syncbridge demo` shows.
             "device_sim",
         }

@@ -290,6 +290,7 @@ def test_a_password_is_refused_on_the_command_line_and_in_the_file(tmp_path: Pat
 def test_a_password_file_may_end_in_a_newline(tmp_path: Path, content: str) -> None:
     """Editors add one."""
     file = tmp_path / "password"
+    file.touch(mode=0o600)
     file.write_bytes(content.encode())
     assert BrokerConfig(username="u", password_file=file).read_password() == _SECRET
 
@@ -309,9 +310,27 @@ def test_a_bad_password_file_is_named(tmp_path: Path, content: bytes | None) -> 
     """Missing, empty, not text, or longer than MQTT can say."""
     file = tmp_path / "password"
     if content is not None:
+        file.touch(mode=0o600)
         file.write_bytes(content)
     with pytest.raises(ConfigError, match=re.escape(str(file))):
         BrokerConfig(username="u", password_file=file).read_password()
+
+
+@pytest.mark.parametrize("mode", [0o604, 0o644, 0o602])
+def test_a_password_file_that_everybody_may_use_is_refused(tmp_path: Path, mode: int) -> None:
+    """With the command that mends it; a group may read a mounted secret."""
+    file = tmp_path / "password"
+    file.write_text(_SECRET)
+    file.chmod(mode)
+    config = BrokerConfig(username="u", password_file=file)
+
+    with pytest.raises(ConfigError, match=f"{mode:04o}") as refused:
+        config.read_password()
+
+    assert refused.value.field == "broker.password_file"
+    assert f"chmod 640 {file}" in refused.value.hint
+    file.chmod(0o640)
+    assert config.read_password() == _SECRET
 
 
 def test_a_password_without_a_user_is_refused() -> None:

@@ -33,6 +33,7 @@ COMMANDS = {
     "permissions": "Check and explain who may read and write what.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
     "acl": "Print the broker's access control list.",
+    "certs": "Make certificates for a laboratory.",
     "config": "Print the settings in force and where they come from.",
     "version": "Print the version.",
 }

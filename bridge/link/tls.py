@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bridge.errors import ConfigError
+from bridge.secret_file import NOBODY_ELSE, require_private
 
 FILE_BYTES = 4 * 1024 * 1024
 """Largest file of certificates that is read: twenty times what a system's own list has."""
 
-_OTHERS = 0o077
 _CERTIFICATE = "CERTIFICATE-----"
 _KEY = "PRIVATE KEY-----"
 
@@ -112,13 +112,7 @@ def _require_private(path: Path) -> None:
         mode = path.stat().st_mode
     except OSError as error:
         raise _unreadable("broker.key_file", path, error) from error
-    if mode & _OTHERS:
-        raise ConfigError(
-            f"broker.key_file: {path} can be used by others than its owner "
-            f"(its mode is {mode & 0o777:04o})",
-            field="broker.key_file",
-            hint=f"make it private: chmod 600 {path}; it must belong to the bridge's user",
-        )
+    require_private("broker.key_file", path, mode, NOBODY_ELSE)
 
 
 def _require_pem(field: str, path: Path, marker: str) -> None:

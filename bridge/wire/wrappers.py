@@ -5,13 +5,18 @@ from __future__ import annotations
 import zlib
 
 import msgpack
+import zstandard
 
+from bridge.wire import zstd
 from bridge.wire.malformed import Malformed
 
 ZLIB = 1
 """msgpack ext type of a payload compressed with zlib (RFC 1950)."""
 
-_NOT_YET = {2: "zstd", 16: "sealed"}
+ZSTD = 2
+"""msgpack ext type of a payload compressed with Zstandard (RFC 8878)."""
+
+_NOT_YET = {16: "sealed"}
 
 _EXT_FIRST_BYTES = frozenset((0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xC7, 0xC8, 0xC9))
 
@@ -37,21 +42,28 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
         raise Malformed(400, "bad_wrapper", f"not a complete msgpack ext: {error}") from None
     if not isinstance(extension, msgpack.ExtType):
         raise Malformed(415, "unknown_wrapper", "msgpack timestamps wrap no payload")
-    if extension.code != ZLIB:
-        known = _NOT_YET.get(extension.code)
-        raise Malformed(
-            415,
-            "unknown_wrapper",
-            f"wrapper type {extension.code}"
-            + (f" ({known}) is not offered by this version" if known else " is not known")
-            + f"; offered: {ZLIB} (zlib)",
-        )
-    inner = _inflate(extension.data, limit_bytes)
+    if extension.code == ZLIB:
+        inner = _inflate(extension.data, limit_bytes)
+    elif extension.code == ZSTD:
+        inner = zstd.expand(extension.data, limit_bytes)
+    else:
+        raise _unknown(extension.code)
     if not inner:
         raise Malformed(400, "empty_payload", "the wrapper is empty")
     if is_wrapper(inner):
         raise Malformed(400, "nested_wrapper", "a compressed payload cannot hold another wrapper")
     return inner
+
+
+def _unknown(code: int) -> Malformed:
+    known = _NOT_YET.get(code)
+    return Malformed(
+        415,
+        "unknown_wrapper",
+        f"wrapper type {code}"
+        + (f" ({known}) is not offered by this version" if known else " is not known")
+        + f"; offered: {ZLIB} (zlib), {ZSTD} (zstd)",
+    )
 
 
 def _inflate(data: bytes, limit_bytes: int) -> bytes:
@@ -75,4 +87,10 @@ def _inflate(data: bytes, limit_bytes: int) -> bytes:
 def wrap_zlib(payload: bytes) -> bytes:
     """Compress a payload into a wrapper."""
     packed: bytes = msgpack.packb(msgpack.ExtType(ZLIB, zlib.compress(payload)))
+    return packed
+
+
+def wrap_zstd(payload: bytes) -> bytes:
+    """Compress a payload into a wrapper."""
+    packed: bytes = msgpack.packb(msgpack.ExtType(ZSTD, zstandard.compress(payload)))
     return packed

@@ -231,6 +231,7 @@ async def test_a_last_will_is_no_way_around(broker: Mosquitto) -> None:
 def make_config(broker: Mosquitto, permissions: Path, directory: Path) -> Config:
     """The configuration of a bridge with its own login, and with the permissions."""
     password_file = directory / "password"
+    password_file.touch(mode=0o600)
     password_file.write_text(PASSWORD)
     return Config(
         broker=BrokerConfig(

@@ -40,6 +40,7 @@ def config(broker: Mosquitto, tmp_path: Path) -> Config:
     documented = yaml.safe_load(only_block("yaml"))["broker"]
     assert documented.pop("url") == "mqtt://127.0.0.1:1883"
     password_file = tmp_path / "mqtt-password"
+    password_file.touch(mode=0o600)
     password_file.write_text(PASSWORD)
     documented["password_file"] = password_file
     return Config(

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgpack
 import pytest
+import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +25,8 @@ from bridge.wire.inbound import (
     decode_get,
     decode_presence,
 )
-from bridge.wire.wrappers import wrap_zlib
+from bridge.wire.wrappers import wrap_zlib, wrap_zstd
+from tests.wire.zstd_frames import of_dictionary, unsized
 
 LIMITS = Limits(payload_bytes=4096)
 
@@ -122,7 +124,29 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "a wrapper cut short": (b"\xc7\xff\x01abc", 400, "bad_wrapper"),
     "zlib of nothing": (ext(1, zlib.compress(b"")), 400, "empty_payload"),
     "zlib in zlib": (wrap_zlib(wrap_zlib(b"{}")), 400, "nested_wrapper"),
-    "zstd": (ext(2, b"x"), 415, "unknown_wrapper"),
+    "a zstd bomb": (wrap_zstd(b" " * 3_000_000), 413, "payload_too_large"),
+    "a zstd bomb that hides its size": (
+        ext(2, unsized(b" " * 3_000_000)),
+        413,
+        "payload_too_large",
+    ),
+    "a zstd window of 16 MiB": (ext(2, unsized(b"{}", window_log=24)), 413, "payload_too_large"),
+    "zstd cut short": (ext(2, zstandard.compress(b"{}")[:-1]), 400, "bad_wrapper"),
+    "zstd without a size, cut short": (ext(2, unsized(b"{}")[:-1]), 400, "bad_wrapper"),
+    "zstd with bytes after it": (ext(2, zstandard.compress(b"{}") + b"x"), 400, "bad_wrapper"),
+    "zstd without a size, with bytes after it": (ext(2, unsized(b"{}") + b"x"), 400, "bad_wrapper"),
+    "two zstd frames": (ext(2, zstandard.compress(b"{}") * 2), 400, "bad_wrapper"),
+    "a skippable zstd frame": (ext(2, b"\x50\x2a\x4d\x18\x02\0\0\0{}"), 400, "bad_wrapper"),
+    "a zstd size that is not true": (
+        ext(2, zstandard.compress(b"{}").replace(b"\x20\x02", b"\x20\x03", 1)),
+        400,
+        "bad_wrapper",
+    ),
+    "no zstd in the wrapper": (ext(2, b"nonsense"), 400, "bad_wrapper"),
+    "zstd of nothing": (ext(2, zstandard.compress(b"")), 400, "empty_payload"),
+    "zstd in zstd": (wrap_zstd(wrap_zstd(b"{}")), 400, "nested_wrapper"),
+    "zlib in zstd": (wrap_zstd(wrap_zlib(b"{}")), 400, "nested_wrapper"),
+    "zstd with a dictionary": (ext(2, of_dictionary(b"{}")), 415, "unknown_dictionary"),
     "sealed": (ext(16, b"x"), 415, "unknown_wrapper"),
     "an unknown wrapper": (ext(99, b"x"), 415, "unknown_wrapper"),
     "a msgpack timestamp": (b"\xd6\xff\x00\x00\x00\x00", 415, "unknown_wrapper"),
@@ -141,7 +165,9 @@ def test_bad_input_is_refused_with_a_code_a_name_and_a_reason(name: str) -> None
     assert body.state == {}
 
 
-@pytest.mark.parametrize("name", ["a zlib bomb", "msgpack with 4 Gi members", "too large"])
+@pytest.mark.parametrize(
+    "name", ["a zlib bomb", "a zstd bomb", "msgpack with 4 Gi members", "too large"]
+)
 def test_what_is_too_large_is_refused_before_memory_is_spent(name: str) -> None:
     """The bound holds while decoding, not afterwards."""
     payload = REFUSED[name][0]
@@ -196,6 +222,9 @@ TAKEN: dict[str, tuple[bytes, dict[str, Any], Metadata]] = {
     ),
     "msgpack metadata": (msgpack.packb({"$": {"seq": 1.0}}), {}, Metadata(boot=0, seq=1)),
     "zlib of JSON": (wrap_zlib(b'{"a":1}'), {"a": 1}, NO_METADATA),
+    "zstd of JSON": (wrap_zstd(b'{"a":1}'), {"a": 1}, NO_METADATA),
+    "zstd of msgpack": (wrap_zstd(msgpack.packb({"a": 1})), {"a": 1}, NO_METADATA),
+    "zstd without a size": (ext(2, unsized(b'{"a":1}')), {"a": 1}, NO_METADATA),
     "zlib of msgpack": (wrap_zlib(msgpack.packb({"a": 1})), {"a": 1}, NO_METADATA),
     "a section's name is an ordinary key": (
         b'{"desired":{"on":true}}',
