@@ -29,6 +29,8 @@ MAY_IMPORT = {
     "bridge.core": frozenset({"bridge.core.*"}),
     # Bytes to updates and back.
     "bridge.wire": frozenset({"bridge.core.*", "bridge.wire.*"}),
+    # Sealed frames and keys: knows nothing of who sends them.
+    "bridge.security": frozenset({"bridge.core.*", "bridge.errors", "bridge.security.*"}),
     # The connection to the broker, and the store: neither knows the other, nor what they carry.
     "bridge.link": frozenset(
         {"bridge.errors", "bridge.link.*", "bridge.logs", "bridge.secret_file"}
