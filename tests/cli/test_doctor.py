@@ -55,6 +55,7 @@ def test_the_json_is_stable(run: Run, mosquitto: Mosquitto) -> None:
 def test_it_is_content_with_the_documented_broker(run: Run, tmp_path: Path) -> None:
     """Status 0, with the documented logins; the result is retained where that is asked for."""
     password = tmp_path / "password"
+    password.touch(mode=0o600)
     password.write_text(PASSWORD + "\n")
     with DocumentedMosquitto(tmp_path / "mosquitto") as broker:
         login = ("--username", "doctor", "--password-file", str(password))
@@ -78,6 +79,7 @@ def test_the_session_of_another_is_not_touched_by_publishing_either(
     """What was found cannot be retained then: it would take that session."""
     with DocumentedMosquitto(tmp_path / "mosquitto") as broker:
         password = tmp_path / "password"
+        password.touch(mode=0o600)
         password.write_text(PASSWORD)
         call = ("--broker", _url(broker), "--password-file", str(password), "--username", "doctor")
         client = paho.Client(CallbackAPIVersion.VERSION2, clean_session=False, client_id="x")

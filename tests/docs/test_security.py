@@ -1,0 +1,45 @@
+"""The document on security names tests that exist, and says plainly where there is none."""
+
+from __future__ import annotations
+
+import ast
+import re
+from functools import cache
+
+import pytest
+
+from tests.docs.markdown import ROOT, Document
+
+SECURITY = Document("security.md")
+THREATS = SECURITY.table("threat | what stands against it | shown by")
+
+_TEST = re.compile(r"`(tests/[\w/]+\.py)::(test_\w+)`")
+
+
+@cache
+def _tests_in(file: str) -> frozenset[str]:
+    body = ast.parse((ROOT / file).read_text("utf-8")).body
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+    return frozenset(node.name for node in body if isinstance(node, functions))
+
+
+@pytest.mark.parametrize("row", THREATS, ids=[row[0] for row in THREATS])
+def test_every_threat_names_tests_that_exist_or_says_not_yet(row: list[str]) -> None:
+    """And nothing else stands in that cell."""
+    shown = row[2]
+    if shown == "not yet":
+        return
+    named = _TEST.findall(shown)
+    assert ", ".join(f"`{file}::{name}`" for file, name in named) == shown
+    assert [(file, name) for file, name in named if name not in _tests_in(file)] == []
+
+
+def test_most_threats_have_a_test() -> None:
+    """A table of nothing but intentions would pass the other one."""
+    assert sum(row[2] != "not yet" for row in THREATS) > len(THREATS) / 2
+
+
+def test_the_policy_leads_to_the_document_and_back() -> None:
+    """Whoever finds one finds the other."""
+    assert "(docs/security.md)" in (ROOT / "SECURITY.md").read_text("utf-8")
+    assert "(../SECURITY.md)" in SECURITY.text
