@@ -185,6 +185,20 @@ class LimitsConfig(Section):
         description="Device ids never seen before that may make a twin in a minute: whoever may "
         "publish can invent ids.",
     )
+    writer_messages_per_s: float = Field(
+        default=0.0,
+        ge=0.0,
+        le=1_000_000.0,
+        description="Messages that each writer may send on each topic in a second, lest one "
+        "takes the bridge's time from all others. 0: no limit.",
+    )
+    writer_burst_messages: int = Field(
+        default=1000,
+        ge=1,
+        le=1_000_000,
+        description="Messages that it may send at once after a rest: at least what a writer sends "
+        "while the bridge is away, which then arrives together.",
+    )
 
     def to_core(self) -> Limits:
         """Return what the core and the wire need to know of this."""

@@ -27,6 +27,7 @@ from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
 from bridge.service.store_thread import Result, StoreThread
+from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
 
 RETRY_MIN_S: Final = 0.1
@@ -80,6 +81,7 @@ class Pipeline:
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
+        self._throttle = make_throttle(config.limits)
         self._at_work = asyncio.Lock()
         self._batch: asyncio.Task[None] | None = None
         self._submitted: set[asyncio.Task[list[Outcome]]] = set()
@@ -129,7 +131,10 @@ class Pipeline:
         try:
             if updates:
                 async with self._turn():
-                    await self._process_or_halve(updates)
+                    if self._throttle is not None:
+                        updates = await self._within_limit(self._throttle, updates)
+                    if updates:
+                        await self._process_or_halve(updates)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
@@ -138,6 +143,28 @@ class Pipeline:
         self._link.acknowledge(messages)
         stages.since(metrics.SEND, sending)
         stages.done(metrics.BATCH, began, len(messages))
+
+    async def _within_limit(self, throttle: Throttle, messages: Sequence[Message]) -> list[Message]:
+        """Refuse what is over a writer's limit, and return the rest.
+
+        Once for each batch: tried again, it would count twice.
+        """
+        clock = self._clock()
+        within, too_fast = throttle.sort(messages, clock)
+        if too_fast:
+            effects = Effects()
+            for refused in too_fast:
+                effects.counts[metrics.UPDATES_REFUSED, refused.refusal.error] += 1
+                try:
+                    self._reconciler.refuse_too_fast(refused, effects)
+                except Exception as error:  # noqa: BLE001 # decoding may be what cannot be done
+                    self._refusals.warning(
+                        "a refused message cannot be answered",
+                        type(error).__name__,
+                        exc_info=error,
+                    )
+            await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
+        return within
 
     def _without_status(self, messages: Sequence[Message]) -> list[Message]:
         """Hand over what came on the bridge's own status topic, and return the rest."""

@@ -10,7 +10,7 @@ from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
-from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
 from bridge.core.update import Update
 from bridge.link.base import Message, Publication
 from bridge.service.cache import TwinCache
@@ -19,6 +19,7 @@ from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.guard import Guard
 from bridge.service.requests import Decoder, PlainReport, Request
+from bridge.service.throttle import TooFast
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -103,6 +104,23 @@ class Reconciler:
         if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
             answer = outbound.refusal_answer(refusal, decoded.request_id)
             self._reply(decoded, answer, effects)
+
+    def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
+        """Answer or keep a message over a limit, decoded only where it is notable.
+
+        One with MQTT 5's properties is answered in any case: what they say needs no decoding.
+        """
+        message, refusal, notable = refused
+        if notable:
+            replies = len(effects.replies)
+            self.answer_failure(message, refusal, effects)
+            if len(effects.replies) == replies:
+                effects.quarantine(message, refusal, self._clock())
+        elif message.response_topic is not None or message.correlation_data is not None:
+            topic = self._grammar.parse(message.topic)
+            if isinstance(topic, InboundTopic):
+                request = Request(message, topic, None, refusal, None, "json")
+                self._reply(request, outbound.refusal_answer(refusal, None), effects)
 
     def apply_order(
         self,

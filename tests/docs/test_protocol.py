@@ -163,7 +163,7 @@ def test_every_limit_is_documented_with_its_default() -> None:
         if name == "INTEGER_MAX":
             assert (limits.INTEGER_MIN, limits.INTEGER_MAX) == (-(2**63), 2**63 - 1)
             continue
-        number = re.match(r"\d+", limit)
+        number = re.match(r"\d+(\.\d+)?", limit)
         assert number, what
         value = SETTINGS[name].default if "." in name else getattr(limits, name)
         assert number[0] == str(value), what
