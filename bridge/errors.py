@@ -18,6 +18,7 @@ SyncbridgeError
 │   ├── Refused            the bridge answered with a refusal
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
+├── QueryError             a query is not of the language, too large, or takes too long
 └── AdminError             the administration socket
     ├── AdminUnreachable   no bridge answers on it
     └── AdminRefused       the bridge answered that it cannot do it
@@ -62,6 +63,10 @@ class ConfigError(SyncbridgeError):
         super().__init__(message, hint=hint)
         self.field = field
         self.source = source
+
+
+class QueryError(SyncbridgeError):
+    """A query over twins is not of the language, too large, or takes too long."""
 
 
 class LinkError(SyncbridgeError):

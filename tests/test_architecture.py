@@ -31,8 +31,13 @@ MAY_IMPORT = {
     # The connection to the broker, and the store: neither knows the other, nor what they carry.
     "bridge.link": frozenset({"bridge.errors", "bridge.link.*", "bridge.logs"}),
     "bridge.store": frozenset(
-        {"bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.store.*"}
+        {
+            "bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.query.*",
+            "bridge.store.*",
+        }
     ),
+    # A language, and what it means: knows no database.
+    "bridge.query": frozenset({"bridge.errors", "bridge.query.*"}),
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
@@ -45,7 +50,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.store.*",
         }
     ),
     "bridge.config": frozenset(
