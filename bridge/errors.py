@@ -19,6 +19,7 @@ SyncbridgeError
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 ├── HttpError              the HTTP API cannot be served
+├── QueryError             a query is not of the language, too large, or takes too long
 └── AdminError             the administration socket
     ├── AdminUnreachable   no bridge answers on it
     └── AdminRefused       the bridge answered that it cannot do it
@@ -63,6 +64,10 @@ class ConfigError(SyncbridgeError):
         super().__init__(message, hint=hint)
         self.field = field
         self.source = source
+
+
+class QueryError(SyncbridgeError):
+    """A query over twins is not of the language, too large, or takes too long."""
 
 
 class LinkError(SyncbridgeError):

@@ -36,8 +36,13 @@ MAY_IMPORT = {
         {"bridge.errors", "bridge.link.*", "bridge.logs", "bridge.secret_file"}
     ),
     "bridge.store": frozenset(
-        {"bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.store.*"}
+        {
+            "bridge", "bridge.core.*", "bridge.errors", "bridge.logs", "bridge.query.*",
+            "bridge.store.*",
+        }
     ),
+    # A language, and what it means: knows no database.
+    "bridge.query": frozenset({"bridge.errors", "bridge.query.*"}),
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
@@ -57,7 +62,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.store.*",
         }
     ),
     "bridge.config": frozenset(

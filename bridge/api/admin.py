@@ -27,6 +27,7 @@ from bridge.api.problems import (
     on_request_refused,
     on_syncbridge_error,
 )
+from bridge.api.queries import query_route
 from bridge.api.requests import json_response, number, read_body
 from bridge.api.retained import retained_routes
 from bridge.api.tokens import token_routes
@@ -65,6 +66,7 @@ def create_app(
             Route("/v1/store/backup", routes.backup, methods=["POST"]),
             Route("/v1/store/export", routes.export),
             Route("/v1/quarantine", routes.quarantine),
+            query_route(administration),
             *twin_routes(administration),
             *retained_routes(administration),
             *([] if exposed is None else [metrics_route(exposed)]),

@@ -55,7 +55,7 @@ class Administration(Protocol):
 
 
 async def run_beside(administration: Administration, function: Callable[[Store], Result]) -> Result:
-    """Run `check`, `backup` or `export`, which take long, while the pipeline goes on.
+    """Run `check`, `backup`, `export` or `find`, which take long, while the pipeline goes on.
 
     The store allows these in any thread; see `bridge.store.base.Store`.
     """

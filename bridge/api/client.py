@@ -112,6 +112,15 @@ class AdminClient:
             "GET", _path(key, "history"), query={"below_version": below_version, "limit": limit}
         )
 
+    def query(
+        self, where: str, *, after: TwinKey | None = None, limit: int | None = None
+    ) -> Mapping[str, object]:
+        """Return a page of the twins that a query finds, ordered by device and name."""
+        behind = None if after is None else "/".join(filter(None, after))
+        return self._ask(
+            "GET", "/v1/twins", query={"where": where, "after": behind, "limit": limit}
+        )
+
     def state(self, key: TwinKey, at: Point) -> Mapping[str, object]:
         """Return a twin as it was."""
         return self._ask("GET", _path(key, "state"), query={"at": _written(at)}, timeout_s=None)

@@ -11,6 +11,7 @@ from starlette.responses import Response
 
 from bridge.core.refusal import Refusal
 from bridge.errors import (
+    QueryError,
     StoreCorrupt,
     StoreError,
     StoreUnavailable,
@@ -22,6 +23,7 @@ MEDIA_TYPE = "application/problem+json"
 
 # The first that fits counts, so the more special classes stand above.
 _STATUS: tuple[tuple[type[SyncbridgeError], HTTPStatus], ...] = (
+    (QueryError, HTTPStatus.BAD_REQUEST),
     (StoreUnavailable, HTTPStatus.SERVICE_UNAVAILABLE),
     (StoreCorrupt, HTTPStatus.INTERNAL_SERVER_ERROR),
     (StoreError, HTTPStatus.CONFLICT),

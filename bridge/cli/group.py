@@ -22,6 +22,7 @@ COMMANDS = {
     "watch": "Show changes as they happen.",
     "delete": "Delete a twin.",
     "devices": "List the devices.",
+    "query": "List the twins that a query finds.",
     "history": "List the changes of a twin.",
     "diff": "Show how a twin differs at two versions.",
     "rollback": "Bring a twin back to what it was.",

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
+from bridge.query.terms import Term
 from bridge.store.tokens import StoredToken
 
 
@@ -165,8 +166,9 @@ class Store(Protocol):
     Every method may raise `StoreUnavailable` (nothing of the call took effect and it may be
     called again) or `StoreCorrupt`.
 
-    `check`, `backup` and `export` take long. They may be called from a thread of their own beside
-    the others: each reads the store as it was at the call and holds nobody up. `close` ends them.
+    `check`, `backup`, `export` and `find` take long. They may be called from a thread of their
+    own beside the others: each reads the store as it was at the call and holds nobody up. `close`
+    ends them.
 
     Pages come in an order of the store's own that does not change. `after` is the key of the last
     twin of the page before, or None for the first page; an empty page is the end.
@@ -256,6 +258,15 @@ class Store(Protocol):
 
     def export(self) -> Iterator[bytes]:
         """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
+
+    def find(
+        self, term: Term | None, after: TwinKey | None, limit: int
+    ) -> list[tuple[TwinKey, bytes]]:
+        """Return the keys and states of twins that a query finds, ordered by device and name.
+
+        Raises:
+            QueryError: It took too long.
+        """
 
     def close(self) -> None:
         """Release the store. Idempotent."""

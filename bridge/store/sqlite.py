@@ -10,6 +10,7 @@ from pathlib import Path
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
+from bridge.query.terms import Term
 from bridge.store import conflicts, listing, reads, tokens, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
@@ -28,6 +29,7 @@ from bridge.store.history import read_history, write_history
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
+from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
 
@@ -219,6 +221,13 @@ class SqliteStore:
         """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
         with self._translated("exporting"), self._readers.snapshot() as snapshot:
             yield from export_lines(snapshot)
+
+    def find(
+        self, term: Term | None, after: TwinKey | None, limit: int
+    ) -> list[tuple[TwinKey, bytes]]:
+        """Return the keys and states of twins that a query finds; see `Store.find`."""
+        with self._translated("querying"), self._readers.snapshot() as snapshot:
+            return find(snapshot, term, after, limit)
 
     def close(self) -> None:
         """Release the store; what still reads it in other threads is ended. Idempotent."""

@@ -1,0 +1,118 @@
+"""Whether a twin is what a query asks for, without a database."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bridge.query.terms import (
+    Among,
+    Comparison,
+    Field,
+    Junction,
+    Match,
+    Missing,
+    Negation,
+    Operator,
+    Term,
+    Truth,
+    kind_of,
+)
+
+_COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+
+
+def matches(term: Term, device: str, name: str, document: Mapping[str, object]) -> bool:
+    """Return whether a query finds a twin.
+
+    Args:
+        term: The query.
+        device: The twin's device.
+        name: The twin's name; empty where it has none.
+        document: The twin as it is published on `state`.
+    """
+    return evaluate(term, {**document, "device": device, "name": name}) is True
+
+
+def evaluate(term: Term, twin: Mapping[str, object]) -> bool | None:
+    """Return what a condition is of a twin with its `device` and `name`; None is unknown."""
+    if isinstance(term, Junction):
+        return _join(term, twin)
+    if isinstance(term, Negation):
+        inner = evaluate(term.term, twin)
+        return None if inner is None else not inner
+    found = read_field(term.field, twin)
+    if isinstance(term, Missing):
+        return found is None
+    if isinstance(term, Truth):
+        return found if isinstance(found, bool) else None
+    if isinstance(term, Match):
+        return _match(term, found) if isinstance(found, str) else None
+    return _compare(term, found)
+
+
+def _compare(term: Comparison | Among, found: object) -> bool | None:
+    value = term.values[0] if isinstance(term, Among) else term.value
+    if kind_of(found) != kind_of(value):
+        return None
+    if isinstance(term, Among):
+        return found in term.values
+    return _COMPARE[term.operator](found, value)
+
+
+def _join(term: Junction, twin: Mapping[str, object]) -> bool | None:
+    decisive = term.operator == "OR"
+    unknown = False
+    for part in term.terms:
+        value = evaluate(part, twin)
+        if value is decisive:
+            return decisive
+        unknown = unknown or value is None
+    return None if unknown else not decisive
+
+
+def read_field(field: Field, twin: Mapping[str, object]) -> object:
+    """Return what a field of a twin is; None where it is missing."""
+    found: object = twin
+    for key in field.path:
+        if not isinstance(found, Mapping):
+            return None
+        found = found.get(key)
+    return found
+
+
+def _match(term: Match, text: str) -> bool:
+    if term.operator == "GLOB":
+        return _wild(term.pattern, text, "*", "?")
+    return _wild(_lower_ascii(term.pattern), _lower_ascii(text), "%", "_")
+
+
+def _lower_ascii(text: str) -> str:
+    return "".join(c.lower() if c.isascii() else c for c in text)
+
+
+def _wild(pattern: str, text: str, any_text: str, any_character: str) -> bool:
+    """Match without recursion: of several wildcards only the last one ever has to give way."""
+    at = here = 0
+    last, resumed = -1, 0
+    while here < len(text):
+        expected = pattern[at : at + 1]
+        if expected == any_text:
+            last, resumed = at, here
+            at += 1
+        elif expected and expected in (any_character, text[here]):
+            at, here = at + 1, here + 1
+        elif last >= 0:
+            resumed += 1
+            at, here = last + 1, resumed
+        else:
+            return False
+    return not pattern[at:].strip(any_text)

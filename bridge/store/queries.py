@@ -1,0 +1,145 @@
+"""Queries over twins as SQL. What a user has written comes into it as bound parameters only."""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from typing import Literal
+
+from bridge.core.topics import TwinKey
+from bridge.errors import QueryError
+from bridge.query.terms import (
+    COLUMNS,
+    Among,
+    Comparison,
+    Field,
+    Junction,
+    Kind,
+    Match,
+    Missing,
+    Negation,
+    Term,
+    Truth,
+    kind_of,
+)
+
+QUERY_TIMEOUT_S = 5.0
+"""Longest time that one query may take."""
+
+_STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine: well below a millisecond
+_DOCUMENT = "CAST(state AS TEXT)"
+_TYPES: dict[Kind, str] = {
+    "boolean": "('true', 'false')",
+    "number": "('integer', 'real')",
+    "text": "('text')",
+}
+
+
+def find(
+    connection: sqlite3.Connection,
+    term: Term | None,
+    after: TwinKey | None,
+    limit: int,
+    timeout_s: float = QUERY_TIMEOUT_S,
+) -> list[tuple[TwinKey, bytes]]:
+    """Return twins that exist and their states as published, ordered by device and name.
+
+    Args:
+        connection: A reader of its own for this query.
+        term: What they must be; None for all.
+        after: Only those behind this one.
+        limit: Most that are returned.
+        timeout_s: Longest time.
+
+    Raises:
+        QueryError: It took longer.
+        sqlite3.Error: The store cannot be read.
+    """
+    condition, parameters = ("1", []) if term is None else condition_of(term)
+    key = after or TwinKey("", "")
+    # Only constants and signs of this module are in the text; see `condition_of`.
+    statement = (
+        "SELECT device, name, state FROM twin WHERE (device, name) > (?, ?) "  # noqa: S608
+        # A CASE, because AND promises no order, and the state of a deleted twin is not JSON.
+        f"AND CASE present WHEN 1 THEN {condition} END ORDER BY device, name LIMIT ?"
+    )
+    deadline = time.monotonic() + timeout_s
+    connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+    try:
+        rows = connection.execute(statement, (*key, *parameters, limit)).fetchall()
+    except sqlite3.OperationalError as error:
+        if time.monotonic() > deadline and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
+            raise QueryError(
+                f"the query took longer than {timeout_s:g} s",
+                hint="ask for fewer twins: `device > '...'`, or a smaller limit",
+            ) from error
+        raise
+    finally:
+        connection.set_progress_handler(None, 0)
+    return [(TwinKey(device, name), state) for device, name, state in rows]
+
+
+def condition_of(term: Term) -> tuple[str, list[str | int | float]]:
+    """Return a term as a condition on the table `twin`, and what is bound to it, in order."""
+    parameters: list[str | int | float] = []
+    return _write(term, parameters), parameters
+
+
+def _write(term: Term, bound: list[str | int | float]) -> str:
+    if isinstance(term, Junction):
+        joint: Literal[" AND ", " OR "] = " AND " if term.operator == "AND" else " OR "
+        return f"({joint.join(_write(part, bound) for part in term.terms)})"
+    if isinstance(term, Negation):
+        return f"(NOT {_write(term.term, bound)})"
+    if isinstance(term, Missing):
+        return _missing(term.field, bound)
+    if isinstance(term, Truth):
+        return _typed(term.field, "boolean", "", bound)
+    if isinstance(term, Match):
+        operator = "GLOB" if term.operator == "GLOB" else "LIKE"
+        return _typed(term.field, "text", f"{operator} ?", bound, term.pattern)
+    if isinstance(term, Among):
+        marks = ", ".join("?" * len(term.values))
+        kind = kind_of(term.values[0])
+        return _typed(term.field, kind, f"IN ({marks})", bound, *term.values)
+    return _compare(term, bound)
+
+
+def _compare(term: Comparison, bound: list[str | int | float]) -> str:
+    signs = {"=": "=", "!=": "!=", "<": "<", "<=": "<=", ">": ">", ">=": ">="}
+    sign = signs[term.operator]
+    return _typed(term.field, kind_of(term.value), f"{sign} ?", bound, term.value)
+
+
+def _missing(field: Field, bound: list[str | int | float]) -> str:
+    if field.path[0] in COLUMNS:
+        return "0"
+    bound.append(_path(field))
+    return f"(coalesce(json_type({_DOCUMENT}, ?), 'null') = 'null')"
+
+
+def _typed(
+    field: Field,
+    kind: Kind | None,
+    test: str,
+    bound: list[str | int | float],
+    *values: str | int | float,
+) -> str:
+    """Return a test of a field that is unknown (NULL) where the field is of another type."""
+    assert kind is not None  # noqa: S101 - values of queries are scalars
+    column = field.path[0]
+    if column in COLUMNS:
+        if COLUMNS[column] != kind:
+            return "NULL"
+        bound.extend(values)
+        return f"({next(c for c in COLUMNS if c == column)} {test})"
+    path = _path(field)
+    bound.extend((path, path, *values))
+    return (
+        f"(CASE WHEN json_type({_DOCUMENT}, ?) IN {_TYPES[kind]} "
+        f"THEN json_extract({_DOCUMENT}, ?) {test} END)"
+    )
+
+
+def _path(field: Field) -> str:
+    return "$" + "".join(f'."{key}"' for key in field.path)

@@ -1,0 +1,31 @@
+"""`syncbridge query`, with a bridge that holds the store and without."""
+
+from __future__ import annotations
+
+import json
+
+from bridge.cli import ExitStatus
+from tests.cli.conftest import Run
+
+
+def test_lists_what_is_found(run: Run, store_option: str) -> None:
+    """As a table."""
+    status, out, err = run("query", "desired.on = false", store_option)
+    assert (status, err) == (ExitStatus.OK, "")
+    assert [line.split()[0] for line in out.splitlines()] == ["DEVICE", "lamp-1"]
+
+
+def test_prints_json_for_programs(run: Run, store_option: str) -> None:
+    """One twin a line."""
+    out = run("query", "desired.ssid = 'home'", store_option, "--json").out
+    (found,) = map(json.loads, out.splitlines())
+    assert (found["device"], found["name"]) == ("lamp-1", "net")
+    assert found["desired"] == {"ssid": "home"}
+
+
+def test_says_what_is_wrong_with_a_query(run: Run, store_option: str) -> None:
+    """And where."""
+    status, out, err = run("query", "online; DROP TABLE twin", store_option)
+    assert status != ExitStatus.OK
+    assert out == ""
+    assert "at character 7" in err

@@ -1,0 +1,124 @@
+"""Queries on SQLite: the same as in Python, within bounds."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import sqlite3
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.core.topics import TwinKey
+from bridge.errors import QueryError
+from bridge.query.matching import matches
+from bridge.query.terms import (
+    Among,
+    Comparison,
+    Field,
+    Junction,
+    Match,
+    Missing,
+    Negation,
+    Term,
+    Truth,
+)
+from bridge.store.queries import find
+
+# Few of each, so that they meet.
+_KEYS = st.sampled_from(["a", "b.c", "é"])
+_TEXTS = st.text("aAbéÉ%_*?'", max_size=4)
+_NUMBERS = st.sampled_from([-1, 0, 1, 2**53 + 1, 2**63 - 1, 0.0, -0.5, 1.0, 9007199254740992.0])
+_LEAVES = st.none() | st.booleans() | _NUMBERS | _TEXTS | st.just([1]) | st.just({})
+_OBJECTS = st.dictionaries(_KEYS, _LEAVES | st.dictionaries(_KEYS, _LEAVES, max_size=2))
+_PATHS = st.tuples(st.sampled_from(["reported", "desired"]), _KEYS) | st.tuples(
+    st.just("reported"), _KEYS, _KEYS
+)
+_FIELDS = st.builds(
+    Field, _PATHS | st.sampled_from([("device",), ("name",), ("version",), ("at",), ("online",)])
+)
+_ORDERS = st.sampled_from(["=", "!=", "<", "<=", ">", ">="])
+_CONDITIONS: st.SearchStrategy[Term] = st.one_of(
+    st.builds(Comparison, _FIELDS, _ORDERS, _NUMBERS | _TEXTS),
+    st.builds(Comparison, _FIELDS, st.sampled_from(["=", "!="]), st.booleans()),
+    *(
+        st.builds(Among, _FIELDS, st.lists(values, min_size=1, max_size=3).map(tuple))
+        for values in (_NUMBERS, _TEXTS, st.booleans())
+    ),
+    st.builds(Match, _FIELDS, st.sampled_from(["LIKE", "GLOB"]), _TEXTS),
+    st.builds(Truth, _FIELDS),
+    st.builds(Missing, _FIELDS),
+)
+_TERMS = st.recursive(
+    _CONDITIONS,
+    lambda inner: (
+        st.builds(Negation, inner)
+        | st.builds(
+            Junction,
+            st.sampled_from(["AND", "OR"]),
+            st.lists(inner, min_size=1, max_size=3).map(tuple),
+        )
+    ),
+    max_leaves=6,
+)
+_DOCUMENTS = st.fixed_dictionaries(
+    {
+        "version": st.sampled_from([1, 2]),
+        "at": st.sampled_from([1, 2]),
+        "reported": _OBJECTS,
+        "desired": _OBJECTS,
+    },
+    optional={"online": st.booleans()},
+)
+_TWINS = st.lists(
+    st.tuples(st.text("aAbé%_", min_size=1, max_size=3), st.sampled_from(["", "a"]), _DOCUMENTS),
+    max_size=6,
+)
+_TABLE = "CREATE TABLE twin (device TEXT, name TEXT, version INTEGER, at INTEGER, present, state)"
+
+
+def database(twins: list[tuple[str, str, dict[str, object]]]) -> sqlite3.Connection:
+    """Return a database with these twins, the columns as in the store."""
+    connection = sqlite3.connect(":memory:")
+    connection.execute(_TABLE)
+    for device, name, document in twins:
+        state = json.dumps(document, ensure_ascii=False).encode()
+        row = (device, name, document["version"], document["at"], 1, state)
+        connection.execute("INSERT INTO twin VALUES (?, ?, ?, ?, ?, ?)", row)
+    return connection
+
+
+@given(_TWINS, _TERMS)
+def test_finds_what_the_evaluator_finds(
+    twins: list[tuple[str, str, dict[str, object]]], term: Term
+) -> None:
+    """Whatever is asked of whatever twins."""
+    unique = list({twin[:2]: twin for twin in twins}.values())
+    with contextlib.closing(database(unique)) as connection:
+        found = [key for key, _ in find(connection, term, None, 100)]
+    expected = [TwinKey(d, n) for d, n, document in unique if matches(term, d, n, document)]
+    assert found == sorted(expected)
+
+
+def test_ends_a_query_that_takes_too_long() -> None:
+    """And leaves the connection usable."""
+    document = {"version": 1, "at": 1, "reported": {"a": "a" * 200}, "desired": {}}
+    twins: list[tuple[str, str, dict[str, object]]] = [(f"d{n}", "", document) for n in range(3000)]
+    term = Junction("OR", (Match(Field(("reported", "a")), "LIKE", "%b%"),) * 100)
+    with contextlib.closing(database(twins)) as connection:
+        with pytest.raises(QueryError, match="longer than"):
+            find(connection, term, None, 10, timeout_s=0.0)
+        assert len(find(connection, None, None, 10)) == 10
+
+
+def test_goes_on_behind_the_last_key() -> None:
+    """Pages come in the order of device and name, and hide twins that do not exist."""
+    document: dict[str, object] = {"version": 1, "at": 1, "reported": {}, "desired": {}}
+    keys = [("b", ""), ("a", "x"), ("a", ""), ("c", "")]
+    with contextlib.closing(database([(*key, document) for key in keys])) as connection:
+        connection.execute("UPDATE twin SET present = 0, state = x'' WHERE device = 'c'")
+        assert find(connection, Truth(Field(("online",))), None, 9) == []
+        first = find(connection, None, None, 2)
+        assert [key for key, _ in first] == [("a", ""), ("a", "x")]
+        assert [key for key, _ in find(connection, None, first[-1][0], 2)] == [("b", "")]
