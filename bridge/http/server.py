@@ -20,6 +20,7 @@ from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
+from bridge.secret_file import NOBODY_ELSE, require_private
 
 GRACE_S: Final = 3
 """How long the end waits for answers that are under way."""
@@ -142,6 +143,9 @@ def _make_server(backend: Backend, config: HttpConfig) -> Server:
         ssl_keyfile=config.key_file,
     )
     try:
+        if config.key_file is not None:
+            mode = config.key_file.stat().st_mode
+            require_private("http.key_file", config.key_file, mode, NOBODY_ELSE)
         settings.load()
     except (OSError, ssl.SSLError) as error:
         raise HttpError(

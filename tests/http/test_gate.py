@@ -10,6 +10,7 @@ import requests
 from pydantic import ValidationError
 
 from bridge.config import HttpConfig
+from bridge.errors import ConfigError
 from tests.http.served import Served, http_config, serving
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto
@@ -75,6 +76,16 @@ def test_https_is_spoken_with_a_certificate(mosquitto: Mosquitto, tmp_path: Path
             f"{served.url}/healthz", verify=str(authority.file), timeout=10, headers=close
         )
         assert answer.json()["status"] == "ok"
+
+
+def test_a_key_that_others_may_use_is_refused(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """With the setting, and the command that mends it."""
+    pair = Authority(tmp_path / "certificates").issue("server", "127.0.0.1")
+    pair.key.chmod(0o644)
+    http = {"certificate_file": pair.certificate, "key_file": pair.key}
+    config = http_config(mosquitto, tmp_path, http=http)
+    with pytest.raises(ConfigError, match=r"http\.key_file.*0644"), serving(config, "https"):
+        pass
 
 
 def test_only_the_named_proxy_may_connect(mosquitto: Mosquitto, tmp_path: Path) -> None:
