@@ -9,7 +9,6 @@ from http import HTTPStatus
 from pathlib import Path
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -18,21 +17,12 @@ from bridge import __version__
 from bridge.api.administration import Administration, run_beside
 from bridge.api.described import quarantined
 from bridge.api.metrics import Exposed, metrics_route
-from bridge.api.problems import (
-    RequestProblem,
-    RequestRefused,
-    on_error,
-    on_http_exception,
-    on_request_problem,
-    on_request_refused,
-    on_syncbridge_error,
-)
+from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.queries import query_route
 from bridge.api.requests import json_response, number, read_body
 from bridge.api.retained import retained_routes
 from bridge.api.tokens import token_routes
 from bridge.api.twins import LIMIT_DEFAULT, twin_routes
-from bridge.errors import SyncbridgeError
 from bridge.store.base import Store
 
 QUARANTINE_LIMIT_MAX = 100
@@ -72,14 +62,25 @@ def create_app(
             *([] if exposed is None else [metrics_route(exposed)]),
             *token_routes(administration),
         ],
-        exception_handlers={
-            RequestProblem: on_request_problem,
-            RequestRefused: on_request_refused,
-            SyncbridgeError: on_syncbridge_error,
-            HTTPException: on_http_exception,
-            Exception: on_error,
-        },
+        exception_handlers={**HANDLERS},
     )
+
+
+async def answer_health(administration: Administration) -> Response:
+    """Answer once the store's thread has had its turn.
+
+    Raises:
+        RequestProblem: It has not had it for too long.
+    """
+    try:
+        async with asyncio.timeout(HEALTH_TIMEOUT_S):
+            await administration.run_store(lambda _: None)
+    except TimeoutError as error:
+        raise RequestProblem(
+            HTTPStatus.SERVICE_UNAVAILABLE,
+            f"the store has been busy with one call for {HEALTH_TIMEOUT_S:.0f} s",
+        ) from error
+    return json_response({"status": "ok", "version": __version__})
 
 
 class _Routes:
@@ -91,15 +92,7 @@ class _Routes:
 
     async def health(self, _request: Request) -> Response:
         """Answer once the store's thread has had its turn."""
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                await self._administration.run_store(lambda _: None)
-        except TimeoutError as error:
-            raise RequestProblem(
-                HTTPStatus.SERVICE_UNAVAILABLE,
-                f"the store has been busy with one call for {HEALTH_TIMEOUT_S:.0f} s",
-            ) from error
-        return json_response({"status": "ok", "version": __version__})
+        return await answer_health(self._administration)
 
     async def store(self, _request: Request) -> Response:
         """Describe the store."""

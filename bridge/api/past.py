@@ -142,7 +142,7 @@ async def find_existing(
 
 async def read_moment(
     administration: Administration, key: TwinKey, point: Point | None, now: int
-) -> Answer:
+) -> JsonObject:
     """Answer with a twin as it was at a point, or, without one, as it is."""
     if point is None:
         point = Point("version", (await load(administration, key)).version)

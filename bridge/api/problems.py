@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from http import HTTPStatus
+from typing import Any, Final, TypeAlias
 
 import orjson
 from starlette.exceptions import HTTPException
@@ -108,3 +110,15 @@ async def on_error(request: Request, error: Exception) -> Response:
     # The server ends the connection of a request that failed: the client is not to use it again.
     response.headers["connection"] = "close"
     return response
+
+
+Handler: TypeAlias = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+
+HANDLERS: Final[dict[type[Exception], Handler]] = {
+    RequestProblem: on_request_problem,
+    RequestRefused: on_request_refused,
+    SyncbridgeError: on_syncbridge_error,
+    HTTPException: on_http_exception,
+    Exception: on_error,
+}
+"""What answers each error of an application."""

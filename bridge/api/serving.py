@@ -68,10 +68,17 @@ async def serving(app: Starlette, listener: socket.socket, name: str) -> AsyncIt
             timeout_graceful_shutdown=GRACE_S,
         )
     )
+    with contextlib.closing(listener):
+        async with running(server, listener, name):
+            yield
+
+
+@contextlib.asynccontextmanager
+async def running(server: Server, listener: socket.socket, name: str) -> AsyncIterator[None]:
+    """Run a server until the end of the block."""
     task = asyncio.create_task(server.serve(sockets=[listener]), name=name)
     try:
         yield
     finally:
         server.end()
         await task
-        listener.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final
@@ -12,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
 from bridge import __version__
-from bridge.api.admin import HEALTH_TIMEOUT_S
+from bridge.api.admin import answer_health
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response
 from bridge.config_http import HttpConfig
@@ -68,14 +67,7 @@ def create_app(backend: Backend, config: HttpConfig, clock: Callable[[], float])
 def _add_health(app: FastAPI, backend: Backend) -> None:
     async def health() -> Response:
         """Tell whether the store answers. Needs no token."""
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_S):
-                await backend.run_store(lambda _: None)
-        except TimeoutError as error:
-            raise RequestProblem(
-                HTTPStatus.SERVICE_UNAVAILABLE, "the store is busy with one call"
-            ) from error
-        return json_response({"status": "ok", "version": __version__})
+        return await answer_health(backend)
 
     async def ready() -> Response:
         """Tell whether the bridge is connected to its broker, too. Needs no token."""

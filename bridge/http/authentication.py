@@ -8,6 +8,8 @@ from collections.abc import Callable
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
+from starlette.requests import Request
+
 from bridge.api.problems import RequestProblem
 from bridge.api.tokens import token_hash, token_id_of
 from bridge.http.backend import Backend
@@ -67,6 +69,10 @@ class Authenticator:
         if known.expires_at is not None and known.expires_at <= self._backend.now_us():
             raise _unauthorized("the token has expired")
         return known.principal
+
+    async def principal_of(self, request: Request) -> str:
+        """Return whose request this is; see `principal`."""
+        return await self.principal(request.headers.get("authorization"))
 
     async def _look_up(self, token: str) -> _Known:
         self._known.pop(token, None)

@@ -114,7 +114,7 @@ def add_list_route(app: FastAPI, backend: Backend, authenticator: Authenticator)
 
         A page can be short although there are more twins; `next` is null at the end.
         """
-        principal = await authenticator.principal(request.headers.get("authorization"))
+        principal = await authenticator.principal_of(request)
         pattern = read_pattern(device)
         selection = Selection(select, backend.limits) if select is not None else None
         after = None if cursor is None else _read_cursor(cursor)

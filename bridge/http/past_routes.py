@@ -47,12 +47,9 @@ class PastRoutes:
         self._authenticator = authenticator
         self._body_bytes = body_bytes
 
-    async def _principal(self, request: Request) -> str:
-        return await self._authenticator.principal(request.headers.get("authorization"))
-
     async def _reader_of(self, request: Request) -> TwinKey:
         """Return the twin, for who may read all of it: its past tells of all of it."""
-        principal = await self._principal(request)
+        principal = await self._authenticator.principal_of(request)
         key = twin_key(request)
         access = access_of(self._backend, principal, key)
         require_reading(access, principal, key, all_of=True)
@@ -96,7 +93,7 @@ class PastRoutes:
 
     async def rollback(self, request: Request) -> Response:
         """Bring a section back to what it was; that is a new version."""
-        principal = await self._principal(request)
+        principal = await self._authenticator.principal_of(request)
         given = await negotiation.read_body(request, self._body_bytes)
         wanted, _, _ = decode_patch(given, self._backend.limits)
         section = read_section(wanted.get("section"), "desired") or "desired"
@@ -119,7 +116,7 @@ class PastRoutes:
 
         With permissions: those of twins that the asker may read all of.
         """
-        principal = await self._principal(request)
+        principal = await self._authenticator.principal_of(request)
         found = await self._backend.run_store(lambda store: store.quarantine(limit))
         visible = [rows.quarantined(one) for one in found if self._may_see(principal, one)]
         return negotiation.respond(request, {"quarantine": visible})

@@ -2,28 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine
 from http import HTTPStatus
-from typing import Any, Final, TypeAlias
+from typing import Final
 
 from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from bridge.api.problems import (
-    RequestProblem,
-    RequestRefused,
-    on_error,
-    on_http_exception,
-    on_request_problem,
-    on_request_refused,
-    on_syncbridge_error,
-    problem,
-)
-from bridge.errors import SyncbridgeError
-
-Handler: TypeAlias = Callable[[Request, Exception], Coroutine[Any, Any, Response]]
+from bridge.api import problems
+from bridge.api.problems import Handler, problem
 
 RETRY_AFTER_S: Final = 1
 """When to come again where the store cannot be written."""
@@ -39,38 +26,21 @@ def with_headers(response: Response) -> Response:
     return response
 
 
-async def _problem(request: Request, error: Exception) -> Response:
-    return with_headers(await on_request_problem(request, error))
+def _completed(handler: Handler) -> Handler:
+    async def answer(request: Request, error: Exception) -> Response:
+        return with_headers(await handler(request, error))
 
-
-async def _refused(request: Request, error: Exception) -> Response:
-    return with_headers(await on_request_refused(request, error))
-
-
-async def _syncbridge(request: Request, error: Exception) -> Response:
-    return with_headers(await on_syncbridge_error(request, error))
-
-
-async def _http(request: Request, error: Exception) -> Response:
-    return with_headers(await on_http_exception(request, error))
-
-
-async def _failed(request: Request, error: Exception) -> Response:
-    return with_headers(await on_error(request, error))
+    return answer
 
 
 async def _invalid(_request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)  # noqa: S101 - as registered
     first = error.errors()[0]
     where = ".".join(str(part) for part in first["loc"][1:])
-    return with_headers(problem(HTTPStatus.BAD_REQUEST, f"`{where}`: {first['msg']}"))
+    return problem(HTTPStatus.BAD_REQUEST, f"`{where}`: {first['msg']}")
 
 
 HANDLERS: Final[dict[int | type[Exception], Handler]] = {
-    RequestProblem: _problem,
-    RequestRefused: _refused,
-    SyncbridgeError: _syncbridge,
-    HTTPException: _http,
-    RequestValidationError: _invalid,
-    Exception: _failed,
+    kind: _completed(handler)
+    for kind, handler in {**problems.HANDLERS, RequestValidationError: _invalid}.items()
 }

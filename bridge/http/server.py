@@ -15,15 +15,12 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from bridge.api.serving import Server
+from bridge.api.serving import GRACE_S, Server, running
 from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
 from bridge.secret_file import NOBODY_ELSE, require_private
-
-GRACE_S: Final = 3
-"""How long the end waits for answers that are under way."""
 
 IDLE_S: Final = 20
 """How long a connection may be silent between requests, and before the first."""
@@ -90,13 +87,11 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
     listener = _listen(host, port)
     with contextlib.closing(listener):
         server = _make_server(backend, config)
-        serving = asyncio.create_task(server.serve(sockets=[listener]), name="http")
-        try:
-            yield host, listener.getsockname()[1]
-        finally:
-            backend.hub.close()
-            server.end()
-            await serving
+        async with running(server, listener, "http"):
+            try:
+                yield host, listener.getsockname()[1]
+            finally:
+                backend.hub.close()
 
 
 def _listen(host: str, port: int) -> socket.socket:

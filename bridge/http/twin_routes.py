@@ -14,12 +14,11 @@ from starlette.responses import Response
 from starlette.routing import Match, Route
 from starlette.types import Scope
 
-from bridge.api.past import find_existing, load
+from bridge.api.past import load, read_moment
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import read_point, twin_key
 from bridge.core.access import Access, readable
 from bridge.core.limits import TIME_MAX
-from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.update import SECTIONS, SectionName
 from bridge.http import negotiation, writing
@@ -85,9 +84,6 @@ class TwinRoutes:
         self._authenticator = authenticator
         self._body_bytes = body_bytes
 
-    async def _principal(self, request: Request) -> str:
-        return await self._authenticator.principal(request.headers.get("authorization"))
-
     async def read(
         self,
         request: Request,
@@ -103,7 +99,7 @@ class TwinRoutes:
         `since` gives what changed after a version, `at` the twin at a version or a time, `meta` who
         wrote each field, when and in which version.
         """
-        principal = await self._principal(request)
+        principal = await self._authenticator.principal_of(request)
         key = twin_key(request)
         access = access_of(self._backend, principal, key)
         require_reading(access, principal, key, all_of=False)
@@ -131,16 +127,8 @@ class TwinRoutes:
         selection: Selection | None,
     ) -> Response:
         point = read_point(at, "at")
-        moment = await find_existing(self._backend, key, point, self._backend.now_us())
-        document: JsonObject = {
-            "device": key.device,
-            "name": key.name,
-            "version": moment.version,
-            "at": moment.at,
-            "reported": moment.reported,
-            "desired": moment.desired,
-        }
-        return negotiation.respond(request, shown_object(document, access, selection))
+        moment = await read_moment(self._backend, key, point, self._backend.now_us())
+        return negotiation.respond(request, shown_object(moment, access, selection))
 
     async def _read_more(
         self,
@@ -172,7 +160,7 @@ class TwinRoutes:
         """Return the handler that reads one section."""
 
         async def handle(request: Request, if_none_match: IfNoneMatch = None) -> Response:
-            principal = await self._principal(request)
+            principal = await self._authenticator.principal_of(request)
             key = twin_key(request)
             access = access_of(self._backend, principal, key)
             require_reading(access, principal, key, all_of=False)
@@ -193,7 +181,7 @@ class TwinRoutes:
         """Return the handler that applies a patch to a section."""
 
         async def handle(request: Request, if_match: IfMatch = None) -> Response:
-            principal = await self._principal(request)
+            principal = await self._authenticator.principal_of(request)
             key = twin_key(request)
             version = read_if_match(if_match)
             media_type = writing.media_type_of(request.headers.get("content-type"))
@@ -215,7 +203,7 @@ class TwinRoutes:
         """Return the handler that puts a whole section."""
 
         async def handle(request: Request, if_match: IfMatch = None) -> Response:
-            principal = await self._principal(request)
+            principal = await self._authenticator.principal_of(request)
             key = twin_key(request)
             version = read_if_match(if_match)
             media_type = writing.media_type_of(request.headers.get("content-type"))
@@ -230,7 +218,7 @@ class TwinRoutes:
 
     async def delete(self, request: Request) -> Response:
         """Delete a twin. Its version goes on where it is made anew."""
-        principal = await self._principal(request)
+        principal = await self._authenticator.principal_of(request)
         key = twin_key(request)
         if "if-match" in request.headers:
             raise RequestProblem(
