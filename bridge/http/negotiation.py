@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import gzip
-import io
-import zlib
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Final
@@ -16,17 +14,17 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bridge.api.problems import RequestProblem
+from bridge.wire import deflate, zstd
+from bridge.wire.malformed import Malformed
 
 COMPRESS_FROM_BYTES: Final = 1024
 """Smaller answers fit into one packet anyway."""
-
-ZSTD_WINDOW_BYTES: Final = 8 * 1024 * 1024
-"""Memory that a compressed request may ask for; every compressor offers it by default."""
 
 JSON: Final = "application/json"
 MSGPACK: Final = "application/msgpack"
 
 _MSGPACK_NAMES: Final = ("application/msgpack", "application/x-msgpack", "application/vnd.msgpack")
+_LIMIT: Final = "http.body_bytes"
 _VARY: Final = "Accept, Accept-Encoding, Authorization"
 
 
@@ -47,48 +45,25 @@ async def read_body(request: Request, limit_bytes: int) -> bytes:
     encoding = request.headers.get("content-encoding", "identity").strip().lower()
     if encoding in ("identity", ""):
         return body
-    if encoding in ("gzip", "x-gzip"):
-        return _gunzip(body, limit_bytes)
-    if encoding == "zstd":
-        return _unzstd(body, limit_bytes)
+    try:
+        if encoding in ("gzip", "x-gzip"):
+            return deflate.expand(body, limit_bytes, _LIMIT, "gzip")
+        if encoding == "zstd":
+            return zstd.expand(body, limit_bytes, _LIMIT)
+    except Malformed as error:
+        code, _, message = error.refusal
+        raise RequestProblem(HTTPStatus(code), message) from error
     raise RequestProblem(
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
         "Content-Encoding must be gzip, zstd or identity",
     )
 
 
-def _gunzip(body: bytes, limit_bytes: int) -> bytes:
-    inflater = zlib.decompressobj(16 + zlib.MAX_WBITS)
-    try:
-        plain = inflater.decompress(body, limit_bytes + 1)
-    except zlib.error as error:
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"the body is not gzip: {error}") from error
-    if len(plain) > limit_bytes:
-        raise _too_large(limit_bytes)
-    if not inflater.eof or inflater.unused_data:
-        raise RequestProblem(
-            HTTPStatus.BAD_REQUEST, "the gzip stream is cut short, or bytes follow it"
-        )
-    return plain
-
-
-def _unzstd(body: bytes, limit_bytes: int) -> bytes:
-    decompressor = zstandard.ZstdDecompressor(max_window_size=ZSTD_WINDOW_BYTES)
-    try:
-        with decompressor.stream_reader(io.BytesIO(body)) as stream:
-            plain: bytes = stream.read(limit_bytes + 1)
-    except zstandard.ZstdError as error:
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"the body is not zstd: {error}") from error
-    if len(plain) > limit_bytes:
-        raise _too_large(limit_bytes)
-    return plain
-
-
 def _too_large(limit_bytes: int) -> RequestProblem:
     return RequestProblem(
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
         f"a body has at most {limit_bytes} bytes, compressed or not",
-        hint="send less at once, or raise http.body_bytes",
+        hint=f"send less at once, or raise {_LIMIT}",
     )
 
 

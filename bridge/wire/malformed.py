@@ -1,4 +1,4 @@
-"""How the modules of this package give up on a payload; never leaves the package."""
+"""How a payload is given up on while it is taken apart."""
 
 from __future__ import annotations
 
@@ -11,3 +11,13 @@ class Malformed(Exception):
     def __init__(self, code: int, error: str, message: str) -> None:
         super().__init__(message)
         self.refusal = Refusal(code, error, message)
+
+
+def expands_too_far(limit_bytes: int, limit_name: str) -> Malformed:
+    """Return what is said of a compressed payload that is too large."""
+    return Malformed(
+        413,
+        "payload_too_large",
+        f"the compressed payload expands to more than {limit_bytes} bytes: "
+        f"send less at once, or raise {limit_name}",
+    )

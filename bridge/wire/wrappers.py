@@ -7,7 +7,7 @@ import zlib
 import msgpack
 import zstandard
 
-from bridge.wire import zstd
+from bridge.wire import deflate, zstd
 from bridge.wire.malformed import Malformed
 
 ZLIB = 1
@@ -16,6 +16,7 @@ ZLIB = 1
 ZSTD = 2
 """msgpack ext type of a payload compressed with Zstandard (RFC 8878)."""
 
+_LIMIT = "limits.payload_bytes"
 _NOT_YET = {16: "sealed"}
 
 _EXT_FIRST_BYTES = frozenset((0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xC7, 0xC8, 0xC9))
@@ -43,9 +44,9 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
     if not isinstance(extension, msgpack.ExtType):
         raise Malformed(415, "unknown_wrapper", "msgpack timestamps wrap no payload")
     if extension.code == ZLIB:
-        inner = _inflate(extension.data, limit_bytes)
+        inner = deflate.expand(extension.data, limit_bytes, _LIMIT)
     elif extension.code == ZSTD:
-        inner = zstd.expand(extension.data, limit_bytes)
+        inner = zstd.expand(extension.data, limit_bytes, _LIMIT)
     else:
         raise _unknown(extension.code)
     if not inner:
@@ -64,24 +65,6 @@ def _unknown(code: int) -> Malformed:
         + (f" ({known}) is not offered by this version" if known else " is not known")
         + f"; offered: {ZLIB} (zlib), {ZSTD} (zstd)",
     )
-
-
-def _inflate(data: bytes, limit_bytes: int) -> bytes:
-    inflater = zlib.decompressobj()
-    try:
-        inner = inflater.decompress(data, limit_bytes + 1)
-    except zlib.error as error:
-        raise Malformed(400, "bad_wrapper", f"not valid zlib: {error}") from None
-    if len(inner) > limit_bytes:
-        raise Malformed(
-            413,
-            "payload_too_large",
-            f"the compressed payload expands to more than {limit_bytes} bytes: "
-            "send less at once, or raise limits.payload_bytes",
-        )
-    if not inflater.eof or inflater.unused_data:
-        raise Malformed(400, "bad_wrapper", "the zlib stream is cut short, or bytes follow it")
-    return inner
 
 
 def wrap_zlib(payload: bytes) -> bytes:

@@ -6,7 +6,7 @@ import threading
 
 import zstandard
 
-from bridge.wire.malformed import Malformed
+from bridge.wire.malformed import Malformed, expands_too_far
 
 WINDOW_BYTES = 8 * 1024 * 1024
 """Largest window that a frame may ask for, as RFC 8878 (section 3.1.1.1.2) suggests."""
@@ -22,12 +22,13 @@ class _Kept(threading.local):
 _kept = _Kept()
 
 
-def expand(data: bytes, limit_bytes: int) -> bytes:
+def expand(data: bytes, limit_bytes: int, limit_name: str) -> bytes:
     """Expand one frame.
 
     Args:
         data: The frame, and nothing else.
         limit_bytes: It may expand to this and not a byte more, checked before memory is spent.
+        limit_name: The setting that says so.
 
     Raises:
         Malformed: It is no whole frame, something follows it, it needs a dictionary or too large
@@ -50,30 +51,21 @@ def expand(data: bytes, limit_bytes: int) -> bytes:
                 f"{WINDOW_BYTES}: compress with a smaller window log",
             )
         if frame.content_size == zstandard.CONTENTSIZE_UNKNOWN:
-            return _expand_unsized(data, limit_bytes)
+            return _expand_unsized(data, limit_bytes, limit_name)
         if frame.content_size > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise expands_too_far(limit_bytes, limit_name)
         return _kept.decoder.decompress(data, allow_extra_data=False)
     except zstandard.ZstdError as error:
         raise Malformed(400, "bad_wrapper", f"not one whole zstd frame: {error}") from None
 
 
-def _expand_unsized(data: bytes, limit_bytes: int) -> bytes:
+def _expand_unsized(data: bytes, limit_bytes: int, limit_name: str) -> bytes:
     # Only the reader can be bounded, and only the other can tell the end of a frame.
     with _kept.decoder.stream_reader(data) as reader:
         if len(reader.read(limit_bytes + 1)) > limit_bytes:
-            raise _too_large(limit_bytes)
+            raise expands_too_far(limit_bytes, limit_name)
     expander = _kept.decoder.decompressobj()
     inner = expander.decompress(data)
     if not expander.eof or expander.unused_data:
         raise Malformed(400, "bad_wrapper", "the zstd frame is cut short, or bytes follow it")
     return inner
-
-
-def _too_large(limit_bytes: int) -> Malformed:
-    return Malformed(
-        413,
-        "payload_too_large",
-        f"the compressed payload expands to more than {limit_bytes} bytes: "
-        "send less at once, or raise limits.payload_bytes",
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from collections.abc import Callable
 from typing import Any
 
 import msgpack
@@ -138,6 +139,20 @@ def test_a_body_that_expands_without_end_is_refused(served: Served, encoding: st
     headers = {"Content-Encoding": encoding}
     answer = served.ask("PUT", "/v1/twins/bomb/reported", data=bomb[:250_000], headers=headers)
     assert answer.status_code == 413, answer.text
+
+
+@pytest.mark.parametrize("encoding", ["gzip", "zstd"])
+@pytest.mark.parametrize("change", [lambda body: body[:-1], lambda body: body + b"x"])
+def test_a_body_is_one_whole_stream(
+    served: Served, encoding: str, change: Callable[[bytes], bytes]
+) -> None:
+    """Cut short, or with bytes behind it, it is refused and nothing changes."""
+    plain = b'{"on":true}'
+    body = gzip.compress(plain) if encoding == "gzip" else zstandard.compress(plain)
+    headers = {"Content-Encoding": encoding}
+    answer = served.ask("PUT", "/v1/twins/odd/reported", data=change(body), headers=headers)
+    assert answer.status_code == 400, answer.text
+    assert served.ask("GET", "/v1/twins/odd").status_code == 404
 
 
 def test_a_body_that_is_too_large_is_refused(served: Served) -> None:
