@@ -9,23 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import socket
 from collections.abc import Callable, Sequence
-from functools import partial
-from typing import Final, cast
 
 from benchmarks import packets
+from benchmarks.counting import WINDOW, CountingConnection
 from benchmarks.fleet import report_topic
-from benchmarks.reading import PacedReading
-
-WINDOW: Final = 1000
-"""Packets of one connection that may wait for the broker's PUBACK, as many clients allow."""
 
 Encoder = Callable[[int], bytes]
 """Makes the payload of an update from its number."""
 
 
-class Sender(asyncio.Protocol):
+class Sender(CountingConnection):
     """One connection that sends its packets in order, as many as it is allowed.
 
     Args:
@@ -35,47 +29,29 @@ class Sender(asyncio.Protocol):
         encode: Makes payloads, all of one size.
 
     Attributes:
-        reading: How often it reads.
         total: How many packets there are.
-        acknowledged: PUBACKs that arrived.
         done: Done when there is one for every packet.
     """
 
     def __init__(
         self, client_id: str, devices: Sequence[int], numbers: range, encode: Encoder
     ) -> None:
-        self._client_id = client_id
+        super().__init__(client_id)
         self._devices = devices
         self._numbers = numbers
         self._packets = memoryview(_encode(devices, numbers, encode))
         self._allowed = 0
         self._sent = 0
-        self._received_bytes = 0
-        self._transport: asyncio.Transport | None = None
-        self.reading = PacedReading()
         self.total = len(devices) * len(numbers)
-        self.acknowledged = 0
         self.done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     # What asyncio calls.
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, and open the session."""
-        connection: socket.socket = transport.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(packets.connect(self._client_id))
-
     def data_received(self, data: bytes) -> None:
-        """Count PUBACKs, and send what they make room for."""
-        self._received_bytes += len(data)
-        # The first packet is the CONNACK, which is as long as a PUBACK (section 3.2).
-        self.acknowledged = max(0, self._received_bytes // packets.PUBACK_BYTES - 1)
+        """Count PUBACKs, and note the last one."""
+        super().data_received(data)
         if self.acknowledged == self.total and not self.done.done():
             self.done.set_result(None)
-        self._send()
-        if self._transport is not None:
-            self.reading.rest(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Fail where packets are left."""
@@ -95,12 +71,6 @@ class Sender(asyncio.Protocol):
         """Allow so many packets more, or what is left."""
         self._allowed = min(self._allowed + count, self.total)
         self._send()
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._transport is not None:
-            self._transport.write(packets.DISCONNECT)
-            self._transport.close()
 
     def _send(self) -> None:
         end = min(self._allowed, self.acknowledged + WINDOW)
@@ -130,12 +100,5 @@ async def open_senders(
     for index in range(min(connections, len(devices))):
         share = devices[index::connections]
         sender = Sender(f"sender-{numbers.start}-{index}", share, numbers, encode)
-        await asyncio.get_running_loop().create_connection(
-            partial(_same, sender), "127.0.0.1", port
-        )
-        senders.append(sender)
+        senders.append(await sender.connect(port))
     return senders
-
-
-def _same(sender: Sender) -> Sender:
-    return sender

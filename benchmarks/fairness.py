@@ -16,19 +16,19 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import Final
 
 from benchmarks.arguments import bounded
+from benchmarks.bearing import await_bridge, measure_capacity
 from benchmarks.ending import end_in_good_order
 from benchmarks.flood import Flood, open_flood
-from benchmarks.overload import START_RETRY_S, percentile
 from benchmarks.peers import BRIDGE, peer_process, store_path
 from benchmarks.report import save_json
 from benchmarks.scrape import broker_settings, read_metrics
+from benchmarks.spread import percentile
 from benchmarks.table import figure, table
-from benchmarks.witnesses import Witnesses, open_witnesses
+from benchmarks.witnesses import Witnesses
 from tests.support.mosquitto import Mosquitto
 
 CHATTERBOX_PER_S: Final = 1000
@@ -96,12 +96,10 @@ async def run(plan: Plan, directory: Path) -> tuple[float, list[Part]]:
         process = peer_process(BRIDGE, broker.port, directory / "bridge")
         path = store_path(directory / "bridge")
         async with process:
-            witnesses = await open_witnesses(
-                broker.port, plan.witnesses, plan.interval_s, Random(1)
-            )
-            await process.while_running(witnesses.fence(START_RETRY_S))
+            witnesses = await await_bridge(process, broker.port, plan.witnesses, plan.interval_s)
             flood = await open_flood(broker.port, range(1), 1)
-            capacity_per_s = await process.while_running(measure(plan, flood, witnesses))
+            measuring = measure_capacity(flood, witnesses, plan.burst)
+            capacity_per_s = await process.while_running(measuring)
             parts = []
             rates = [0.0, CHATTERBOX_PER_S, *(part * capacity_per_s for part in PARTS)]
             for rate_per_s in sorted(rates):
@@ -111,15 +109,6 @@ async def run(plan: Plan, directory: Path) -> tuple[float, list[Part]]:
             flood.close()
             await witnesses.close()
     return capacity_per_s, parts
-
-
-async def measure(plan: Plan, flood: Flood, witnesses: Witnesses) -> float:
-    """Return how many updates a second of one device the bridge can bear."""
-    clock = asyncio.get_running_loop().time
-    began = clock()
-    await flood.burst(plan.burst)
-    await witnesses.fence()
-    return plan.burst / (clock() - began)
 
 
 async def notice(

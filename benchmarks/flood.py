@@ -7,19 +7,14 @@ a broker whose queue for the bridge is full drops it all the same.
 from __future__ import annotations
 
 import asyncio
-import socket
 from collections.abc import Sequence
-from functools import partial
-from typing import Final, cast
+from typing import Final
 
 from benchmarks import packets
+from benchmarks.counting import WINDOW, CountingConnection
 from benchmarks.fleet import report_topic
 from benchmarks.load import TICK_S, Pace
 from benchmarks.payloads import FIRST_NUMBER, make_payload
-from benchmarks.reading import PacedReading
-
-WINDOW: Final = 1000
-"""Packets of one connection that may wait for the broker's PUBACK."""
 
 TURNS: Final = 64
 """Updates of each device that differ, at least, before the first one comes again."""
@@ -28,7 +23,7 @@ READ_INTERVAL_S: Final = 0.004
 """How often PUBACKs are read: the flood must not cost more than what it floods."""
 
 
-class Flooder(asyncio.Protocol):
+class Flooder(CountingConnection):
     """One connection of a flood.
 
     Args:
@@ -38,7 +33,6 @@ class Flooder(asyncio.Protocol):
         turns: How many updates of each device differ, at least.
 
     Attributes:
-        acknowledged: PUBACKs that arrived.
         sent: Packets that were sent.
         allowed: Packets that may be sent by now.
     """
@@ -46,7 +40,7 @@ class Flooder(asyncio.Protocol):
     def __init__(
         self, client_id: str, devices: Sequence[int], first_number: int, turns: int = TURNS
     ) -> None:
-        self._client_id = client_id
+        super().__init__(client_id)
         # No packet id is used again before as many others as may be unacknowledged.
         turns_of_ids = -(-WINDOW // len(devices))
         ids = len(devices) * turns_of_ids
@@ -62,32 +56,12 @@ class Flooder(asyncio.Protocol):
         self._packets = memoryview(b"".join(encoded))
         self._size_bytes = len(encoded[0])
         self._in_cycle = len(encoded)
-        self._received_bytes = 0
-        self._reading = PacedReading()
-        self._reading.interval_s = READ_INTERVAL_S
-        self._transport: asyncio.Transport | None = None
-        self.acknowledged = 0
+        self.reading.interval_s = READ_INTERVAL_S
         self.sent = 0
         self.allowed = 0
         self.lost = False
 
     # What asyncio calls.
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Take the transport, and open the session."""
-        connection: socket.socket = transport.get_extra_info("socket")
-        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        self._transport = cast("asyncio.Transport", transport)
-        self._transport.write(packets.connect(self._client_id))
-
-    def data_received(self, data: bytes) -> None:
-        """Count PUBACKs, and send what they make room for."""
-        self._received_bytes += len(data)
-        # The first packet is the CONNACK, which is as long as a PUBACK (section 3.2).
-        self.acknowledged = max(0, self._received_bytes // packets.PUBACK_BYTES - 1)
-        self._send()
-        if self._transport is not None:
-            self._reading.rest(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002
         """Note the end."""
@@ -103,12 +77,6 @@ class Flooder(asyncio.Protocol):
     def hold(self) -> None:
         """Allow nothing more than what was sent."""
         self.allowed = self.sent
-
-    def close(self) -> None:
-        """Disconnect."""
-        if self._transport is not None:
-            self._transport.write(packets.DISCONNECT)
-            self._transport.close()
 
     def _send(self) -> None:
         end = min(self.allowed, self.acknowledged + WINDOW)
@@ -181,12 +149,5 @@ async def open_flood(
     for index in range(min(connections, len(devices))):
         client_id = f"flooder-{devices[0]}-{first_number}-{index}"
         flooder = Flooder(client_id, devices[index::connections], first_number, turns)
-        await asyncio.get_running_loop().create_connection(
-            partial(_same, flooder), "127.0.0.1", port
-        )
-        flooders.append(flooder)
+        flooders.append(await flooder.connect(port))
     return Flood(flooders)
-
-
-def _same(flooder: Flooder) -> Flooder:
-    return flooder

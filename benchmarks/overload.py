@@ -18,20 +18,26 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
-from statistics import median, quantiles
 from typing import Final
 
 from benchmarks.arguments import bounded
+from benchmarks.bearing import (
+    CONNECTIONS,
+    LAST_NUMBER,
+    await_bridge,
+    finish,
+    measure_capacity,
+)
 from benchmarks.ending import end_in_good_order
 from benchmarks.fleet import PREFIX, device_name
 from benchmarks.flood import Flood, open_flood
-from benchmarks.overload_check import Ledger, check
+from benchmarks.overload_check import check
 from benchmarks.peers import BRIDGE, peer_process, store_path
 from benchmarks.report import Report
-from benchmarks.scrape import QUEUED_MESSAGES, broker_settings, read_dropped, read_metrics
+from benchmarks.scrape import QUEUED_MESSAGES, broker_settings, read_metrics
+from benchmarks.spread import percentile, spread_ms
 from benchmarks.vitals import Vitals, watched
-from benchmarks.witnesses import Answer, Witnesses, open_witnesses
+from benchmarks.witnesses import Answer, Witnesses
 from tests.support.mosquitto import Mosquitto
 
 RECOVERY_S: Final = 10.0
@@ -57,14 +63,6 @@ GROWTH_S: Final = 60
 """Only where it lasts that long, memory is to be flat from the middle of the load on."""
 
 GROWTH: Final = 1.05
-
-START_RETRY_S: Final = 0.2
-"""How often it is tried whether the bridge is there."""
-
-LAST_NUMBER: Final = 900_000
-"""Number of each device's last update, which comes when everything is calm again."""
-
-CONNECTIONS: Final = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,28 +127,14 @@ async def run(plan: Plan, directory: Path, report: Report) -> None:
         process = peer_process(BRIDGE, broker.port, directory / "bridge")
         path = store_path(directory / "bridge")
         async with process:
-            witnesses = await open_witnesses(
-                broker.port, plan.witnesses, plan.interval_s, Random(1)
-            )
-            await process.while_running(witnesses.fence(START_RETRY_S))
-            witnesses.sent = 1  # What was sent before the bridge was there, nobody has.
+            witnesses = await await_bridge(process, broker.port, plan.witnesses, plan.interval_s)
             flood = await open_flood(broker.port, range(plan.devices), CONNECTIONS)
             async with watched(process.pid) as vitals, watched(broker.pid) as broker_vitals:
                 course = await process.while_running(
                     follow(plan, flood, witnesses, path, vitals, broker_vitals)
                 )
-            last = await open_flood(
-                broker.port, range(plan.devices), CONNECTIONS, first_number=LAST_NUMBER, turns=1
-            )
-            await last.burst(plan.devices)
-            await witnesses.fence()
-            published = flood.acknowledged + last.acknowledged + witnesses.sent
-            ledger = Ledger(
-                published, await read_dropped(broker.port), await read_metrics(path), witnesses
-            )
-            for part in (flood, last):
-                part.close()
-            await witnesses.close()
+            devices = range(plan.devices)
+            ledger = await finish(flood, devices, witnesses, broker.port, path)
         fleet = {device_name(index): LAST_NUMBER for index in range(plan.devices)}
         await check(report, ledger, fleet, path, broker.port, PREFIX)
     conclude(plan, course, ledger.dropped, report)
@@ -166,12 +150,8 @@ async def follow(
 ) -> Course:
     """Measure what the bridge can bear, wait in calm, flood it, and wait until it has recovered."""
     clock = asyncio.get_running_loop().time
-    capacity_per_s = 0.0
-    for _ in range(2):  # The first one makes the twins.
-        began = clock()
-        await flood.burst(plan.burst)
-        await witnesses.fence()
-        capacity_per_s = plan.burst / (clock() - began)
+    await measure_capacity(flood, witnesses, plan.burst)  # It makes the twins.
+    capacity_per_s = await measure_capacity(flood, witnesses, plan.burst)
     witnesses.answers.clear()
     running = asyncio.create_task(witnesses.run())
     await asyncio.sleep(plan.calm_s)
@@ -277,28 +257,6 @@ def recovery_s(
         slot for slot, taken in enumerate(slots) if not taken or percentile(taken, 90) > limit_s
     ]
     return (max(slow) + 1) * SLOT_S if slow else 0.0
-
-
-def percentile(values: Sequence[float], percent: int) -> float:
-    """Return a percentile; with few values the nearest one there is.
-
-    Raises:
-        ValueError: There are no values.
-    """
-    if len(values) == 1:
-        return values[0]
-    return quantiles(values, n=100, method="inclusive")[percent - 1]
-
-
-def spread_ms(values: Sequence[float]) -> str:
-    """Return median, p99 and the largest of times, in ms."""
-    if not values:
-        return "none"
-    p99 = percentile(values, 99)
-    return (
-        f"p50 {1000 * median(values):.1f}, p99 {1000 * p99:.1f}, max {1000 * max(values):.1f} "
-        f"of {len(values)}"
-    )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -11,13 +11,9 @@ import orjson
 from benchmarks.payloads import make_payload
 from benchmarks.report import Report
 from benchmarks.scrape import Metrics
-from benchmarks.stored import read_retained
+from benchmarks.stored import read_retained, read_twins
 from benchmarks.witnesses import Witnesses, missing
-from bridge.core.topics import TwinKey
-from bridge.store.base import StoredTwin, StoreLimits
-from bridge.store.sqlite import SqliteStore
-
-_PAGE_TWINS = 1000
+from bridge.store.base import StoredTwin
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +52,7 @@ async def check(
         prefix: Of all topics.
     """
     _check_counts(report, ledger)
-    twins = _read_twins(path)
+    twins = read_twins(path)
     for device, number in fleet.items():
         twin = twins.get(device)
         if twin is None or _reported(twin) != orjson.loads(make_payload(number)):
@@ -102,16 +98,3 @@ def _check_witnesses(report: Report, witnesses: Witnesses, twins: Mapping[str, S
 def _reported(twin: StoredTwin) -> dict[str, object]:
     reported: dict[str, object] = orjson.loads(twin.state)["reported"]
     return reported
-
-
-def _read_twins(path: Path) -> dict[str, StoredTwin]:
-    store = SqliteStore.open(path, limits=StoreLimits())
-    try:
-        twins: dict[str, StoredTwin] = {}
-        after: TwinKey | None = None
-        while page := store.changed_since(0, after, _PAGE_TWINS):
-            twins |= {twin.key.device: twin for twin in page}
-            after = page[-1].key
-        return twins
-    finally:
-        store.close()

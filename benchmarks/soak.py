@@ -17,21 +17,27 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from random import Random
 from statistics import median
 from typing import Final
 
 from benchmarks.arguments import bounded
+from benchmarks.bearing import (
+    CONNECTIONS,
+    LAST_NUMBER,
+    await_bridge,
+    finish,
+    measure_capacity,
+)
 from benchmarks.ending import end_in_good_order
 from benchmarks.fleet import PREFIX, device_name
 from benchmarks.flood import Flood, open_flood
-from benchmarks.overload import CONNECTIONS, START_RETRY_S, spread_ms
-from benchmarks.overload_check import Ledger, check
+from benchmarks.overload_check import check
 from benchmarks.peers import BRIDGE, peer_process, store_path
 from benchmarks.report import Report
-from benchmarks.scrape import broker_settings, read_dropped, read_metrics
+from benchmarks.scrape import broker_settings
+from benchmarks.spread import spread_ms
 from benchmarks.vitals import Vitals, watched
-from benchmarks.witnesses import Witnesses, open_witnesses
+from benchmarks.witnesses import Witnesses
 from tests.support.mosquitto import Mosquitto
 
 GROWTH: Final = 1.02
@@ -39,9 +45,6 @@ GROWTH: Final = 1.02
 
 JUDGED_S: Final = 300
 """Only where it was watched so long, growth is judged: before, caches are still being filled."""
-
-LAST_NUMBER: Final = 900_000
-"""Number of each device's last update."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,26 +78,12 @@ async def run(plan: Plan, directory: Path, report: Report) -> None:
         process = peer_process(BRIDGE, broker.port, directory / "bridge")
         path = store_path(directory / "bridge")
         async with process:
-            witnesses = await open_witnesses(
-                broker.port, plan.witnesses, plan.interval_s, Random(1)
-            )
-            await process.while_running(witnesses.fence(START_RETRY_S))
-            witnesses.sent = 1  # What was sent before the bridge was there, nobody has.
+            witnesses = await await_bridge(process, broker.port, plan.witnesses, plan.interval_s)
             flood = await open_flood(broker.port, range(plan.devices), CONNECTIONS)
             work = follow(plan, flood, witnesses, process.pid, report)
             vitals = await process.while_running(work)
-            last = await open_flood(
-                broker.port, range(plan.devices), CONNECTIONS, first_number=LAST_NUMBER, turns=1
-            )
-            await last.burst(plan.devices)
-            await witnesses.fence()
-            published = flood.acknowledged + last.acknowledged + witnesses.sent
-            ledger = Ledger(
-                published, await read_dropped(broker.port), await read_metrics(path), witnesses
-            )
-            for part in (flood, last):
-                part.close()
-            await witnesses.close()
+            devices = range(plan.devices)
+            ledger = await finish(flood, devices, witnesses, broker.port, path)
         fleet = {device_name(index): LAST_NUMBER for index in range(plan.devices)}
         await check(report, ledger, fleet, path, broker.port, PREFIX)
     if ledger.dropped:
@@ -107,13 +96,8 @@ async def follow(
     plan: Plan, flood: Flood, witnesses: Witnesses, pid: int, report: Report
 ) -> Sequence[Vitals]:
     """Measure what the bridge can bear, and let it bear a part of that."""
-    clock = asyncio.get_running_loop().time
-    capacity_per_s = 0.0
-    for _ in range(2):  # The first one makes the twins.
-        began = clock()
-        await flood.burst(plan.burst)
-        await witnesses.fence()
-        capacity_per_s = plan.burst / (clock() - began)
+    await measure_capacity(flood, witnesses, plan.burst)  # It makes the twins.
+    capacity_per_s = await measure_capacity(flood, witnesses, plan.burst)
     rate_per_s = capacity_per_s * plan.percent / 100
     print(f"it bears {capacity_per_s:,.0f} updates/s; {rate_per_s:,.0f} are sent", flush=True)
     witnesses.answers.clear()

@@ -41,11 +41,7 @@ def read_store(path: Path) -> StoredFleet:
     """
     store = SqliteStore.open(path, limits=StoreLimits(history_changes=_UNBOUNDED))
     try:
-        twins: dict[str, StoredTwin] = {}
-        after: TwinKey | None = None
-        while page := store.changed_since(0, after, _PAGE_TWINS):
-            twins |= {row.key.device: row for row in page}
-            after = page[-1].key
+        twins = _all_twins(store)
         history = {
             device: store.history(row.key, None, _UNBOUNDED)[::-1] for device, row in twins.items()
         }
@@ -53,6 +49,28 @@ def read_store(path: Path) -> StoredFleet:
         return StoredFleet(twins, history, refused, store.check())
     finally:
         store.close()
+
+
+def read_twins(path: Path) -> dict[str, StoredTwin]:
+    """Return device -> its twin, of a store that no bridge holds.
+
+    Raises:
+        StoreError: It cannot be read.
+    """
+    store = SqliteStore.open(path, limits=StoreLimits())
+    try:
+        return _all_twins(store)
+    finally:
+        store.close()
+
+
+def _all_twins(store: SqliteStore) -> dict[str, StoredTwin]:
+    twins: dict[str, StoredTwin] = {}
+    after: TwinKey | None = None
+    while page := store.changed_since(0, after, _PAGE_TWINS):
+        twins |= {row.key.device: row for row in page}
+        after = page[-1].key
+    return twins
 
 
 async def read_retained(port: int, prefix: str) -> dict[str, bytes]:

@@ -1,0 +1,65 @@
+"""A bridge under a flood, with witnesses beside it: how each run begins and ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+from random import Random
+from typing import Final
+
+from benchmarks.flood import Flood, open_flood
+from benchmarks.overload_check import Ledger
+from benchmarks.processes import ChildProcess
+from benchmarks.scrape import read_dropped, read_metrics
+from benchmarks.witnesses import Witnesses, open_witnesses
+
+CONNECTIONS: Final = 8
+
+LAST_NUMBER: Final = 900_000
+"""Number of each device's last update, which comes when everything is calm again."""
+
+START_RETRY_S: Final = 0.2
+"""How often it is tried whether the bridge is there."""
+
+
+async def await_bridge(
+    process: ChildProcess, port: int, witnesses: int, interval_s: float
+) -> Witnesses:
+    """Return devices that wait for answers, once the bridge answers them."""
+    opened = await open_witnesses(port, witnesses, interval_s, Random(1))
+    await process.while_running(opened.fence(START_RETRY_S))
+    opened.sent = 1  # What was sent before the bridge was there, nobody has.
+    return opened
+
+
+async def measure_capacity(flood: Flood, witnesses: Witnesses, burst: int) -> float:
+    """Return how many updates a second the bridge can bear, by one burst of so many."""
+    clock = asyncio.get_running_loop().time
+    began = clock()
+    await flood.burst(burst)
+    await witnesses.fence()
+    return burst / (clock() - began)
+
+
+async def finish(
+    flood: Flood, devices: Sequence[int], witnesses: Witnesses, port: int, path: Path
+) -> Ledger:
+    """Send every device's last update, and note what was sent in all and what became of it.
+
+    Args:
+        flood: What was sent before; it is closed, as the witnesses are.
+        devices: Those of the flood.
+        witnesses: Waited for until they are answered.
+        port: The broker's.
+        path: The bridge's store.
+    """
+    last = await open_flood(port, devices, CONNECTIONS, first_number=LAST_NUMBER, turns=1)
+    await last.burst(len(devices))
+    await witnesses.fence()
+    published = flood.acknowledged + last.acknowledged + witnesses.sent
+    ledger = Ledger(published, await read_dropped(port), await read_metrics(path), witnesses)
+    for part in (flood, last):
+        part.close()
+    await witnesses.close()
+    return ledger
