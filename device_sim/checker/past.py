@@ -11,7 +11,7 @@ from bridge.device import JsonObject
 from device_sim.checker.export import Change, StoredTwin
 from device_sim.checker.ledger import Update
 from device_sim.checker.paths import Path, exact, outstanding, set_by, touch
-from device_sim.checker.violation import Invariant, Violation
+from device_sim.checker.violation import Invariant, Violation, short
 from device_sim.document import MISSING, apply_patch, at_path
 
 NOTHING: Final = exact(None)
@@ -207,7 +207,7 @@ def _check_state(
                 Invariant.PUBLISHED_WAS_STORED,
                 twin_id,
                 f"state of version {version}",
-                f"{name} was published as {_short(published)}, and stored as {_short(content)}",
+                f"{name} was published as {short(published)}, and stored as {short(content)}",
             )
 
 
@@ -220,7 +220,7 @@ def _check_delta(
             Invariant.DELTA_IS_EXACT,
             twin_id,
             f"delta of version {version}",
-            f"it is {_short(delta.get('state'))} and should be {_short(expected)}",
+            f"it is {short(delta.get('state'))} and should be {short(expected)}",
         )
 
 
@@ -274,8 +274,3 @@ def _outdoes(said: Said, update: Update, path: Path, found: bytes) -> bool:
 
 def _lost(update: Update, detail: str) -> Violation:
     return Violation(Invariant.ACKNOWLEDGED_IS_KEPT, update.origin.twin, str(update), detail)
-
-
-def _short(document: object) -> str:
-    text = str(document)
-    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -11,7 +11,7 @@ from bridge.device import JsonObject
 from device_sim.checker.export import StoredTwin
 from device_sim.checker.ledger import Ledger, Origin, Update
 from device_sim.checker.paths import Path, exact, outstanding, paths_of, touches_any
-from device_sim.checker.violation import Invariant, Violation
+from device_sim.checker.violation import Invariant, Violation, short
 from device_sim.document import MISSING, apply_patch, at_path, leaves
 
 
@@ -163,7 +163,7 @@ def check_retained(
                 Invariant.RETAINED_IS_STORED,
                 twin_id,
                 verb,
-                f"retained is {_short(found)}, the store has {_short(stored)}",
+                f"retained is {short(found)}, the store has {short(stored)}",
             )
     expected = outstanding(twin.section("desired"), twin.section("reported"))
     actual = (twin.delta or {}).get("state", {})
@@ -172,10 +172,5 @@ def check_retained(
             Invariant.DELTA_IS_EXACT,
             twin_id,
             f"delta of version {twin.version}",
-            f"it is {_short(actual)} and should be {_short(expected)}",
+            f"it is {short(actual)} and should be {short(expected)}",
         )
-
-
-def _short(document: object) -> str:
-    text = str(document)
-    return text if len(text) <= 300 else f"{text[:300]}…"

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+DETAIL_CHARACTERS: Final = 300
+"""Of a document that are told: enough to see which it is."""
 
 
 class Invariant(enum.Enum):
@@ -37,3 +40,9 @@ class Violation(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.invariant.value}: {self.twin}: {self.message}: {self.detail}"
+
+
+def short(document: object) -> str:
+    """Return what was found, as far as a line can hold it."""
+    text = str(document)
+    return text if len(text) <= DETAIL_CHARACTERS else f"{text[:DETAIL_CHARACTERS]}…"
