@@ -53,6 +53,10 @@ is published: a rebuild of a lost broker on a busy machine."""
 
 LOOK_AGAIN_S: Final = 0.5
 
+_ON_ITS_WAY: Final = frozenset({Invariant.RETAINED_IS_STORED, Invariant.LAST_STATE_IS_SENT})
+"""What may still come right: a state that is not published yet, and an update that the broker has
+accepted and that asked for no answer, so that nobody has waited for it."""
+
 _SETTINGS: Final = {
     # The checker reads the history from the first change on.
     "SYNCBRIDGE_STORE_HISTORY_CHANGES": "1000000",
@@ -349,8 +353,8 @@ class _Fleet(ChildProcess):
 
 
 def _is_final(verdict: Verdict) -> bool:
-    """Tell whether waiting cannot mend what was found: only what is not published yet."""
-    return any(v.invariant is not Invariant.RETAINED_IS_STORED for v in verdict.violations)
+    """Tell whether waiting cannot mend what was found."""
+    return any(violation.invariant not in _ON_ITS_WAY for violation in verdict.violations)
 
 
 def failure(error: ProcessEndedError | NotAnswered | ConnectRefused) -> str:

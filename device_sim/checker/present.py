@@ -80,9 +80,12 @@ def check_present(
 def _check_missing(twin_id: str, standings: Iterable[Standing]) -> Iterator[Violation]:
     for standing in standings:
         for update in standing.last.values():
-            yield Violation(
-                Invariant.ACKNOWLEDGED_IS_KEPT, twin_id, str(update), "the store has no such twin"
+            invariant = (
+                Invariant.ACKNOWLEDGED_IS_KEPT
+                if update.is_acknowledged
+                else Invariant.LAST_STATE_IS_SENT
             )
+            yield Violation(invariant, twin_id, str(update), "the store has no such twin")
             return
 
 

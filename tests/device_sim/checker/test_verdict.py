@@ -217,6 +217,18 @@ def test_a_plain_message_counts_where_the_broker_was_kept() -> None:
     assert told.found(broker_kept=True) == ["last-state-is-what-was-sent"]
 
 
+def test_a_twin_that_is_missing_breaks_what_was_promised_for_its_message() -> None:
+    """Answered, the update is kept; accepted by the broker alone, it may still be on its way."""
+    told = Told()
+    told.ledger.sent("sync/fan-1/report", b'{"on":true}')
+    told.ledger.accepted("sync/fan-1/report", b'{"on":true}')
+    assert told.found(broker_kept=True) == ["last-state-is-what-was-sent"]
+    told.ledger.sent("sync/fan-2/report", told.payload({"on": True}, 1))
+    answer = b'{"$":{"id":"b1","ok":true,"version":1,"changed":true}}'
+    told.ledger.answered("sync/fan-2/reply/fan-2", answer)
+    assert "acknowledged-is-kept" in told.found(broker_kept=True)
+
+
 def test_versions_may_leap_but_not_go_back_in_the_history() -> None:
     """They leap after a restore."""
     told = Told()
