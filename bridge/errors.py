@@ -16,6 +16,8 @@ SyncbridgeError
 ├── DeviceError            the device library
 │   ├── NotAnswered        no reply came in time
 │   ├── Refused            the bridge answered with a refusal
+│   ├── NotGenuine         an answer was not made by the bridge that was asked
+│   ├── KeyFileError       the file that holds a device's key cannot be used
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 ├── HttpError              the HTTP API cannot be served
@@ -156,6 +158,14 @@ class Refused(DeviceError):
         super().__init__(f"refused with {code} {error}: {message}", hint=hint)
         self.code = code
         self.error = error
+
+
+class NotGenuine(DeviceError):
+    """An answer was not made by the bridge that was asked, or not for this request."""
+
+
+class KeyFileError(DeviceError):
+    """The file that holds a device's key cannot be read or written, or others may use it."""
 
 
 class OutboxFull(DeviceError):

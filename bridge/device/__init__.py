@@ -5,6 +5,8 @@ client library, for programs that have an event loop of their own.
 """
 
 from bridge.device.client import Device
+from bridge.device.enrolling import enrol
+from bridge.device.enrolment import Enrolment
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -20,6 +22,7 @@ from bridge.device.events import (
     StateReceived,
     Twin,
 )
+from bridge.device.key_file import load_key, save_key
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
@@ -32,6 +35,7 @@ __all__ = [
     "Device",
     "DeviceSession",
     "Encoding",
+    "Enrolment",
     "Event",
     "GetAnswered",
     "GetRefused",
@@ -45,4 +49,7 @@ __all__ = [
     "ResyncRequested",
     "StateReceived",
     "Twin",
+    "enrol",
+    "load_key",
+    "save_key",
 ]

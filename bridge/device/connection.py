@@ -125,7 +125,7 @@ class Connection:
 
     Args:
         settings: How to reach the broker.
-        will: Published by the broker when the connection breaks.
+        will: Published by the broker when the connection breaks, if anything.
         deliver: Called with each signal, on paho's thread; may block while it has no room.
         offer: As `deliver`, but drops what there is no room for: it must not block.
     """
@@ -133,7 +133,7 @@ class Connection:
     def __init__(
         self,
         settings: ConnectionSettings,
-        will: OutgoingMessage,
+        will: OutgoingMessage | None,
         deliver: Callable[[Signal], None],
         offer: Callable[[Signal], None],
     ) -> None:
@@ -152,9 +152,9 @@ class Connection:
         )
         self._client.loop_start()
 
-    def stop(self, farewell: OutgoingMessage) -> None:
+    def stop(self, farewell: OutgoingMessage | None) -> None:
         """Publish a last message, if there is a connection, and disconnect without the will."""
-        if self._client.is_connected():
+        if farewell is not None and self._client.is_connected():
             info = self._client.publish(*farewell)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 info.wait_for_publish(FAREWELL_TIMEOUT_S)
@@ -184,7 +184,7 @@ class Connection:
         """Hand a message to the network; it may be lost, and the session repeats it."""
         self._client.publish(*message)
 
-    def _new_client(self, will: OutgoingMessage) -> paho.Client:
+    def _new_client(self, will: OutgoingMessage | None) -> paho.Client:
         settings = self._settings
         is_5 = settings.protocol == "5"
         client = paho.Client(
@@ -198,7 +198,8 @@ class Connection:
         client.username_pw_set(settings.username, settings.password)
         if settings.tls is not None:
             client.tls_set_context(settings.tls)
-        client.will_set(*will)
+        if will is not None:
+            client.will_set(*will)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(PUBLISHES_IN_FLIGHT_MAX)
         client.max_queued_messages_set(PUBLISHES_WAITING_MAX)
