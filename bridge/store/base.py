@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.device_keys import DeviceKeys
 from bridge.store.tokens import StoredToken
 
 
@@ -173,6 +174,10 @@ class Store(Protocol):
     Pages come in an order of the store's own that does not change. `after` is the key of the last
     twin of the page before, or None for the first page; an empty page is the end.
     """
+
+    @property
+    def device_keys(self) -> DeviceKeys:
+        """Keys of devices, wrapped."""
 
     def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
         """Return those of the twins that are kept, in one round trip."""

@@ -32,6 +32,7 @@ from bridge.store.quarantine import Quarantine
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+from bridge.store.sqlite_device_keys import SqliteDeviceKeys
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
 """Largest file that is checked whole after an unclean end: even a memory card reads that in a
@@ -49,6 +50,9 @@ class SqliteStore:
     `check`, `backup` and `export` read a snapshot through a connection of their own: they may be
     called from other threads at any time, and stop nobody. Everything else is for one thread at a
     time, whichever it is.
+
+    Attributes:
+        device_keys: Keys of devices, wrapped.
     """
 
     def __init__(
@@ -61,6 +65,7 @@ class SqliteStore:
         self._readers = Readers(path)
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
+        self.device_keys = SqliteDeviceKeys(connection, path)
 
     @classmethod
     def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
