@@ -181,6 +181,18 @@ class AdminClient:
         """Revoke a token."""
         return self._ask("DELETE", f"/v1/tokens/{token_id}")
 
+    def create_claim(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
+        """Make a claim for enrolment; its text is in the answer and nowhere else."""
+        return self._ask("POST", "/v1/claims", wanted)
+
+    def claims(self) -> Mapping[str, object]:
+        """Return all claims, without their texts."""
+        return self._ask("GET", "/v1/claims")
+
+    def withdraw_claim(self, claim_id: str) -> Mapping[str, object]:
+        """Withdraw a claim that no device has used."""
+        return self._ask("DELETE", f"/v1/claims/{claim_id}")
+
     def _ask(
         self,
         method: str,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -26,8 +25,10 @@ from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
+from bridge.service.enrolment import Enrolment, make_enrolment
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
+from bridge.service.facts import CLIENT_ID, read_metadata
 from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
@@ -41,9 +42,6 @@ from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.wire.inbound import Encoding
-
-CLIENT_ID: Final = "client_id"
-"""Name of the store's fact that holds the client id: the session at the broker belongs to it."""
 
 SESSION: Final = "session"
 """Name of the store's fact that tells at which broker a session was begun, and as whom."""
@@ -161,7 +159,7 @@ class Bridge:
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
-        await self._read_metadata()
+        self._metadata = await read_metadata(self._store)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -183,7 +181,10 @@ class Bridge:
             RateLimited(_log, time.monotonic),
             self._metadata,
         )
-        self._pipeline = self._make_pipeline(encoding)
+        enrolment = await make_enrolment(
+            config, self._store, self._publisher, self.counters, self._clock
+        )
+        self._pipeline = self._make_pipeline(encoding, enrolment)
         await self._serve()
         await self._begin()
         _log.info(
@@ -204,6 +205,7 @@ class Bridge:
                 client_id=self._client_id,
                 payload_bytes=self.config.limits.payload_bytes,
                 grammar=self._grammar,
+                enrols=self.config.sealing.read_wrapping_key() is not None,
                 will=lambda: self._announcer.will(),
             )
         )
@@ -223,7 +225,7 @@ class Bridge:
             lambda: self._pipeline.batch_began_at,
         )
 
-    def _make_pipeline(self, encoding: Encoding) -> Pipeline:
+    def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment) -> Pipeline:
         config = self.config
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
@@ -243,19 +245,12 @@ class Bridge:
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
+            enrolment,
         )
 
     @property
     def _client_id(self) -> str:
         return self.config.broker.client_id or self._metadata[CLIENT_ID]
-
-    async def _read_metadata(self) -> None:
-        metadata = await self._store.run(lambda store: store.metadata())
-        if CLIENT_ID not in metadata:
-            client_id = f"syncbridge-{secrets.token_hex(8)}"
-            await self._store.run(lambda store: store.set_metadata(CLIENT_ID, client_id))
-            metadata = await self._store.run(lambda store: store.metadata())
-        self._metadata = metadata
 
     async def _start_broker(self) -> str | None:
         """Start the embedded broker where no other is configured; returns the user to log in as."""

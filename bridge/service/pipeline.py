@@ -23,6 +23,7 @@ from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
+from bridge.service.enrolment import Enrolment
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
@@ -65,6 +66,7 @@ class Pipeline:
         clock: Callable[[], int],
         refusals: RateLimited,
         on_status: Callable[[Message], None],
+        enrolment: Enrolment,
     ) -> None:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
@@ -77,7 +79,8 @@ class Pipeline:
         self._clock = clock
         self._refusals = refusals
         self._on_status = on_status
-        self._status_topic = TopicGrammar(config.prefix).status
+        self._enrolment = enrolment
+        self._grammar = TopicGrammar(config.prefix)
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
@@ -127,14 +130,17 @@ class Pipeline:
         began = stages.clock()
         self._counters.add(metrics.MESSAGES, count=len(messages))
         self._counters.batch_messages.observe(len(messages))
-        updates = self._without_status(messages)
+        updates, enrolments = self._sort(messages)
         try:
             if updates:
                 async with self._turn():
                     if self._throttle is not None:
                         updates = await self._within_limit(self._throttle, updates)
                     if updates:
-                        await self._process_or_halve(updates)
+                        await self._process_or_halve(updates, self._process_once)
+            for message in enrolments:
+                async with self._turn():
+                    await self._process_or_halve([message], self._enrol)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
@@ -166,19 +172,29 @@ class Pipeline:
             await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
         return within
 
-    def _without_status(self, messages: Sequence[Message]) -> list[Message]:
-        """Hand over what came on the bridge's own status topic, and return the rest."""
-        rest = []
+    def _sort(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+        """Hand over what came on the bridge's own status topic; return updates and enrolments."""
+        updates, enrolments = [], []
+        status, enrolling = self._grammar.status, self._grammar.enrolling
         for message in messages:
-            if message.topic == self._status_topic:
+            topic = message.topic
+            if topic == status:
                 self._on_status(message)
+            elif topic.endswith("/enrol") and enrolling(topic) is not None:
+                enrolments.append(message)
             else:
-                rest.append(message)
-        return rest
+                updates.append(message)
+        return updates, enrolments
 
-    async def _process_or_halve(self, messages: Sequence[Message]) -> None:
+    async def _enrol(self, messages: Sequence[Message]) -> None:
+        for message in messages:
+            await self._enrolment.answer(message)
+
+    async def _process_or_halve(
+        self, messages: Sequence[Message], process: Callable[[Sequence[Message]], Awaitable[None]]
+    ) -> None:
         try:
-            await self._retry_while_unavailable(lambda: self._process_once(messages))
+            await self._retry_while_unavailable(lambda: process(messages))
         except (BatchGivenUp, StoreCorrupt):
             # Nothing is wrong with the messages: they wait, unacknowledged, for a store that works.
             raise
@@ -190,8 +206,8 @@ class Pipeline:
             await self._put_away(messages[0], failure)
             return
         middle = len(messages) // 2
-        await self._process_or_halve(messages[:middle])
-        await self._process_or_halve(messages[middle:])
+        await self._process_or_halve(messages[:middle], process)
+        await self._process_or_halve(messages[middle:], process)
 
     async def _retry_while_unavailable(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something; while the store cannot be written, nothing is acknowledged, and try again.

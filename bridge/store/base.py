@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.claims import Claims
 from bridge.store.device_keys import DeviceKeys
 from bridge.store.tokens import StoredToken
 
@@ -178,6 +179,10 @@ class Store(Protocol):
     @property
     def device_keys(self) -> DeviceKeys:
         """Keys of devices, wrapped."""
+
+    @property
+    def claims(self) -> Claims:
+        """Claims for enrolment, and the bridge's identity."""
 
     def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
         """Return those of the twins that are kept, in one round trip."""

@@ -8,10 +8,7 @@ withdrawn; it is then kept for a while, for the operator to see.
 from __future__ import annotations
 
 import sqlite3
-from pathlib import Path
-from typing import Final, NamedTuple
-
-from bridge.store.connection import transaction, translated
+from typing import Final, NamedTuple, Protocol
 
 CLAIMS_KEPT: Final = 10_000
 """Claims, ended ones too: a batch of new devices, and what was made in the last weeks."""
@@ -49,11 +46,8 @@ SCHEMA: Final = (
 )
 """Statements that make the tables."""
 
-_SELECT = (
-    "SELECT id, device, kem, algorithm, public_key, created_at, expires_at, taken_at, taken_by, "
-    "key_id, withdrawn_at, refused, refused_at, refusal FROM claim"
-)
-_OPEN = "taken_at IS NULL AND withdrawn_at IS NULL"
+OPEN: Final = "taken_at IS NULL AND withdrawn_at IS NULL"
+"""Condition for a claim that has not ended otherwise than by its time."""
 
 
 class StoredClaim(NamedTuple):
@@ -110,91 +104,56 @@ class StoredIdentity(NamedTuple):
         return f"StoredIdentity({self.public_key.hex()})"
 
 
-class Claims:
-    """The tables of claims and of the bridge's identity. Every change is durable on return.
+class TakenClaim(NamedTuple):
+    """A claim that is to be taken, in the transaction that keeps the device's key.
 
-    All methods may raise `StoreUnavailable` or `StoreCorrupt`, as those of the store do.
-
-    Args:
-        connection: The owner of the store.
-        path: The store's file, for messages.
+    Attributes:
+        id: Which.
+        taken_by: SHA-256 of the public key that the device asks with.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
-        self._connection = connection
-        self._path = path
+    id: str
+    taken_by: bytes
+
+
+class Claims(Protocol):
+    """The claims, and the bridge's identity. Every change is durable on return.
+
+    All methods may raise `StoreUnavailable` or `StoreCorrupt`, as those of the store do. A claim is
+    taken by `DeviceKeys.install`.
+    """
 
     def add(self, claim: StoredClaim) -> bool:
         """Keep a new claim; False where as many are kept as may be. Old ended ones go."""
-        with translated(self._path, "writing to"), transaction(self._connection):
-            self._connection.execute(
-                "DELETE FROM claim WHERE coalesce(taken_at, withdrawn_at, expires_at) < ?",
-                (claim.created_at - ENDED_KEPT_US,),
-            )
-            (count,) = self._connection.execute("SELECT count(*) FROM claim").fetchone()
-            if count >= CLAIMS_KEPT:
-                return False
-            places = ", ".join("?" * len(claim))
-            self._connection.execute(f"INSERT INTO claim VALUES ({places})", claim)  # noqa: S608
-        return True
 
     def find(self, claim_id: str) -> StoredClaim | None:
         """Return a claim, None where there is none of that id."""
-        with translated(self._path, "reading"):
-            row = self._connection.execute(f"{_SELECT} WHERE id = ?", (claim_id,)).fetchone()
-        return None if row is None else StoredClaim(*row)
 
     def list_all(self) -> list[StoredClaim]:
         """Return all claims, the newest first."""
-        with translated(self._path, "reading"):
-            rows = self._connection.execute(f"{_SELECT} ORDER BY created_at DESC, id")
-            return [StoredClaim(*row) for row in rows]
 
     def withdraw(self, claim_id: str, now: int) -> bool:
-        """End a claim that nobody has taken; False where it has ended, or there is none."""
-        with translated(self._path, "writing to"), transaction(self._connection):
-            return (
-                self._connection.execute(
-                    f"UPDATE claim SET withdrawn_at = ? WHERE id = ? AND {_OPEN}",  # noqa: S608
-                    (now, claim_id),
-                ).rowcount
-                > 0
-            )
+        """End a claim that nobody has taken; False where it was taken, or there is none."""
 
     def note_refusal(self, claim_id: str, error: str, now: int) -> None:
         """Count a refused request, for the operator; nothing where there is no such claim."""
-        with translated(self._path, "writing to"), transaction(self._connection):
-            self._connection.execute(
-                "UPDATE claim SET refused = refused + 1, refused_at = ?, refusal = ? WHERE id = ?",
-                (now, error, claim_id),
-            )
 
     def identity(self) -> StoredIdentity | None:
         """Return the bridge's identity, None where there is none yet."""
-        with translated(self._path, "reading"):
-            row = self._connection.execute(
-                "SELECT public_key, wrapped, created_at FROM identity"
-            ).fetchone()
-        return None if row is None else StoredIdentity(*row)
 
     def keep_identity(self, identity: StoredIdentity) -> StoredIdentity:
         """Keep an identity unless there is one; returns the one that there is then."""
-        with translated(self._path, "writing to"), transaction(self._connection):
-            self._connection.execute(
-                "INSERT INTO identity VALUES (1, ?, ?, ?) ON CONFLICT DO NOTHING", identity
-            )
-        return self.identity() or identity
 
 
 def take_claim(
-    connection: sqlite3.Connection, claim_id: str, taken_by: bytes, key_id: int, now: int
+    connection: sqlite3.Connection, claim: TakenClaim, device: str, key_id: int, now: int
 ) -> bool:
     """Take a claim, inside the caller's transaction; False where it cannot be taken (any more)."""
     return (
         connection.execute(
             "UPDATE claim SET taken_at = ?1, taken_by = ?2, key_id = ?3 "  # noqa: S608
-            f"WHERE id = ?4 AND expires_at > ?1 AND {_OPEN}",
-            (now, taken_by, key_id, claim_id),
+            f"WHERE id = ?4 AND device = ?5 AND expires_at > ?1 AND {OPEN}",
+            (now, claim.taken_by, key_id, claim.id, device),
         ).rowcount
         > 0
     )
@@ -206,6 +165,6 @@ def withdraw_open_claims(connection: sqlite3.Connection, now: int) -> None:
     They may have been taken since the backup was made.
     """
     connection.execute(
-        f"UPDATE claim SET withdrawn_at = ? WHERE {_OPEN}",  # noqa: S608 - a constant
+        f"UPDATE claim SET withdrawn_at = ? WHERE {OPEN}",  # noqa: S608 - a constant
         (now,),
     )

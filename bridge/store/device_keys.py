@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from bridge.store import sealed_windows
+from bridge.store.claims import TakenClaim
 
 DEVICE_KEYS_KEPT: Final = 1_000_000
 """Keys of all devices, revoked ones too: each bridge holds them in memory."""
@@ -81,7 +82,13 @@ class DeviceKeys(Protocol):
         """Return the id for the next key of a device: one above all that it ever had."""
 
     def install(
-        self, device: str, key_id: int, algorithm: int, wrapped: bytes, now: int
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
     ) -> StoredDeviceKey | None:
         """Keep a new key: as the active one of a device that has none that is valid, else as next.
 
@@ -93,9 +100,11 @@ class DeviceKeys(Protocol):
             algorithm: Number of its AEAD.
             wrapped: The key, wrapped.
             now: In µs since the epoch.
+            taking: The device's claim, which is taken in the same transaction.
 
         Returns:
-            What is kept; None where the id is taken, or as many keys are kept as may be.
+            What is kept; None where the id is taken, as many keys are kept as may be, or the claim
+            cannot be taken any more.
         """
 
     def find(self, device: str, key_id: int) -> StoredDeviceKey | None:

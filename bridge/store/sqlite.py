@@ -32,6 +32,7 @@ from bridge.store.quarantine import Quarantine
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+from bridge.store.sqlite_claims import SqliteClaims
 from bridge.store.sqlite_device_keys import SqliteDeviceKeys
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
@@ -53,6 +54,7 @@ class SqliteStore:
 
     Attributes:
         device_keys: Keys of devices, wrapped.
+        claims: Claims for enrolment, and the bridge's identity.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class SqliteStore:
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
         self.device_keys = SqliteDeviceKeys(connection, path)
+        self.claims = SqliteClaims(connection, path)
 
     @classmethod
     def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:

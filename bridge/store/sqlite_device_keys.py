@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from bridge.store.claims import TakenClaim, take_claim
 from bridge.store.connection import transaction, translated
 from bridge.store.device_keys import (
     COLUMNS,
@@ -39,12 +40,20 @@ class SqliteDeviceKeys:
         return 1 if highest is None else highest + 1
 
     def install(
-        self, device: str, key_id: int, algorithm: int, wrapped: bytes, now: int
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
     ) -> StoredDeviceKey | None:
         """Keep a new key: as the active one of a device that has none that is valid."""
         with translated(self._path, "writing to"), transaction(self._connection):
             kept = self.of_device(device)
             if any(key.key_id >= key_id for key in kept) or self._is_full():
+                return None
+            if taking and not take_claim(self._connection, taking, device, key_id, now):
                 return None
             is_first = not any(key.state in ("active", "retiring") for key in kept)
             state: KeyState = "active" if is_first else "next"
