@@ -48,7 +48,7 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.security.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.query.*", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.security.*", "bridge.store.*",
         }
     ),
     "bridge.config": frozenset(
