@@ -18,19 +18,13 @@ from bridge.api.administration import KeyAdministration
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
 from bridge.core.topics import is_device_id
-from bridge.security.frame import Algorithm
+from bridge.security.frame import ALGORITHM_NAMES, Algorithm
 from bridge.store.base import Store
 from bridge.store.device_keys import DEVICE_KEYS_KEPT, StoredDeviceKey
 
 if TYPE_CHECKING:
     from bridge.security.key_wrapping import KeyWrapper
     from bridge.security.sealing import DeviceKey
-
-ALGORITHM_NAMES: Final = {
-    Algorithm.AES_256_GCM: "aes-256-gcm",
-    Algorithm.CHACHA20_POLY1305: "chacha20-poly1305",
-}
-"""As people and key files name them."""
 
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 

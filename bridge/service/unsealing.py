@@ -101,6 +101,6 @@ def _in_clear(device: str, sender: str) -> Refusal:
     what = "its messages" if device == sender else "what concerns it"
     return Refusal(
         401,
-        NOT_SEALED,
+        "not_sealed",
         f"{device} has a key: {what} must be sealed, with the key of who sends (sealed payloads)",
     )
