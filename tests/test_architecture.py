@@ -88,7 +88,10 @@ MAY_IMPORT = {
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
     "bridge.device": frozenset(
-        {"bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.security.*"}
+        {
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
+            "bridge.security.*",
+        }
     ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
     "bridge.doctor": frozenset(

@@ -22,7 +22,7 @@ from bridge.device.events import (
     StateReceived,
     Twin,
 )
-from bridge.device.key_file import load_key, save_key
+from bridge.device.key_file import read_device_key, write_device_key
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
@@ -50,6 +50,6 @@ __all__ = [
     "StateReceived",
     "Twin",
     "enrol",
-    "load_key",
-    "save_key",
+    "read_device_key",
+    "write_device_key",
 ]

@@ -6,6 +6,7 @@ import logging
 import queue
 import ssl
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -20,7 +21,8 @@ from bridge.device.connection import (
     Signal,
 )
 from bridge.device.enrolment import Enrolment
-from bridge.device.key_file import bytes_of, read_private, save_key, write_private
+from bridge.device.key_file import write_device_key
+from bridge.device.private_file import read_private, write_private
 from bridge.errors import DeviceError, NotAnswered, NotGenuine, Refused
 from bridge.security.claim import Claim
 from bridge.security.sealing import DeviceKey
@@ -71,7 +73,7 @@ def enrol(
         tls: Where the broker wants TLS: a context, such as `ssl.create_default_context()`.
         prefix: Of all topics.
         protocol: MQTT's version.
-        key_file: Where the key is written; `load_key` reads it.
+        key_file: Where the key is written; `read_device_key` reads it.
         timeout_s: How long to wait for the answer.
 
     Raises:
@@ -95,7 +97,7 @@ def enrol(
     )
     key = _Exchange(enrolment, settings, timeout_s).run()
     if target is not None:
-        save_key(target, key)
+        write_device_key(target, key)
         _aside(target).unlink(missing_ok=True)
     return key
 
@@ -108,12 +110,20 @@ def _begin(device_id: str, claim: str, prefix: str, target: Path | None) -> Enro
     claim_id = Claim.parse(claim.strip()).claim_id
     if aside.exists():
         content = read_private(aside)
-        private_key = bytes_of(content, "private_key")
-        if bytes_of(content, "claim") == claim_id and private_key:
+        private_key = _bytes_in(content, "private_key")
+        if content.get("claim") == claim_id.hex() and private_key:
             return Enrolment(device_id, claim, prefix=prefix, private_key=private_key)
     enrolment = Enrolment(device_id, claim, prefix=prefix)
     write_private(aside, {"claim": claim_id.hex(), "private_key": enrolment.private_key.hex()})
     return enrolment
+
+
+def _bytes_in(content: Mapping[str, object], name: str) -> bytes:
+    text = content.get(name)
+    try:
+        return bytes.fromhex(text) if isinstance(text, str) else b""
+    except ValueError:
+        return b""
 
 
 def _aside(target: Path) -> Path:
@@ -130,7 +140,7 @@ class _Exchange:
         self._settings = settings
         self._timeout_s = timeout_s
         self._signals: queue.SimpleQueue[Signal] = queue.SimpleQueue()
-        self._connection = Connection(settings, None, self._signals.put, self._signals.put)
+        self._connection = Connection(settings, lambda: None, self._signals.put, self._signals.put)
         self._connected = False
         self._send_at = 0.0
         self._failure: DeviceError = NotAnswered(f"{settings}: not connected yet")

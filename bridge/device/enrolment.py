@@ -53,7 +53,7 @@ class Enrolment:
             raise ValueError(f"a private key has {PRIVATE_KEY_BYTES} bytes")
         grammar = TopicGrammar(prefix)
         self.topic = grammar.topic(TwinKey(device_id), "enrol")
-        self.reply_topic = grammar.topic(TwinKey(device_id), "reply", device_id)
+        self.reply_topic = grammar.topic(TwinKey(device_id), "key")
         self._place = Place(device_id, self.topic)
         self._request_id = secrets.token_hex(_REQUEST_ID_BYTES)
         self._request = EnrolRequest.make(self._place, self.claim, self.private_key)
@@ -88,7 +88,7 @@ class Enrolment:
         if key is None:
             raise NotGenuine(
                 "an answer came that was not made by the bridge of this claim, for this request",
-                hint="somebody else may publish to this device's reply topic: see the broker's "
+                hint="somebody else may publish to this device's key topic: see the broker's "
                 "access control list",
             )
         return key

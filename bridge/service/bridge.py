@@ -28,12 +28,13 @@ from bridge.service.clock import now_us
 from bridge.service.enrolment import Enrolment, make_enrolment
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
-from bridge.service.facts import CLIENT_ID, read_metadata
 from bridge.service.guard import make_guard
+from bridge.service.identity import CLIENT_ID, read_metadata
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.sealing import make_sealing
 from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
@@ -160,6 +161,7 @@ class Bridge:
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
         self._metadata = await read_metadata(self._store)
+        self._sealing = await make_sealing(config, self._store, self._clock)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -168,6 +170,7 @@ class Bridge:
             config.publish.encoding,
             self.counters,
             RateLimited(_log, time.monotonic),
+            None if self._sealing is None else self._sealing.downlink,
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -182,7 +185,7 @@ class Bridge:
             self._metadata,
         )
         enrolment = await make_enrolment(
-            config, self._store, self._publisher, self.counters, self._clock
+            config, self._sealing, self._store, self._publisher, self.counters, self._clock
         )
         self._pipeline = self._make_pipeline(encoding, enrolment)
         await self._serve()
@@ -205,7 +208,7 @@ class Bridge:
                 client_id=self._client_id,
                 payload_bytes=self.config.limits.payload_bytes,
                 grammar=self._grammar,
-                enrols=self.config.sealing.read_wrapping_key() is not None,
+                enrols=self._sealing is not None,
                 will=lambda: self._announcer.will(),
             )
         )
@@ -225,7 +228,7 @@ class Bridge:
             lambda: self._pipeline.batch_began_at,
         )
 
-    def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment) -> Pipeline:
+    def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment | None) -> Pipeline:
         config = self.config
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
@@ -239,12 +242,15 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
+            Reconciler(
+                self._grammar, limits, cache, changes, self._clock, self._guard, self._sealing
+            ),
             self._publisher,
             self.counters,
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
+            self._sealing,
             enrolment,
         )
 
@@ -266,7 +272,7 @@ class Bridge:
 
     async def _serve(self) -> None:
         administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock
+            self.config, self._store, self._pipeline, self._publisher, self._clock, self._sealing
         )
         self.exposition = Exposition(
             self.config.store.path,

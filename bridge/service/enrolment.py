@@ -27,11 +27,12 @@ from bridge.security.claim import SIGNING_KEY_BYTES, public_signing_key
 from bridge.security.enrolment import EnrolRequest, Grant, Place
 from bridge.security.frame import Algorithm
 from bridge.security.kem import Kem
-from bridge.security.key_wrapping import KeyWrapper, new_device_key
+from bridge.security.key_wrapping import new_device_key
 from bridge.service.publisher import Publisher
+from bridge.service.sealing import Sealing
 from bridge.service.store_thread import StoreThread
 from bridge.store.claims import StoredClaim, StoredIdentity, TakenClaim
-from bridge.store.device_keys import DEVICE_KEYS_KEPT, StoredDeviceKey
+from bridge.store.device_keys import DEVICE_KEYS_KEPT
 from bridge.wire import outbound
 from bridge.wire.inbound import Body, decode_body
 
@@ -47,12 +48,6 @@ REMEMBERED: Final = 65_536
 _ATTEMPTS: Final = 5
 """How often a claim is looked at that somebody else takes, or ends, at the same moment."""
 
-_OFF: Final = Refusal(
-    503,
-    "enrolment_off",
-    "this bridge gives no keys: set sealing.wrapping_key_file, and start it again",
-)
-
 _log = get_logger("bridge.enrolment")
 
 
@@ -60,12 +55,12 @@ class Keeper(NamedTuple):
     """What a bridge needs that gives keys to devices.
 
     Attributes:
-        wrapper: Wraps the keys for the store.
+        sealing: Wraps the keys for the store, and takes over what was kept there.
         private_key: The bridge's identity key, which signs the answers.
         public_key: What devices know of it.
     """
 
-    wrapper: KeyWrapper
+    sealing: Sealing
     private_key: bytes
     public_key: bytes
 
@@ -87,25 +82,23 @@ class Enrolment:
 
     Args:
         config: All settings.
-        keeper: None where this bridge gives no keys.
+        keeper: The bridge's own keys, and those of devices.
         store: Where claims and keys are kept.
         publisher: Sends the answers.
         counters: What has happened.
         clock: The bridge's clock, in µs since the epoch.
         refusals: Log for what is refused.
-        installed: Told of each key that was kept, once it is on the disk.
     """
 
     def __init__(
         self,
         config: Config,
-        keeper: Keeper | None,
+        keeper: Keeper,
         store: StoreThread,
         publisher: Publisher,
         counters: metrics.Counters,
         clock: Callable[[], int],
         refusals: RateLimited,
-        installed: Callable[[StoredDeviceKey], None],
     ) -> None:
         self._limits = config.limits.to_core()
         self._grammar = TopicGrammar(config.prefix)
@@ -115,7 +108,6 @@ class Enrolment:
         self._counters = counters
         self._clock = clock
         self._refusals = refusals
-        self._installed = installed
         self._of_devices = TokenBuckets(REQUESTS_PER_S, REQUESTS_BURST, REMEMBERED)
         self._noted = TokenBuckets(REQUESTS_PER_S, REQUESTS_BURST, REMEMBERED)
 
@@ -147,9 +139,6 @@ class Enrolment:
         )
 
     async def _grant(self, place: Place, body: Body) -> Grant | Refusal:
-        keeper = self._keeper
-        if keeper is None:
-            return _OFF
         if body.metadata._replace(request_id=None) != NO_METADATA:
             return Refusal(400, "bad_enrolment", "enrol takes no other metadata than $.id")
         request = EnrolRequest.read(body.state)
@@ -160,7 +149,7 @@ class Enrolment:
             claim = await self._store.run(lambda store: store.claims.find(claim_id))
             if claim is None:
                 return _not_valid()
-            granted = await self._grant_under(_Asked(place, request, claim), keeper)
+            granted = await self._grant_under(_Asked(place, request, claim))
             if granted is not None:
                 if isinstance(granted, Refusal):
                     await self._note(claim, granted)
@@ -169,24 +158,29 @@ class Enrolment:
         _log.error("a device's key cannot be kept", device=place.device, limit=DEVICE_KEYS_KEPT)
         return Refusal(503, "keys_full", "the bridge holds as many keys as it may")
 
-    async def _grant_under(self, asked: _Asked, keeper: Keeper) -> Grant | Refusal | None:
-        refusal = _judge(asked, keeper, self._clock())
+    async def _grant_under(self, asked: _Asked) -> Grant | Refusal | None:
+        refusal = _judge(asked, self._keeper.public_key, self._clock())
         if refusal is not None:
             return refusal
         if asked.claim.taken_at is None:
-            return await self._grant_new(asked, keeper)
-        return await self._grant_again(asked, keeper)
+            granted = await self._grant_new(asked)
+        else:
+            granted = await self._grant_again(asked)
+        if isinstance(granted, Grant):
+            # Also for who asks again: the store may have been away when it was first tried.
+            self._publisher.offer(await self._keeper.sealing.reload(asked.place.device))
+        return granted
 
-    async def _grant_new(self, asked: _Asked, keeper: Keeper) -> Grant | Refusal | None:
+    async def _grant_new(self, asked: _Asked) -> Grant | Refusal | None:
         """Make a key and take the claim; None where somebody else was faster."""
-        device, claim = asked.place.device, asked.claim
+        device, claim, keeper = asked.place.device, asked.claim, self._keeper
         key_id = await self._store.run(lambda store: store.device_keys.next_id(device))
         key = new_device_key(device, key_id, Algorithm(claim.algorithm))
         try:
             grant = Grant.make(asked.place, Kem(claim.kem), asked.request, key, keeper.private_key)
         except ValueError:
             return Refusal(400, "bad_enrolment", "enrol: public_key is no public key")
-        wrapped = keeper.wrapper.wrap(key)
+        wrapped = keeper.sealing.keyring.wrapper.wrap(key)
         taking = TakenClaim(claim.id, asked.taken_by)
         now = self._clock()
         kept = await self._store.run(
@@ -196,7 +190,6 @@ class Enrolment:
         )
         if kept is None:
             return None
-        self._installed(kept)
         _log.info(
             "a device has enrolled",
             device=device,
@@ -207,9 +200,9 @@ class Enrolment:
         )
         return grant
 
-    async def _grant_again(self, asked: _Asked, keeper: Keeper) -> Grant | Refusal:
+    async def _grant_again(self, asked: _Asked) -> Grant | Refusal:
         """Seal the same key again for the same public key: the answer was lost."""
-        device, key_id = asked.place.device, asked.claim.key_id
+        device, key_id, keeper = asked.place.device, asked.claim.key_id, self._keeper
         row = None
         if key_id is not None:
             number = key_id
@@ -219,10 +212,12 @@ class Enrolment:
                 409, "claim_used", "the key of this claim is not valid any more: get a new claim"
             )
         try:
-            key = keeper.wrapper.unwrap(device, row.key_id, row.algorithm, row.wrapped)
+            key = keeper.sealing.keyring.wrapper.unwrap(
+                device, row.key_id, row.algorithm, row.wrapped
+            )
         except KeyWrappingError as error:
             _log.error("a device's key cannot be unwrapped", reason=error.message, hint=error.hint)
-            return _OFF
+            return Refusal(503, "keys_unreadable", "the bridge cannot read its keys now")
         return Grant.make(asked.place, Kem(asked.claim.kem), asked.request, key, keeper.private_key)
 
     async def _note(self, claim: StoredClaim, refusal: Refusal) -> None:
@@ -250,7 +245,7 @@ class Enrolment:
         )
 
     def _reply(self, place: Place, message: Message, body: Body, answer: JsonObject) -> None:
-        topic = self._grammar.topic(TwinKey(place.device), "reply", place.device)
+        topic = self._grammar.topic(TwinKey(place.device), "key")
         if message.response_topic not in (None, topic):
             # Followed, it would let a client aim the bridge at any topic.
             self._counters.add(metrics.RESPONSE_TOPICS_IGNORED)
@@ -266,35 +261,24 @@ class Enrolment:
 
 async def make_enrolment(
     config: Config,
+    sealing: Sealing | None,
     store: StoreThread,
     publisher: Publisher,
     counters: metrics.Counters,
     clock: Callable[[], int],
-    installed: Callable[[StoredDeviceKey], None] = lambda _key: None,
-) -> Enrolment:
-    """Return what answers devices, as `Enrolment` takes it.
-
-    Raises:
-        ConfigError: The wrapping key cannot be read.
-        KeyWrappingError: It is not the one that the bridge's identity was wrapped with.
-        StoreError: The identity cannot be read or kept.
-    """
-    keeper = await _make_keeper(config, store, clock)
-    refusals = RateLimited(_log, time.monotonic)
-    return Enrolment(config, keeper, store, publisher, counters, clock, refusals, installed)
-
-
-async def _make_keeper(
-    config: Config, store: StoreThread, clock: Callable[[], int]
-) -> Keeper | None:
-    """Return what is needed to give keys; None where there is no key to wrap them with.
+) -> Enrolment | None:
+    """Return what answers devices; None where there is nothing to wrap their keys with.
 
     The bridge's identity is made where there is none yet.
+
+    Raises:
+        KeyWrappingError: The wrapping key is not the one that the bridge's identity was wrapped
+            with.
+        StoreError: The identity cannot be read or kept.
     """
-    wrapping_key = config.sealing.read_wrapping_key()
-    if wrapping_key is None:
+    if sealing is None:
         return None
-    wrapper = KeyWrapper(wrapping_key)
+    wrapper = sealing.keyring.wrapper
     identity = await store.run(lambda held: held.claims.identity())
     if identity is None:
         private_key = secrets.token_bytes(SIGNING_KEY_BYTES)
@@ -304,14 +288,17 @@ async def _make_keeper(
         identity = await store.run(lambda held: held.claims.keep_identity(made))
         _log.info("the bridge has an identity now", public_key=identity.public_key.hex())
     private_key = wrapper.unwrap_identity(identity.wrapped, identity.public_key)
-    return Keeper(wrapper, private_key, identity.public_key)
+    keeper = Keeper(sealing, private_key, identity.public_key)
+    return Enrolment(
+        config, keeper, store, publisher, counters, clock, RateLimited(_log, time.monotonic)
+    )
 
 
-def _judge(asked: _Asked, keeper: Keeper, now: int) -> Refusal | None:
+def _judge(asked: _Asked, identity: bytes, now: int) -> Refusal | None:
     """Say why a request is refused whose claim is known, or None."""
     place, request, claim = asked
     kem = Kem(claim.kem)
-    if not request.is_signed(place, kem, keeper.public_key, claim.public_key):
+    if not request.is_signed(place, kem, identity, claim.public_key):
         return _not_valid()
     # From here on whoever asks has the claim, and is told the truth about it.
     if claim.device != place.device:

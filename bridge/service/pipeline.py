@@ -27,6 +27,7 @@ from bridge.service.enrolment import Enrolment
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
+from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
@@ -66,7 +67,8 @@ class Pipeline:
         clock: Callable[[], int],
         refusals: RateLimited,
         on_status: Callable[[Message], None],
-        enrolment: Enrolment,
+        sealing: Sealing | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
@@ -81,6 +83,7 @@ class Pipeline:
         self._on_status = on_status
         self._enrolment = enrolment
         self._grammar = TopicGrammar(config.prefix)
+        self._sealing = sealing
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
@@ -176,19 +179,21 @@ class Pipeline:
         """Hand over what came on the bridge's own status topic; return updates and enrolments."""
         updates, enrolments = [], []
         status, enrolling = self._grammar.status, self._grammar.enrolling
+        enrols = self._enrolment is not None
         for message in messages:
             topic = message.topic
             if topic == status:
                 self._on_status(message)
-            elif topic.endswith("/enrol") and enrolling(topic) is not None:
+            elif enrols and topic.endswith("/enrol") and enrolling(topic) is not None:
                 enrolments.append(message)
             else:
                 updates.append(message)
         return updates, enrolments
 
     async def _enrol(self, messages: Sequence[Message]) -> None:
-        for message in messages:
-            await self._enrolment.answer(message)
+        if self._enrolment is not None:
+            for message in messages:
+                await self._enrolment.answer(message)
 
     async def _process_or_halve(
         self, messages: Sequence[Message], process: Callable[[Sequence[Message]], Awaitable[None]]
@@ -246,12 +251,16 @@ class Pipeline:
         requests = self._reconciler.decode(messages, effects)
         stages.since(metrics.DECODE, began)
         keys, making = twins_of(requests)
+        if self._sealing is not None:
+            await self._sealing.prepare(requests)
         await self._transactions.run(
             keys,
             making,
             effects,
             lambda refused: self._reconciler.apply(requests, effects, refused),
         )
+        if self._sealing is not None:
+            self._publisher.offer(await self._sealing.conclude(effects.proven))
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""

@@ -126,17 +126,16 @@ class DeviceKeys(Protocol):
         """
 
 
-def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int]], now: int) -> None:
+def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, int]]) -> None:
     """Make keys that devices have now used the active ones, inside the caller's transaction.
 
     The one that was active retires, one that was retiring before is revoked.
 
     Args:
         connection: The owner of the store.
-        proven: Device and key id.
-        now: In µs since the epoch.
+        proven: Device, key id, and when, in µs since the epoch.
     """
-    for device, key_id in proven:
+    for device, key_id, now in proven:
         row = connection.execute(
             "SELECT 1 FROM device_key WHERE device = ? AND key_id = ? AND state = 'next'",
             (device, key_id),

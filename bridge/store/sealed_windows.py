@@ -61,8 +61,10 @@ class SealedWindow(NamedTuple):
     seen: int
 
 
-def write_windows(connection: sqlite3.Connection, windows: Iterable[SealedWindow]) -> None:
+def write_windows(connection: sqlite3.Connection, windows: Sequence[SealedWindow]) -> None:
     """Keep windows inside the caller's transaction."""
+    if not windows:
+        return
     connection.executemany(
         "INSERT INTO sealed_window (device, key_id, place, highest, seen) VALUES (?, ?, ?, ?, ?) "
         "ON CONFLICT DO UPDATE SET highest = excluded.highest, seen = excluded.seen",
@@ -72,8 +74,8 @@ def write_windows(connection: sqlite3.Connection, windows: Iterable[SealedWindow
 
 def read_windows(
     connection: sqlite3.Connection, places: Sequence[SealedPlace]
-) -> dict[SealedPlace, SealedWindow]:
-    """Return those of the windows that are kept."""
+) -> tuple[dict[SealedPlace, SealedWindow], dict[tuple[str, int], int]]:
+    """Return those of the windows that are kept; of keys that lack one, how many they have."""
     found = {}
     for start in range(0, len(places), PLACES_AT_ONCE):
         some = places[start : start + PLACES_AT_ONCE]
@@ -85,11 +87,11 @@ def read_windows(
         ):
             key = SealedPlace(device, key_id, place)
             found[key] = SealedWindow(key, highest, seen)
-    return found
+    lacking = {(place.device, place.key_id) for place in places if place not in found}
+    return found, {key: _count(connection, *key) for key in lacking}
 
 
-def count_windows(connection: sqlite3.Connection, device: str, key_id: int) -> int:
-    """Return how many boots a key has had on all topics."""
+def _count(connection: sqlite3.Connection, device: str, key_id: int) -> int:
     (count,) = connection.execute(
         "SELECT count(*) FROM sealed_window WHERE device = ? AND key_id = ?", (device, key_id)
     ).fetchone()

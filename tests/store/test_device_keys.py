@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import sqlite3
-from collections.abc import Callable
-
-from bridge.store.base import Store
-from bridge.store.device_keys import KEYS_PER_DEVICE, StoredDeviceKey, prove_keys
-from bridge.store.sqlite import SqliteStore
+from bridge.store.base import CommitBatch, Store
+from bridge.store.device_keys import KEYS_PER_DEVICE, StoredDeviceKey
 from tests.store.conftest import OpenStore
 
 WRAPPED = b"\x01" + bytes(60)
@@ -26,11 +22,9 @@ def states(store: Store, device: str = "lamp-1") -> dict[int, str]:
     return {key.key_id: key.state for key in store.device_keys.of_device(device)}
 
 
-def prove(store: SqliteStore, key_id: int, now: int = 9) -> None:
+def prove(store: Store, key_id: int, now: int = 9) -> None:
     """Let lamp-1 use a key."""
-    with sqlite3.connect(store.path, timeout=30) as connection:
-        prove_keys(connection, [("lamp-1", key_id)], now)
-    connection.close()
+    store.commit(CommitBatch(proven_keys=[("lamp-1", key_id, now)]))
 
 
 def test_a_key_comes_back_as_it_was_kept(open_store: OpenStore) -> None:
@@ -68,11 +62,8 @@ def test_a_new_key_takes_nothing_from_the_one_in_use(store: Store) -> None:
     assert states(store) == {3: "next", 2: "revoked", 1: "active"}
 
 
-def test_a_key_that_was_used_takes_the_place_of_the_other(
-    open_sqlite: Callable[..., SqliteStore],
-) -> None:
+def test_a_key_that_was_used_takes_the_place_of_the_other(store: Store) -> None:
     """The one before goes on opening; the one before that does not."""
-    store = open_sqlite()
     install(store)
     install(store)
     prove(store, 2)

@@ -1,4 +1,4 @@
-"""What a bridge keeps about itself in its store."""
+"""Who a bridge is, as its store says: made at the first start, and the same ever after."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ CLIENT_ID: Final = "client_id"
 
 
 async def read_metadata(store: StoreThread) -> Mapping[str, str]:
-    """Return the store's facts; the client id is made where there is none yet.
+    """Return the store's facts; a client id is among them.
 
     Raises:
         StoreError: They cannot be read, or the client id not be kept.
     """
-    metadata = await store.run(lambda held: held.metadata())
+    metadata = await store.run(lambda opened: opened.metadata())
     if CLIENT_ID not in metadata:
         client_id = f"syncbridge-{secrets.token_hex(8)}"
-        await store.run(lambda held: held.set_metadata(CLIENT_ID, client_id))
-        metadata = await store.run(lambda held: held.metadata())
+        await store.run(lambda opened: opened.set_metadata(CLIENT_ID, client_id))
+        metadata = await store.run(lambda opened: opened.metadata())
     return metadata
