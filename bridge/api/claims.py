@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Final
+from typing import Final, NamedTuple
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,9 +15,8 @@ from bridge.api.administration import Administration
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
 from bridge.core.topics import is_device_id
-from bridge.security.claim import Claim
-from bridge.security.frame import Algorithm
-from bridge.security.kem import Kem
+from bridge.security.frame import ALGORITHM_NAMES, Algorithm
+from bridge.security.mechanism import Kem
 from bridge.store.base import Store
 from bridge.store.claims import CLAIMS_KEPT, StoredClaim
 
@@ -25,6 +24,7 @@ EXPIRES_S_MAX: Final = 30 * 86_400
 """A claim that lies about for longer than a month is found by somebody."""
 
 _MICROSECONDS: Final = 1_000_000
+_BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 
 
 def claim_routes(administration: Administration) -> list[Route]:
@@ -49,35 +49,18 @@ class _Routes:
             raise _bad("`device` must be a device id")
         if not isinstance(expires_s, int) or not 1 <= expires_s <= EXPIRES_S_MAX:
             raise _bad(f"`expires_s` must be an integer from 1 to {EXPIRES_S_MAX}")
-        kem, algorithm = body.get("kem", Kem.X25519), body.get("algorithm", Algorithm.AES_256_GCM)
-        if not isinstance(kem, int) or kem not in Kem.__members__.values():
-            raise _bad("`kem` must be the number of a mechanism")
-        if not isinstance(algorithm, int) or algorithm not in Algorithm.__members__.values():
-            raise _bad("`algorithm` must be the number of an algorithm")
-        now = time.time_ns() // 1000
-        expires_at = now + expires_s * _MICROSECONDS
-
-        def make(store: Store) -> tuple[Claim, StoredClaim]:
-            identity = store.claims.identity()
-            if identity is None:
-                raise RequestProblem(
-                    HTTPStatus.CONFLICT,
-                    "the bridge of this store has no identity yet that a device could know it by",
-                    hint="set sealing.wrapping_key_file, and start the bridge",
-                )
-            claim = Claim.make(Kem(kem), identity.public_key)
-            name, public_key = claim.claim_id.hex(), claim.public_key
-            row = StoredClaim(name, device, kem, algorithm, public_key, now, expires_at)
-            if not store.claims.add(row):
-                raise RequestProblem(
-                    HTTPStatus.CONFLICT,
-                    f"{CLAIMS_KEPT} claims are kept already",
-                    hint="those that have ended go after a month",
-                )
-            return claim, row
-
-        claim, row = await self._administration.run_store(make)
-        return json_response({**_described(row, now), "claim": claim.text})
+        algorithm = body.get("algorithm", ALGORITHM_NAMES[Algorithm.AES_256_GCM])
+        if algorithm not in _BY_NAME:
+            raise _bad(f"`algorithm` must be one of {', '.join(_BY_NAME)}")
+        wanted = _Wanted(
+            device,
+            Kem.MLKEM768_X25519 if body.get("hybrid") is True else Kem.X25519,
+            _BY_NAME[str(algorithm)],
+            now := time.time_ns() // 1000,
+            now + expires_s * _MICROSECONDS,
+        )
+        row, text = await self._administration.run_store(lambda store: _make(store, wanted))
+        return json_response({**_described(row, now), "claim": text})
 
     async def list_all(self, _request: Request) -> Response:
         """List the claims, without their texts."""
@@ -100,6 +83,40 @@ class _Routes:
         return json_response({"id": claim_id})
 
 
+class _Wanted(NamedTuple):
+    device: str
+    kem: Kem
+    algorithm: Algorithm
+    created_at: int
+    expires_at: int
+
+
+def _make(store: Store, wanted: _Wanted) -> tuple[StoredClaim, str]:
+    """Keep a new claim; returns what is kept, and the claim's text."""
+    # Only here: most commands have nothing to do with OpenSSL.
+    from bridge.security.claim import Claim
+
+    identity = store.claims.identity()
+    if identity is None:
+        raise RequestProblem(
+            HTTPStatus.CONFLICT,
+            "the bridge of this store has no identity yet that a device could know it by",
+            hint="set sealing.wrapping_key_file, and start the bridge",
+        )
+    claim = Claim.make(wanted.kem, identity.public_key)
+    device, kem, algorithm, created_at, expires_at = wanted
+    row = StoredClaim(
+        claim.claim_id.hex(), device, kem, algorithm, claim.public_key, created_at, expires_at
+    )
+    if not store.claims.add(row):
+        raise RequestProblem(
+            HTTPStatus.CONFLICT,
+            f"{CLAIMS_KEPT} claims are kept already",
+            hint="those that have ended go after a month",
+        )
+    return row, claim.text
+
+
 def _bad(why: str) -> RequestProblem:
     return RequestProblem(HTTPStatus.BAD_REQUEST, why)
 
@@ -116,7 +133,7 @@ def _described(row: StoredClaim, now: int) -> Mapping[str, object]:
         "device": row.device,
         "state": state,
         "kem": Kem(row.kem).shown,
-        "algorithm": Algorithm(row.algorithm).name.replace("_", "-"),
+        "algorithm": ALGORITHM_NAMES[Algorithm(row.algorithm)],
         "created_at": row.created_at,
         "expires_at": row.expires_at,
         "taken_at": row.taken_at,

@@ -15,14 +15,12 @@ from bridge.cli.names import twin_key
 from bridge.cli.options import command, json_option
 from bridge.cli.terminal import is_terminal, print_note, print_table
 from bridge.cli.text import compact_json, printable
-from bridge.security.frame import Algorithm
-from bridge.security.kem import Kem
+from bridge.security.frame import ALGORITHM_NAMES
 
 EXPIRES_S_DEFAULT = 3600
 
 _HEADER = ("ID", "DEVICE", "STATE", "EXPIRES", "KEY", "REFUSED")
 _STYLES = {"open": "green", "used": "dim", "expired": "yellow", "withdrawn": "yellow"}
-_ALGORITHMS = {"aes": Algorithm.AES_256_GCM, "chacha20": Algorithm.CHACHA20_POLY1305}
 
 
 @command("enrol")
@@ -40,10 +38,10 @@ _ALGORITHMS = {"aes": Algorithm.AES_256_GCM, "chacha20": Algorithm.CHACHA20_POLY
 )
 @click.option(
     "--algorithm",
-    type=click.Choice([*_ALGORITHMS]),
-    default="aes",
+    type=click.Choice([*ALGORITHM_NAMES.values()]),
+    default="aes-256-gcm",
     show_default=True,
-    help="What the device seals its payloads with: AES-256-GCM or ChaCha20-Poly1305.",
+    help="How the device seals its payloads.",
 )
 @click.option("--list", "listing", is_flag=True, help="List the claims, of DEVICE or of all.")
 @click.option("--withdraw", metavar="ID", help="End a claim that no device has used.")
@@ -85,8 +83,8 @@ def enrol(
         wanted = {
             "device": device,
             "expires_s": expires_s,
-            "kem": int(Kem.MLKEM768_X25519 if hybrid else Kem.X25519),
-            "algorithm": int(_ALGORITHMS[algorithm]),
+            "hybrid": hybrid,
+            "algorithm": algorithm,
         }
         _make(invocation, wanted, store_path, as_json=as_json)
 

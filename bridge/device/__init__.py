@@ -6,7 +6,6 @@ client library, for programs that have an event loop of their own.
 
 from bridge.device.client import Device
 from bridge.device.enrolling import enrol
-from bridge.device.enrolment import Enrolment
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -22,7 +21,6 @@ from bridge.device.events import (
     StateReceived,
     Twin,
 )
-from bridge.device.key_file import read_device_key, write_device_key
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
@@ -35,7 +33,6 @@ __all__ = [
     "Device",
     "DeviceSession",
     "Encoding",
-    "Enrolment",
     "Event",
     "GetAnswered",
     "GetRefused",
@@ -50,6 +47,4 @@ __all__ = [
     "StateReceived",
     "Twin",
     "enrol",
-    "read_device_key",
-    "write_device_key",
 ]

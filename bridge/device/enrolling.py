@@ -8,7 +8,7 @@ import ssl
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from bridge.device.connection import (
     BrokerRefused,
@@ -20,12 +20,12 @@ from bridge.device.connection import (
     Received,
     Signal,
 )
-from bridge.device.enrolment import Enrolment
-from bridge.device.key_file import write_device_key
 from bridge.device.private_file import read_private, write_private
 from bridge.errors import DeviceError, NotAnswered, NotGenuine, Refused
-from bridge.security.claim import Claim
-from bridge.security.sealing import DeviceKey
+
+if TYPE_CHECKING:
+    from bridge.device.enrolment import Enrolment
+    from bridge.security.sealing import DeviceKey
 
 RETRY_AFTER_S: Final = 5.0
 """Time after which a request without an answer is sent again."""
@@ -97,6 +97,8 @@ def enrol(
     )
     key = _Exchange(enrolment, settings, timeout_s).run()
     if target is not None:
+        from bridge.device.key_file import write_device_key
+
         write_device_key(target, key)
         _aside(target).unlink(missing_ok=True)
     return key
@@ -104,16 +106,20 @@ def enrol(
 
 def _begin(device_id: str, claim: str, prefix: str, target: Path | None) -> Enrolment:
     """Begin an enrolment, or go on with the one that was broken off."""
+    # Only here: a device that does not enrol has nothing to do with OpenSSL.
+    from bridge.device.enrolment import Enrolment
+
+    enrolment = Enrolment(device_id, claim, prefix=prefix)
     if target is None:
-        return Enrolment(device_id, claim, prefix=prefix)
+        return enrolment
     aside = _aside(target)
-    claim_id = Claim.parse(claim.strip()).claim_id
+    claim_id = enrolment.claim.claim_id
     if aside.exists():
         content = read_private(aside)
         private_key = _bytes_in(content, "private_key")
-        if content.get("claim") == claim_id.hex() and private_key:
+        is_whole = len(private_key) == len(enrolment.private_key)
+        if content.get("claim") == claim_id.hex() and is_whole:
             return Enrolment(device_id, claim, prefix=prefix, private_key=private_key)
-    enrolment = Enrolment(device_id, claim, prefix=prefix)
     write_private(aside, {"claim": claim_id.hex(), "private_key": enrolment.private_key.hex()})
     return enrolment
 

@@ -15,8 +15,8 @@ from typing import Final, NamedTuple
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from bridge.security.kem import Kem
 from bridge.security.layout import from_base64url, to_base64url
+from bridge.security.mechanism import Kem
 
 CLAIM_PREFIX: Final = "sbe_"
 """What a claim begins with, for who finds one somewhere."""

@@ -20,8 +20,9 @@ from bridge.security.claim import (
     sign,
 )
 from bridge.security.frame import KEY_ID_MAX, Algorithm
-from bridge.security.kem import Kem, open_sealed, public_key_of, seal_to
+from bridge.security.kem import open_sealed, public_key_of, seal_to
 from bridge.security.layout import counted, from_base64url, to_base64url
+from bridge.security.mechanism import Kem
 from bridge.security.sealing import KEY_BYTES, DeviceKey
 
 _REQUEST: Final = b"syncbridge/1 claim"

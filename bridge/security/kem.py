@@ -8,7 +8,6 @@ ML-KEM-768 and X25519 is.
 from __future__ import annotations
 
 import hashlib
-from enum import IntEnum
 from typing import Final, TypeAlias
 
 from cryptography.exceptions import InvalidTag
@@ -24,38 +23,14 @@ from cryptography.hazmat.primitives.hpke import (
 )
 
 from bridge.security.frame import TAG_BYTES, Algorithm
+from bridge.security.mechanism import ML_KEM_PUBLIC_BYTES, X25519_BYTES, Kem
 
 PRIVATE_KEY_BYTES: Final = 32
 
-_X25519_BYTES: Final = 32
 _ML_KEM_SEED_BYTES: Final = 64
-_ML_KEM_PUBLIC_BYTES: Final = 1184
 
 _PublicKey: TypeAlias = X25519PublicKey | MLKEM768X25519PublicKey
 _PrivateKey: TypeAlias = X25519PrivateKey | MLKEM768X25519PrivateKey
-
-
-class Kem(IntEnum):
-    """How the secret between bridge and device is agreed on. The claim says which."""
-
-    X25519 = 1
-    MLKEM768_X25519 = 2
-
-    @property
-    def shown(self) -> str:
-        """Its name for people."""
-        return {1: "X25519", 2: "ML-KEM-768 with X25519"}[self]
-
-    @property
-    def public_key_bytes(self) -> int:
-        """Length of a public key."""
-        return {1: _X25519_BYTES, 2: _ML_KEM_PUBLIC_BYTES + _X25519_BYTES}[self]
-
-    @property
-    def encapsulation_bytes(self) -> int:
-        """Length of what stands in front of the ciphertext."""
-        length: int = _KEMS[self].enc_length()
-        return length
 
 
 _KEMS: Final = {Kem.X25519: KEM.X25519, Kem.MLKEM768_X25519: KEM.MLKEM768_X25519}
@@ -105,8 +80,8 @@ def _read_public(kem: Kem, public_key: bytes) -> _PublicKey:
     if kem is Kem.X25519:
         return X25519PublicKey.from_public_bytes(public_key)
     return MLKEM768X25519PublicKey(
-        MLKEM768PublicKey.from_public_bytes(public_key[:_ML_KEM_PUBLIC_BYTES]),
-        X25519PublicKey.from_public_bytes(public_key[_ML_KEM_PUBLIC_BYTES:]),
+        MLKEM768PublicKey.from_public_bytes(public_key[:ML_KEM_PUBLIC_BYTES]),
+        X25519PublicKey.from_public_bytes(public_key[ML_KEM_PUBLIC_BYTES:]),
     )
 
 
@@ -117,7 +92,7 @@ def _read_private(kem: Kem, private_key: bytes) -> _PrivateKey:
 
 
 def _xwing_parts(seed: bytes) -> tuple[MLKEM768PrivateKey, X25519PrivateKey]:
-    expanded = hashlib.shake_256(seed).digest(_ML_KEM_SEED_BYTES + _X25519_BYTES)
+    expanded = hashlib.shake_256(seed).digest(_ML_KEM_SEED_BYTES + X25519_BYTES)
     return (
         MLKEM768PrivateKey.from_seed_bytes(expanded[:_ML_KEM_SEED_BYTES]),
         X25519PrivateKey.from_private_bytes(expanded[_ML_KEM_SEED_BYTES:]),

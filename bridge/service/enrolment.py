@@ -26,8 +26,8 @@ from bridge.logs import RateLimited, get_logger
 from bridge.security.claim import SIGNING_KEY_BYTES, public_signing_key
 from bridge.security.enrolment import EnrolRequest, Grant, Place
 from bridge.security.frame import Algorithm
-from bridge.security.kem import Kem
 from bridge.security.key_wrapping import new_device_key
+from bridge.security.mechanism import Kem
 from bridge.service.publisher import Publisher
 from bridge.service.sealing import Sealing
 from bridge.service.store_thread import StoreThread

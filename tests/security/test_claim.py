@@ -7,8 +7,8 @@ import hashlib
 import pytest
 
 from bridge.security.claim import Claim, is_signed_by, sign
-from bridge.security.kem import Kem
 from bridge.security.layout import from_base64url, to_base64url
+from bridge.security.mechanism import Kem
 
 IDENTITY = bytes(range(32))
 

@@ -14,7 +14,8 @@ from bridge.core.refusal import Refusal
 from bridge.security.claim import Claim, public_signing_key
 from bridge.security.enrolment import EnrolRequest, Grant, Place
 from bridge.security.frame import Algorithm
-from bridge.security.kem import Kem, open_sealed, public_key_of, seal_to
+from bridge.security.kem import open_sealed, public_key_of, seal_to
+from bridge.security.mechanism import Kem
 from bridge.security.sealing import DeviceKey
 from tests.security import second_enrolment as second
 
