@@ -14,6 +14,7 @@ from bridge.device.key_file import read_device_key
 from bridge.security.claim import Claim
 from bridge.security.layout import from_base64url
 from bridge.security.mechanism import Kem
+from device_sim.cli import device_sim
 from tests.docs.markdown import Document
 from tests.support.bridge import running_bridge
 from tests.support.mosquitto import Mosquitto
@@ -44,6 +45,29 @@ async def test_the_two_steps_of_the_page_enrol_a_device(
         }
         await asyncio.to_thread(exec, text, names)
     assert names["key"] == read_device_key(tmp_path / "lamp.key")
+
+
+async def test_the_pipe_of_the_page_enrols_a_device(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """What one program prints, the other one reads."""
+    (block,) = ENROLMENT.blocks("sh")
+    operator, device = (shlex.split(part)[1:] for part in block.text.split("|"))
+    config = sealing_config(mosquitto, tmp_path)
+    file = str(tmp_path / device[-1])
+    async with running_bridge(config):
+        store = ["--store", str(config.store.path)]
+        made = await asyncio.to_thread(CliRunner().invoke, syncbridge, [*operator, *store])
+        arguments = [*device[:-1], file, "--broker", f"mqtt://127.0.0.1:{mosquitto.port}"]
+        fetched = await asyncio.to_thread(
+            CliRunner().invoke, device_sim, arguments, input=made.stdout
+        )
+        assert fetched.exit_code == 0, fetched.output
+        assert "key 1 of lamp-1" in fetched.output
+        assert read_device_key(file).key_id == 1
+        wrong = await asyncio.to_thread(
+            CliRunner().invoke, device_sim, arguments, input="no claim\n"
+        )
+    assert wrong.exit_code == 2
+    assert "a claim begins with sbe_" in wrong.output
 
 
 def test_the_layout_of_a_claim_is_the_documented_one() -> None:
