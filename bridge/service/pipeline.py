@@ -125,9 +125,9 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        self._counters.add(metrics.MESSAGES, count=len(messages))
-        self._counters.batch_messages.observe(len(messages))
         updates = self._without_status(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates))
+        self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
                 async with self._turn():
