@@ -99,7 +99,6 @@ class Pipeline:
             self._counters.stages.took(metrics.WAIT, self._link.backlog.waited_s)
             self._batch = asyncio.create_task(self.process(messages), name="batch")
             await asyncio.shield(self._batch)
-            await self._publisher.wait_for_room()
 
     async def finish(self) -> None:
         """Wait for the batch at work, after `run` was cancelled, and for orders.
