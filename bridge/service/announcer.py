@@ -20,7 +20,7 @@ from bridge.service.status import (
     remembered_through,
 )
 from bridge.service.store_thread import StoreThread
-from bridge.service.twin_publication import publication_of
+from bridge.service.unpublished import publication_of
 from bridge.store.base import StoredTwin
 
 READ_BACK_TIMEOUT_S: Final = 60.0
@@ -232,27 +232,3 @@ class Announcer:
             LinkError: It could not be published.
         """
         await self._link.publish(self._status.offline().publication(self._topic))
-
-
-async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:
-    """Offer everything that was committed and perhaps not published before the last end.
-
-    Returns:
-        How many twins there were.
-    """
-    after: TwinKey | None = None
-    total = 0
-    while True:
-        page = await _unpublished(store, after)
-        if not page:
-            return total
-        for row in page:
-            publisher.offer([publication_of(row)])
-        publisher.pump()
-        total += len(page)
-        after = page[-1].key
-        await publisher.wait_for_room()
-
-
-async def _unpublished(store: StoreThread, after: TwinKey | None) -> list[StoredTwin]:
-    return await store.run(lambda opened: opened.unpublished(after, PAGE_TWINS))

@@ -105,7 +105,6 @@ class Pipeline:
             self._counters.stages.took(metrics.WAIT, self._link.backlog.waited_s)
             self._batch = asyncio.create_task(self.process(messages), name="batch")
             await asyncio.shield(self._batch)
-            await self._publisher.wait_for_room()
 
     async def finish(self) -> None:
         """Wait for the batch at work, after `run` was cancelled, and for orders.
@@ -131,9 +130,9 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        self._counters.add(metrics.MESSAGES, count=len(messages))
-        self._counters.batch_messages.observe(len(messages))
         updates, enrolments = self._sort(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates) + len(enrolments))
+        self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
                 async with self._turn():
@@ -260,7 +259,8 @@ class Pipeline:
             lambda refused: self._reconciler.apply(requests, effects, refused),
         )
         if self._sealing is not None:
-            self._publisher.offer(await self._sealing.conclude(effects.proven))
+            again = await self._sealing.conclude(effects.proven)
+            self._publisher.offer(again, rebuild=True)
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""
