@@ -66,6 +66,13 @@ class StoreConfig(Section):
         le=64 * 1024 * _MEBIBYTE,
         description="The same, as the sum of their payloads: anyone who may publish can fill it.",
     )
+    quarantine_payload_bytes: int = Field(
+        default=_STORE.quarantine_payload_bytes,
+        ge=0,
+        le=_MEBIBYTE,
+        description="Bytes of each of these payloads that are kept, from its beginning. 0 keeps "
+        "none, where payloads are secret. Nothing of a sealed one is kept.",
+    )
     conflicts_kept: int = Field(
         default=_STORE.conflicts,
         ge=0,
@@ -94,6 +101,7 @@ class StoreConfig(Section):
             history_age_us=self.history_days * _SECONDS_PER_DAY * _MICROSECONDS_PER_SECOND,
             quarantine_messages=self.quarantine_messages,
             quarantine_bytes=self.quarantine_bytes,
+            quarantine_payload_bytes=self.quarantine_payload_bytes,
             conflicts=self.conflicts_kept,
         )
 

@@ -18,6 +18,7 @@ from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from bridge.errors import AdminError, AdminRefused, Refused
+from bridge.store.base import EVERYTHING, QuarantineFilter
 
 ANSWER_TIMEOUT_S = 60.0
 """Longest wait for an ordinary answer, or for the next piece of a long one."""
@@ -165,9 +166,29 @@ class AdminClient:
         given = [{"device": k.device, "name": k.name, "below": below} for k, below in topics]
         return self._ask("POST", "/v1/retained/orphans", {"topics": given, "clear": clear})
 
-    def quarantine(self, *, limit: int | None = None) -> Mapping[str, object]:
-        """Return quarantined messages, the newest first."""
-        return self._ask("GET", "/v1/quarantine", query={"limit": limit})
+    def quarantine(
+        self,
+        wanted: QuarantineFilter = EVERYTHING,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Mapping[str, object]:
+        """Return a page of quarantined messages, the newest first."""
+        query = {**_quarantine_query(wanted), "before": before, "limit": limit}
+        return self._ask("GET", "/v1/quarantine", query=query)
+
+    def quarantined(self, message_id: int) -> Mapping[str, object]:
+        """Return one quarantined message, with all that is kept of its payload."""
+        return self._ask("GET", f"/v1/quarantine/{message_id}")
+
+    def clear_quarantine(self, wanted: QuarantineFilter, *, dry_run: bool) -> Mapping[str, object]:
+        """Clear quarantined messages, many at most; returns how many there are and were cleared."""
+        query = {
+            **_quarantine_query(wanted),
+            "all": "true" if wanted == EVERYTHING else None,
+            "dry_run": "true" if dry_run else None,
+        }
+        return self._ask("DELETE", "/v1/quarantine", query=query)
 
     def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
         """Make a token of the HTTP API; its text is in the answer and nowhere else."""
@@ -226,6 +247,11 @@ def _read_start(response: httpx.Response) -> bytes:
 def _written(point: Point) -> str:
     """Return a point so that it is not taken for the other kind."""
     return str(point.number) if point.kind == "version" else time_text(point.number)
+
+
+def _quarantine_query(wanted: QuarantineFilter) -> dict[str, int | str | None]:
+    since, until = (None if at is None else time_text(at) for at in (wanted.since, wanted.until))
+    return {"device": wanted.device, "reason": wanted.error, "since": since, "until": until}
 
 
 def _path(key: TwinKey, verb: str) -> str:

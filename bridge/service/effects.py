@@ -12,7 +12,7 @@ from bridge.core.conflict import Conflict
 from bridge.core.reconcile import Change
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
-from bridge.core.topics import TwinKey
+from bridge.core.topics import InboundTopic, TwinKey
 from bridge.core.update import SectionName
 from bridge.link.base import Message, Publication
 from bridge.service.cached_twin import CachedTwin
@@ -26,9 +26,7 @@ from bridge.store.base import (
 from bridge.store.codec import encode_internals
 from bridge.store.history_codec import block_of, encode_change
 from bridge.wire import outbound
-
-QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
-"""Bytes of a refused payload that are kept: enough to see what was wrong."""
+from bridge.wire.wrappers import is_sealed
 
 QUARANTINED_TOPIC_CHARACTERS: Final = 1024
 """Characters of a topic that are kept: more than any of the grammar has."""
@@ -122,11 +120,39 @@ class Effects:
             for conflict in conflicts
         ]
 
-    def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
-        """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
-        topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
-        payload = message.payload[:QUARANTINED_PAYLOAD_BYTES]
-        self.quarantined.append(QuarantinedMessage(at, topic, payload, *refusal))
+    def quarantine(
+        self,
+        message: Message,
+        refusal: Refusal,
+        at: int,
+        topic: InboundTopic | None = None,
+        *,
+        secret: bool = False,
+    ) -> None:
+        """Keep a refused message that cannot be answered.
+
+        Args:
+            message: The message.
+            refusal: Why it was refused.
+            at: When, in µs since the epoch.
+            topic: Its topic, parsed; None where it is none of ours.
+            secret: Its payload must not be kept, as that of a device which has to seal.
+        """
+        payload, withheld = message.payload, ""
+        if secret or is_sealed(payload):
+            payload, withheld = b"", "secret" if secret else "sealed"
+        self.quarantined.append(
+            QuarantinedMessage(
+                at,
+                message.topic[:QUARANTINED_TOPIC_CHARACTERS],
+                payload,
+                *refusal,
+                size_bytes=len(message.payload),
+                device="" if topic is None else topic.key.device,
+                writer="" if topic is None else topic.sender,
+                withheld=withheld,
+            )
+        )
 
     def encode(self) -> CommitBatch:
         """Encode every touched twin once, at its latest version."""

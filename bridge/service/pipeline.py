@@ -247,7 +247,7 @@ class Pipeline:
         )
         refusal = Refusal(500, "cannot_process", f"{type(error).__name__}: {error}")
         effects = Effects()
-        effects.quarantine(message, refusal, self._clock())
+        self._reconciler.quarantine(message, refusal, effects)
         try:
             self._reconciler.answer_failure(message, refusal, effects)
         except Exception as again:  # noqa: BLE001 # decoding it may be what cannot be done

@@ -105,6 +105,12 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, decoded.request_id)
             self._reply(decoded, answer, effects)
 
+    def quarantine(self, message: Message, refusal: Refusal, effects: Effects) -> None:
+        """Keep a message of which nothing more is known than its topic."""
+        topic = self._grammar.parse(message.topic)
+        known = topic if isinstance(topic, InboundTopic) else None
+        effects.quarantine(message, refusal, self._clock(), known)
+
     def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
         """Answer or keep a message over a limit, decoded only where it is notable.
 
@@ -115,7 +121,7 @@ class Reconciler:
             replies = len(effects.replies)
             self.answer_failure(message, refusal, effects)
             if len(effects.replies) == replies:
-                effects.quarantine(message, refusal, self._clock())
+                self.quarantine(message, refusal, effects)
         elif message.response_topic is not None or message.correlation_data is not None:
             topic = self._grammar.parse(message.topic)
             if isinstance(topic, InboundTopic):
@@ -210,7 +216,7 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, request.request_id, version)
             self._reply(request, answer, effects)
         elif outcome is None or not outcome.duplicate:
-            effects.quarantine(request.message, refusal, self._clock())
+            effects.quarantine(request.message, refusal, self._clock(), request.topic)
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
         response_topic = request.message.response_topic

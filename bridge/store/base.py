@@ -108,7 +108,21 @@ class ConflictRow(NamedTuple):
 
 
 class QuarantinedMessage(NamedTuple):
-    """A message that was refused where no reply could be sent, kept for the operator."""
+    """A message that was refused where no reply could be sent, kept for the operator.
+
+    Attributes:
+        at: When it was refused, in µs since the epoch.
+        topic: Where it came from.
+        payload: The beginning of its payload, as much of it as is kept.
+        code: As HTTP's status codes.
+        error: The short name of the reason.
+        message: What was wrong.
+        size_bytes: Of the whole payload.
+        device: The device in its topic; empty where the topic is none of ours.
+        writer: Who sent it, as its topic says; empty likewise.
+        withheld: Why nothing of the payload is kept: `sealed`, `secret`, or empty.
+        id: Its place in the quarantine, given by the store; higher is newer.
+    """
 
     at: int
     topic: str
@@ -116,6 +130,31 @@ class QuarantinedMessage(NamedTuple):
     code: int
     error: str
     message: str
+    size_bytes: int = 0
+    device: str = ""
+    writer: str = ""
+    withheld: str = ""
+    id: int = 0
+
+
+class QuarantineFilter(NamedTuple):
+    """Which quarantined messages are meant: those to which all that is given applies.
+
+    Attributes:
+        device: Of this device.
+        error: Refused for this reason, by its short name.
+        since: Refused at this time or later, in µs since the epoch.
+        until: Refused before this time.
+    """
+
+    device: str | None = None
+    error: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+EVERYTHING = QuarantineFilter()
+"""All messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +188,7 @@ class StoreLimits:
         history_age_us: Changes older than this go as well.
         quarantine_messages: Quarantined messages kept; the oldest go first.
         quarantine_bytes: Sum of their payloads.
+        quarantine_payload_bytes: Kept of one payload, from its beginning; 0 keeps none.
         conflicts: Entries of the conflict log kept per twin; the oldest go first. Enough to see
             who writes against whom; more of them say the same again.
     """
@@ -157,6 +197,7 @@ class StoreLimits:
     history_age_us: int = 30 * 86_400 * 1_000_000
     quarantine_messages: int = 10_000
     quarantine_bytes: int = 64 * 1024 * 1024
+    quarantine_payload_bytes: int = 64 * 1024
     conflicts: int = 100
 
 
@@ -214,8 +255,30 @@ class Store(Protocol):
             limit: At most so many.
         """
 
-    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
-        """Return quarantined messages, the newest first."""
+    def quarantine(
+        self,
+        limit: int,
+        before: int | None = None,
+        wanted: QuarantineFilter = EVERYTHING,
+        payload_bytes: int | None = None,
+    ) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first.
+
+        Args:
+            limit: At most so many.
+            before: Only those with a lower id than this: the last one of the page before.
+            wanted: Which.
+            payload_bytes: At most so much of each payload; None for all that is kept.
+        """
+
+    def quarantined(self, message_id: int) -> QuarantinedMessage | None:
+        """Return one quarantined message, None where there is none of that id."""
+
+    def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
+        """Return how many messages there are, and the bytes of their payloads that are kept."""
+
+    def clear_quarantine(self, wanted: QuarantineFilter, limit: int) -> int:
+        """Delete the oldest messages, so many at most, durably; returns how many."""
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts: `instance`, `created_at`, and what was set."""

@@ -14,10 +14,12 @@ from bridge.query.terms import Term
 from bridge.store import conflicts, listing, reads, tokens, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
+    EVERYTHING,
     CommitBatch,
     ConflictRow,
     HistoryRow,
     QuarantinedMessage,
+    QuarantineFilter,
     StoredTwin,
     StoreLimits,
 )
@@ -152,10 +154,31 @@ class SqliteStore:
         with self._translated("reading"):
             return conflicts.read_conflicts(self._connection, key, before, limit)
 
-    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
-        """Return quarantined messages, the newest first."""
+    def quarantine(
+        self,
+        limit: int,
+        before: int | None = None,
+        wanted: QuarantineFilter = EVERYTHING,
+        payload_bytes: int | None = None,
+    ) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first; see `Store.quarantine`."""
         with self._translated("reading"):
-            return reads.quarantined(self._connection, limit)
+            return self._quarantine.read(limit, before, wanted, payload_bytes)
+
+    def quarantined(self, message_id: int) -> QuarantinedMessage | None:
+        """Return one quarantined message, None where there is none of that id."""
+        with self._translated("reading"):
+            return self._quarantine.find(message_id)
+
+    def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
+        """Return how many messages there are, and the bytes of their payloads that are kept."""
+        with self._translated("reading"):
+            return self._quarantine.count(wanted)
+
+    def clear_quarantine(self, wanted: QuarantineFilter, limit: int) -> int:
+        """Delete the oldest messages, so many at most, durably; returns how many."""
+        with self._translated("writing to"), transaction(self._connection):
+            return self._quarantine.clear(wanted, limit)
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts."""
