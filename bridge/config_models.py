@@ -79,6 +79,13 @@ class StoreConfig(Section):
         le=10_000,
         description="Entries of the conflict log kept per twin; the oldest go first.",
     )
+    audit_acts: int = Field(
+        default=_STORE.audit_acts,
+        ge=100,
+        le=1_000_000,
+        description="Acts kept in the audit trail, the oldest go first: so many of administrators, "
+        "and so many of clients, who must not push those out.",
+    )
     cache_bytes: int = Field(
         default=256 * _MEBIBYTE,
         ge=_MEBIBYTE,
@@ -103,6 +110,7 @@ class StoreConfig(Section):
             quarantine_bytes=self.quarantine_bytes,
             quarantine_payload_bytes=self.quarantine_payload_bytes,
             conflicts=self.conflicts_kept,
+            audit_acts=self.audit_acts,
         )
 
 

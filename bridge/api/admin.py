@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from bridge import __version__
 from bridge.api.administration import Administration, run_beside
+from bridge.api.audit import audit_route
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.quarantine import quarantine_routes
@@ -53,6 +54,7 @@ def create_app(
             Route("/v1/store/backup", routes.backup, methods=["POST"]),
             Route("/v1/store/export", routes.export),
             *quarantine_routes(administration),
+            audit_route(administration),
             query_route(administration),
             *twin_routes(administration),
             *retained_routes(administration),

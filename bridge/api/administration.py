@@ -11,6 +11,7 @@ from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 Result = TypeVar("Result")
@@ -29,8 +30,14 @@ class Administration(Protocol):
         Commits wait for it, so that it has to be short.
         """
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin, as a message would, in between the messages.
+
+        Args:
+            key: The twin.
+            order: What to do.
+            act: What the audit trail is to tell of it, in the same transaction; its outcome is
+                filled in.
 
         Returns:
             What came of it, perhaps a refusal; it is on the disk.
@@ -40,13 +47,14 @@ class Administration(Protocol):
         """
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which retained topics belong to no twin.
 
         Args:
             topics: What is retained.
             clear: Clear those that belong to none, in the same moment.
+            act: Written into the audit trail where any are cleared, before they are.
 
         Raises:
             AdminError: They cannot be cleared here.

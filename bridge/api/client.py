@@ -18,6 +18,7 @@ from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from bridge.errors import AdminError, AdminRefused, Refused
+from bridge.store.audit import ALL_ACTS, AuditFilter
 from bridge.store.base import EVERYTHING, QuarantineFilter
 
 ANSWER_TIMEOUT_S = 60.0
@@ -160,11 +161,19 @@ class AdminClient:
         return self._ask("DELETE", _path(key, f"writers/{writer}"), query={"section": section})
 
     def orphans(
-        self, topics: Iterable[RetainedTopic], *, clear: bool = False
+        self, topics: Iterable[RetainedTopic], *, clear: bool = False, announce: bool = False
     ) -> Mapping[str, object]:
-        """Return which retained topics belong to no twin; with `clear`, the bridge clears them."""
+        """Return which retained topics belong to no twin.
+
+        Args:
+            topics: What is retained.
+            clear: Let the bridge clear them.
+            announce: Note in the audit trail that the caller is going to.
+        """
         given = [{"device": k.device, "name": k.name, "below": below} for k, below in topics]
-        return self._ask("POST", "/v1/retained/orphans", {"topics": given, "clear": clear})
+        return self._ask(
+            "POST", "/v1/retained/orphans", {"topics": given, "clear": clear, "announce": announce}
+        )
 
     def quarantine(
         self,
@@ -189,6 +198,18 @@ class AdminClient:
             "dry_run": "true" if dry_run else None,
         }
         return self._ask("DELETE", "/v1/quarantine", query=query)
+
+    def audit(
+        self,
+        wanted: AuditFilter = ALL_ACTS,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Mapping[str, object]:
+        """Return a page of the audit trail, the newest first."""
+        times = {"since": _time(wanted.since), "until": _time(wanted.until)}
+        query = {**wanted._asdict(), **times, "before": before, "limit": limit}
+        return self._ask("GET", "/v1/audit", query=query)
 
     def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
         """Make a token of the HTTP API; its text is in the answer and nowhere else."""
@@ -250,8 +271,12 @@ def _written(point: Point) -> str:
 
 
 def _quarantine_query(wanted: QuarantineFilter) -> dict[str, int | str | None]:
-    since, until = (None if at is None else time_text(at) for at in (wanted.since, wanted.until))
-    return {"device": wanted.device, "reason": wanted.error, "since": since, "until": until}
+    times = {"since": _time(wanted.since), "until": _time(wanted.until)}
+    return {"device": wanted.device, "reason": wanted.error, **times}
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else time_text(at)
 
 
 def _path(key: TwinKey, verb: str) -> str:

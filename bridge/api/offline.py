@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TypeVar
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
+from bridge.api.acting import own_actor, scope_of
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
 from bridge.api.orphans import Orphan, PublishedEncoding, RetainedTopic, find_orphans
@@ -18,11 +20,12 @@ from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.errors import AdminError
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 Result = TypeVar("Result")
 
-Apply = Callable[[TwinKey, Order], Outcome]
+Apply = Callable[[TwinKey, Order, AuditRow | None], Outcome]
 """Carries out an order and commits what comes of it, as `bridge.service.apply_offline` does."""
 
 
@@ -63,12 +66,16 @@ class _Holder:
         """Run a function of the store."""
         return function(self._store)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin."""
-        return self._apply(key, order)
+        return self._apply(key, order, act)
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self,
+        topics: Sequence[RetainedTopic],
+        *,
+        clear: bool,
+        act: AuditRow | None = None,  # noqa: ARG002 - the protocol's
     ) -> Sequence[Orphan]:
         """Tell which retained topics belong to no twin; there is no broker here to clear them."""
         if clear:
@@ -80,7 +87,13 @@ class _InProcess(httpx.BaseTransport):
     """Hands requests to the application itself, one after the other."""
 
     def __init__(self, holder: _Holder, path: Path) -> None:
-        self._application = httpx.ASGITransport(create_app(holder, path))
+        app = create_app(holder, path)
+        state = scope_of(own_actor("offline"))
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": state}, receive, send)
+
+        self._application = httpx.ASGITransport(application)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the application's whole answer."""

@@ -12,10 +12,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import act, actor_of
 from bridge.api.administration import Administration
-from bridge.api.points import parse_point
 from bridge.api.problems import RequestProblem
-from bridge.api.requests import json_response, number
+from bridge.api.requests import json_response, number, read_time
 from bridge.core.limits import INTEGER_MAX
 from bridge.core.topics import is_device_id
 from bridge.store.base import EVERYTHING, QuarantinedMessage, QuarantineFilter, Store
@@ -79,12 +79,15 @@ class _Routes:
                 f"name what is to be cleared with {', '.join(_FILTERS)}, or `all=true`",
             )
         is_dry = parameters.get("dry_run") == "true"
+        actor = actor_of(request)
 
         def work(store: Store) -> tuple[int, int, int]:
             count, size_bytes = store.count_quarantine(wanted)
             cleared = 0
             if count and not is_dry:
-                cleared = store.clear_quarantine(wanted, CLEARED_AT_ONCE)
+                filters = {name: value for name, value in wanted._asdict().items() if value}
+                row = act(actor, "quarantine.clear", wanted.device or "", found=count, **filters)
+                cleared = store.clear_quarantine(wanted, CLEARED_AT_ONCE, row)
             return count, size_bytes, cleared
 
         count, size_bytes, cleared = await self._administration.run_store(work)
@@ -104,21 +107,8 @@ def read_filter(parameters: Mapping[str, str]) -> QuarantineFilter:
         raise RequestProblem(
             HTTPStatus.BAD_REQUEST, "`reason` must be the short name of a refusal, as in `error`"
         )
-    since, until = _time(parameters, "since"), _time(parameters, "until")
+    since, until = read_time(parameters, "since"), read_time(parameters, "until")
     return QuarantineFilter(device, reason, since, until)
-
-
-def _time(parameters: Mapping[str, str], name: str) -> int | None:
-    text = parameters.get(name)
-    if text is None:
-        return None
-    try:
-        point = parse_point(text, local=False)
-    except ValueError as error:
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"`{name}`: {error}") from error
-    if point.kind != "time":
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"`{name}` must be a time")
-    return point.number
 
 
 def missing(message_id: int) -> RequestProblem:

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bridge.api import described as rows
+from bridge.api.acting import Actor
 from bridge.api.past import load, read_difference
 from bridge.api.requests import read_point, read_section, twin_key
 from bridge.api.rollback import roll_back
@@ -100,7 +101,13 @@ class PastRoutes:
         if access is not None and not access.grant(section, "write").is_some:
             raise forbid(principal, f"write anything in {section} of {key}")
         answer = await roll_back(
-            self._backend, key, point, section, principal, self._backend.now_us()
+            self._backend,
+            key,
+            point,
+            section,
+            principal,
+            self._backend.now_us(),
+            Actor("http", principal),
         )
         return negotiation.respond(request, answer)
 

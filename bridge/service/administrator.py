@@ -15,6 +15,7 @@ from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.twin_publication import TwinPublication
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 
@@ -46,12 +47,12 @@ class Administrator:
         """Run a function of the store between the pipeline's batches."""
         return await self._store.run(function)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin, as a message would, in between the messages."""
-        return await self.pipeline.submit(key, order)
+        return await self.pipeline.submit(key, order, act)
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which topics belong to no twin, and perhaps clear them.
 
@@ -61,7 +62,9 @@ class Administrator:
 
         async def look() -> list[Orphan]:
             found = await self._store.run(lambda store: find_orphans(store, topics, self._encoding))
-            if clear:
+            if clear and found:
+                if act is not None:
+                    await self._store.run(lambda store: store.record([act]))
                 self._clear(found)
             return found
 

@@ -9,13 +9,15 @@ from typing import Final
 import orjson
 
 from bridge.core.conflict import Conflict
-from bridge.core.reconcile import Change
+from bridge.core.orders import ForgetWriter, Order
+from bridge.core.reconcile import Change, Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import InboundTopic, TwinKey
 from bridge.core.update import SectionName
 from bridge.link.base import Message, Publication
 from bridge.service.cached_twin import CachedTwin
+from bridge.store.audit import AuditRow
 from bridge.store.base import (
     CommitBatch,
     ConflictRow,
@@ -64,6 +66,7 @@ class Effects:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
+        self.acts: list[AuditRow] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -120,6 +123,17 @@ class Effects:
             for conflict in conflicts
         ]
 
+    def acted(self, act: AuditRow, order: Order, outcome: Outcome) -> None:
+        """Tell the audit trail of an act, and what came of it."""
+        refusal = outcome.refusal
+        # To forget a writer makes no version.
+        is_done = outcome.changed or (isinstance(order, ForgetWriter) and outcome.store)
+        if refusal is not None:
+            result = f"refused {refusal.code} {refusal.error}"
+        else:
+            result = "done" if is_done else "unchanged"
+        self.acts.append(act._replace(outcome=result))
+
     def quarantine(
         self,
         message: Message,
@@ -158,7 +172,9 @@ class Effects:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
         history = [_block(change) for change in self.twins if change.history]
-        return CommitBatch(rows, history, self.quarantined, conflicts=self.conflicts)
+        return CommitBatch(
+            rows, history, self.quarantined, conflicts=self.conflicts, acts=self.acts
+        )
 
 
 def _stored(change: TwinChange) -> StoredTwin:

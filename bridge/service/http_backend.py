@@ -6,7 +6,7 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, TypeAlias
 
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.config import Config
@@ -24,6 +24,7 @@ from bridge.service.administrator import Administrator
 from bridge.service.clock import now_us
 from bridge.service.guard import Guard
 from bridge.service.store_thread import Result
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 SHELF_SHARE: Final = 8
@@ -34,6 +35,8 @@ WRITES_WAITING: Final = 1024
 
 WRITES_TOGETHER: Final = 256
 """Writes in one transaction: those that have come while the one before was committed."""
+
+_Write: TypeAlias = tuple[TwinKey, Order, AuditRow | None, asyncio.Future[Outcome]]
 
 
 class HttpBackend:
@@ -49,7 +52,7 @@ class HttpBackend:
         self._administrator = administrator
         self._pipeline = administrator.pipeline
         self.policies: Policies = administrator.policies
-        self._writes: deque[tuple[TwinKey, Order, asyncio.Future[Outcome]]] = deque()
+        self._writes: deque[_Write] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._link = link
         self.permissions: Permissions | None = None if guard is None else guard.permissions
@@ -77,16 +80,16 @@ class HttpBackend:
         return await self._administrator.run_store(function)
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which topics belong to no twin, and perhaps clear them."""
-        return await self._administrator.find_orphans(topics, clear=clear)
+        return await self._administrator.find_orphans(topics, clear=clear, act=act)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin; see `write`."""
-        return await self.write(key, order)
+        return await self.write(key, order, act)
 
-    async def write(self, key: TwinKey, order: Order) -> Outcome:
+    async def write(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Carry out an order in one transaction with others that wait.
 
         Raises:
@@ -95,7 +98,7 @@ class HttpBackend:
         if len(self._writes) >= WRITES_WAITING:
             raise StoreUnavailable(f"{WRITES_WAITING} writes wait already", hint="try again later")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._writes.append((key, order, future))
+        self._writes.append((key, order, act, future))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all(), name="http writes")
         return await future
@@ -108,12 +111,12 @@ class HttpBackend:
         finally:
             self._writing = None
 
-    async def _write_together(
-        self, writes: list[tuple[TwinKey, Order, asyncio.Future[Outcome]]]
-    ) -> None:
+    async def _write_together(self, writes: list[_Write]) -> None:
         try:
             outcomes = await self._pipeline.submit_all(
-                [(key, order) for key, order, _ in writes], judged=True
+                [(key, order) for key, order, _, _ in writes],
+                judged=True,
+                acts=[act for _, _, act, _ in writes],
             )
         except StoreError as error:
             _fail(writes, error)
@@ -124,12 +127,12 @@ class HttpBackend:
             for write in writes:
                 await self._write_together([write])
         else:
-            for (_, _, future), outcome in zip(writes, outcomes, strict=True):
+            for (_, _, _, future), outcome in zip(writes, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
 
 
-def _fail(writes: list[tuple[TwinKey, Order, asyncio.Future[Outcome]]], error: Exception) -> None:
-    for _, _, future in writes:
+def _fail(writes: list[_Write], error: Exception) -> None:
+    for _, _, _, future in writes:
         if not future.done():
             future.set_exception(error)

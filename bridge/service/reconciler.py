@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from bridge import metrics
 from bridge.core.limits import Limits
-from bridge.core.orders import Order
+from bridge.core.orders import Deletion, Order
 from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
@@ -20,6 +20,7 @@ from bridge.service.effects import Effects
 from bridge.service.guard import Guard
 from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.service.throttle import TooFast
+from bridge.store.audit import AuditRow
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -164,6 +165,11 @@ class Reconciler:
         if guard is not None and isinstance(order, Update):
             order = guard.judge(order, cached.twin)
         outcome = self._changes.by_message(cached, order, effects)
+        if isinstance(order, Deletion) and outcome.changed:
+            act = AuditRow(
+                self._clock(), "mqtt", request.topic.sender, "twin.delete", str(request.topic.key)
+            )
+            effects.acted(act, order, outcome)
         if outcome.refusal is not None:
             refusal = outcome.refusal
             if guard is not None:

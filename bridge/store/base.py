@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow
 from bridge.store.tokens import StoredToken
 
 
@@ -169,6 +170,7 @@ class CommitBatch:
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
+        acts: What was done, for the audit trail, the oldest first.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -176,6 +178,7 @@ class CommitBatch:
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
     conflicts: Sequence[ConflictRow] = ()
+    acts: Sequence[AuditRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +194,7 @@ class StoreLimits:
         quarantine_payload_bytes: Kept of one payload, from its beginning; 0 keeps none.
         conflicts: Entries of the conflict log kept per twin; the oldest go first. Enough to see
             who writes against whom; more of them say the same again.
+        audit_acts: Acts kept in the audit trail: so many of clients, and so many of administrators.
     """
 
     history_changes: int = 1000
@@ -199,6 +203,7 @@ class StoreLimits:
     quarantine_bytes: int = 64 * 1024 * 1024
     quarantine_payload_bytes: int = 64 * 1024
     conflicts: int = 100
+    audit_acts: int = 10_000
 
 
 class Store(Protocol):
@@ -277,8 +282,27 @@ class Store(Protocol):
     def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
         """Return how many messages there are, and the bytes of their payloads that are kept."""
 
-    def clear_quarantine(self, wanted: QuarantineFilter, limit: int) -> int:
-        """Delete the oldest messages, so many at most, durably; returns how many."""
+    def clear_quarantine(
+        self, wanted: QuarantineFilter, limit: int, act: AuditRow | None = None
+    ) -> int:
+        """Delete the oldest messages, so many at most, durably; returns how many.
+
+        Where an act is given, the same transaction writes it into the audit trail.
+        """
+
+    def record(self, acts: Sequence[AuditRow]) -> None:
+        """Write acts into the audit trail, durably: before they take effect."""
+
+    def audit(
+        self, limit: int, before: int | None = None, wanted: AuditFilter = ALL_ACTS
+    ) -> list[AuditRow]:
+        """Return acts of the audit trail, the newest first.
+
+        Args:
+            limit: At most so many.
+            before: Only those with a lower id than this: the last one of the page before.
+            wanted: Which.
+        """
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts: `instance`, `created_at`, and what was set."""
@@ -297,8 +321,11 @@ class Store(Protocol):
     ) -> list[TwinKey]:
         """Page through the keys of all twins by device and name, deleted ones too."""
 
-    def add_token(self, token: StoredToken) -> bool:
-        """Keep a token of the HTTP API, durably; False where there are too many."""
+    def add_token(self, token: StoredToken, act: AuditRow | None = None) -> bool:
+        """Keep a token of the HTTP API, durably; False where there are too many.
+
+        Where an act is given, the same transaction writes it into the audit trail.
+        """
 
     def list_tokens(self) -> list[StoredToken]:
         """Return all tokens, the newest first."""
@@ -306,8 +333,8 @@ class Store(Protocol):
     def find_token(self, token_id: str) -> StoredToken | None:
         """Return a token by its id, or None."""
 
-    def revoke_token(self, token_id: str) -> bool:
-        """Delete a token, durably; False where there is none of that id."""
+    def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
+        """Delete a token, durably; False where there is none of that id; as `add_token`."""
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

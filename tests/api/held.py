@@ -18,6 +18,7 @@ from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store, StoreLimits
 from bridge.store.sqlite import SqliteStore
 
@@ -41,15 +42,18 @@ class Holder:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, self.store)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin in the store's thread."""
-        return await self.run_store(lambda store: apply_offline(store, CONFIG, key, order, now_us))
+        return await self.run_store(
+            lambda store: apply_offline(store, CONFIG, key, order, now_us, act)
+        )
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Find them; there is no broker to clear them at."""
         assert not clear
+        assert act is not None
         return await self.run_store(lambda store: find_orphans(store, topics, "json"))
 
     def change(self, key: TwinKey, order: Order) -> Outcome:
