@@ -17,6 +17,7 @@ from bridge import __version__
 from bridge.api.administration import Administration, run_beside
 from bridge.api.audit import audit_route
 from bridge.api.metrics import Exposed, metrics_route
+from bridge.api.permissions import permissions_route
 from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.quarantine import quarantine_routes
 from bridge.api.queries import query_route
@@ -55,6 +56,7 @@ def create_app(
             Route("/v1/store/export", routes.export),
             *quarantine_routes(administration),
             audit_route(administration),
+            permissions_route(administration),
             query_route(administration),
             *twin_routes(administration),
             *retained_routes(administration),

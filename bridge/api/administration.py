@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, TypeVar
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.core.orders import Order
 from bridge.core.policy import Policies
@@ -44,6 +45,21 @@ class Administration(Protocol):
 
         Raises:
             StoreError: Nothing took effect.
+        """
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again.
+
+        Args:
+            actor: Who asks for it.
+
+        Returns:
+            What is in force now, and as `changed` whether that is something else than before.
+
+        Raises:
+            ConfigError: There are none, or something in them is not allowed: nothing has changed.
+            AdminError: No bridge runs here.
+            StoreError: What the store raises.
         """
 
     async def find_orphans(

@@ -211,6 +211,10 @@ class AdminClient:
         query = {**wanted._asdict(), **times, "before": before, "limit": limit}
         return self._ask("GET", "/v1/audit", query=query)
 
+    def reload_permissions(self) -> Mapping[str, object]:
+        """Make the bridge read its permissions again; returns what is in force now."""
+        return self._ask("POST", "/v1/permissions/reload")
+
     def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
         """Make a token of the HTTP API; its text is in the answer and nowhere else."""
         return self._ask("POST", "/v1/tokens", {"principal": principal, "expires_at": expires_at})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -11,7 +11,7 @@ from typing import TypeVar
 import httpx
 from starlette.types import Receive, Scope, Send
 
-from bridge.api.acting import own_actor, scope_of
+from bridge.api.acting import Actor, own_actor, scope_of
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
 from bridge.api.orphans import Orphan, PublishedEncoding, RetainedTopic, find_orphans
@@ -69,6 +69,13 @@ class _Holder:
     async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin."""
         return self._apply(key, order, act)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:  # noqa: ARG002
+        """Refuse: nobody is here that has read them."""
+        raise AdminError(
+            "no bridge runs on this store that could read its permissions again",
+            hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
+        )
 
     async def find_orphans(
         self,

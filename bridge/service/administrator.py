@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
 from bridge.core.orders import Order
@@ -11,8 +12,10 @@ from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
+from bridge.service.guard import Guard
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
+from bridge.service.reloading import PermissionsLoader
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.twin_publication import TwinPublication
 from bridge.store.audit import AuditRow
@@ -25,6 +28,7 @@ class Administrator:
     Attributes:
         policies: Which conflict policy holds where.
         pipeline: Carries out what is asked for.
+        permissions: Reads them.
     """
 
     def __init__(
@@ -34,6 +38,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
+        guard: Guard | None,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
@@ -42,6 +47,7 @@ class Administrator:
         self._publisher = publisher
         self._clock = clock
         self.policies: Policies = config.policies
+        self.permissions = PermissionsLoader(config, guard, store, pipeline)
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
@@ -50,6 +56,10 @@ class Administrator:
     async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin, as a message would, in between the messages."""
         return await self.pipeline.submit(key, order, act)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again; see `PermissionsLoader.reload`."""
+        return await self.permissions.reload(actor)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

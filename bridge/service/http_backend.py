@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.config import Config
 from bridge.core.limits import Limits
@@ -55,7 +56,7 @@ class HttpBackend:
         self._writes: deque[_Write] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._link = link
-        self.permissions: Permissions | None = None if guard is None else guard.permissions
+        self._guard = guard
         self.limits: Limits = config.limits.to_core()
         self.grammar: TopicGrammar = TopicGrammar(config.prefix)
         self.hub = Hub(
@@ -65,6 +66,13 @@ class HttpBackend:
             time.monotonic,
         )
         self._pipeline.transactions.on_commit = self.hub.committed
+        if guard is not None:
+            guard.on_change = self.hub.wake
+
+    @property
+    def permissions(self) -> Permissions | None:
+        """Who may do what now; None where everyone may do everything."""
+        return None if self._guard is None else self._guard.permissions
 
     @property
     def is_connected(self) -> bool:
@@ -78,6 +86,10 @@ class HttpBackend:
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
         return await self._administrator.run_store(function)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again."""
+        return await self._administrator.reload_permissions(actor)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

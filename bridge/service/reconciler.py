@@ -145,13 +145,18 @@ class Reconciler:
             order: What to do; see `Changes.by_order`.
             effects: Where everything that follows is gathered.
             refusal: Why the twin may not be made now, or None.
-            judged: Hold an update against the permissions of its writer.
+            judged: Hold an update or a deletion against the permissions of its writer.
         """
         twin = self._cache.use(key).twin
         if refusal is not None:
             return Outcome(twin.version, refusal=refusal)
         if judged and self._guard is not None and isinstance(order, Update):
             order = self._guard.judge(order, twin)
+        if judged and self._guard is not None and isinstance(order, Deletion):
+            # Since it was asked for, the permissions may have changed.
+            forbidden = self._guard.judge_deletion(order, key)
+            if forbidden is not None:
+                return Outcome(twin.version, refusal=forbidden)
         return self._changes.by_order(key, order, effects)
 
     def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:

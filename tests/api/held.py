@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from bridge.api import serve_administration
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.errors import ConfigError
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
 from bridge.store.audit import AuditRow
@@ -47,6 +49,10 @@ class Holder:
         return await self.run_store(
             lambda store: apply_offline(store, CONFIG, key, order, now_us, act)
         )
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """There are none here."""
+        raise ConfigError(f"{actor.who} asks for permissions, and there are none")
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
