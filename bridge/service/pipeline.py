@@ -20,6 +20,7 @@ from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import StoreCorrupt, StoreUnavailable
 from bridge.link.base import Link, Message
+from bridge.log_traces import place_of
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
@@ -248,7 +249,8 @@ class Pipeline:
             topic=message.topic,
             exc_info=error,
         )
-        refusal = Refusal(500, "cannot_process", f"{type(error).__name__}: {error}")
+        # Without its text, which may quote what only the message's own readers may see.
+        refusal = Refusal(500, "cannot_process", f"a fault in the bridge: {place_of(error)}")
         effects = Effects()
         self._reconciler.quarantine(message, refusal, effects)
         try:

@@ -186,7 +186,9 @@ class Transactions:
                 row.topic,
                 code=row.code,
                 error=row.error,
-                reason=row.message,
+                size_bytes=row.size_bytes,
+                # Not the reason: it may quote the payload.
+                hint="`syncbridge quarantine` shows it",
             )
 
     async def keep(self, effects: Effects) -> None:
