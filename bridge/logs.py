@@ -282,3 +282,9 @@ class RateLimited:
     def _report(self, key: str, window: _Window) -> None:
         if window.left_out:
             self._log.log(window.level, "lines left out", key=key, lines=window.left_out)
+
+
+if not structlog.is_configured():
+    # Until `configure` is called, and where it never is: structlog's own tracebacks print the
+    # values of all variables, payloads and passwords among them.
+    structlog.configure(processors=_text_processors(colours=False), cache_logger_on_first_use=False)

@@ -43,10 +43,11 @@ def restored_logging() -> Iterator[None]:
     """Logs are the process's; give them back as they were."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    settings = structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**settings)
 
 
 class _Clock:
@@ -236,6 +237,24 @@ def test_a_chain_of_causes_that_never_ends_is_cut() -> None:
     assert trace_text(one).count("Traceback") == 2
     assert place_of(one) == "ValueError"
     assert place_of(_caught("")).startswith("SyncbridgeError in test_logs.py:")
+
+
+def test_variables_are_not_shown_before_anything_is_configured() -> None:
+    """As in a program of others that runs a bridge."""
+    program = """
+from bridge.logs import get_logger
+def fail(secret):
+    raise ValueError(secret)
+try:
+    fail("-".join(["correct", "horse"]))
+except ValueError as error:
+    get_logger("service").error("failed", exc_info=error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+    assert "ValueError" in done.stderr
+    assert "correct-horse" not in done.stderr
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
