@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import Actor, act, actor_of
 from bridge.api.administration import Administration
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
@@ -59,7 +60,9 @@ class _Routes:
             now := time.time_ns() // 1000,
             now + expires_s * _MICROSECONDS,
         )
-        row, text = await self._administration.run_store(lambda store: _make(store, wanted))
+        row, text = await self._administration.run_store(
+            lambda store: _make(store, wanted, actor_of(request))
+        )
         return json_response({**_described(row, now), "claim": text})
 
     async def list_all(self, _request: Request) -> Response:
@@ -71,9 +74,10 @@ class _Routes:
     async def withdraw(self, request: Request) -> Response:
         """Withdraw a claim that nobody has taken."""
         claim_id = request.path_params["id"]
+        done = act(actor_of(request), "claim.withdraw", claim_id)
         now = time.time_ns() // 1000
         if not await self._administration.run_store(
-            lambda store: store.claims.withdraw(claim_id, now)
+            lambda store: store.claims.withdraw(claim_id, now, done)
         ):
             raise RequestProblem(
                 HTTPStatus.NOT_FOUND,
@@ -91,7 +95,7 @@ class _Wanted(NamedTuple):
     expires_at: int
 
 
-def _make(store: Store, wanted: _Wanted) -> tuple[StoredClaim, str]:
+def _make(store: Store, wanted: _Wanted, actor: Actor) -> tuple[StoredClaim, str]:
     """Keep a new claim; returns what is kept, and the claim's text."""
     # Only here: most commands have nothing to do with OpenSSL.
     from bridge.security.claim import Claim
@@ -108,7 +112,8 @@ def _make(store: Store, wanted: _Wanted) -> tuple[StoredClaim, str]:
     row = StoredClaim(
         claim.claim_id.hex(), device, kem, algorithm, claim.public_key, created_at, expires_at
     )
-    if not store.claims.add(row):
+    details = {"device": device, "expires_at": expires_at, "mechanism": kem.shown}
+    if not store.claims.add(row, act(actor, "claim.create", row.id, **details)):
         raise RequestProblem(
             HTTPStatus.CONFLICT,
             f"{CLAIMS_KEPT} claims are kept already",

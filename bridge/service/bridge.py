@@ -30,7 +30,7 @@ from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
 from bridge.service.identity import CLIENT_ID, read_metadata
-from bridge.service.link_settings import make_link_settings
+from bridge.service.link_settings import make_link_settings, report_refused_filters
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
@@ -69,6 +69,7 @@ class Bridge:
         port: Port of the broker.
         counters: What has happened since the start.
         exposition: The same and more, for Prometheus; from the start on.
+        administrator: What administration may ask for; from the start on.
         http_address: Where HTTP is answered; None where it is not.
 
     Raises:
@@ -88,6 +89,7 @@ class Bridge:
         self._announcing: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None]
         self.exposition: Exposition
+        self.administrator: Administrator
         self._metadata: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -272,9 +274,16 @@ class Bridge:
         return embedded.username
 
     async def _serve(self) -> None:
-        administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock, self._sealing
+        administrator = self.administrator = Administrator(
+            self.config,
+            self._store,
+            self._pipeline,
+            self._publisher,
+            self._clock,
+            self._guard,
+            self._sealing,
         )
+        await administrator.permissions.note_start()
         self.exposition = Exposition(
             self.config.store.path,
             self.counters,
@@ -323,13 +332,7 @@ class Bridge:
     def connected(self, session: Session) -> None:
         """Called by the link: the connection stands."""
         self._note_session(session)
-        for topic_filter, reason in session.refused_filters:
-            _log.error(
-                "the broker refused a subscription: such messages will not arrive",
-                filter=topic_filter,
-                reason=reason,
-                hint="allow the bridge's user to read it",
-            )
+        report_refused_filters(session)
         self._end_announcing()
         announcing = self._announcer.announce(session, self._announcer.greet())
         self._announcing = asyncio.create_task(announcing, name="announcer")

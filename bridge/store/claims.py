@@ -10,6 +10,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Final, NamedTuple, Protocol
 
+from bridge.store.audit import AuditRow
+
 CLAIMS_KEPT: Final = 10_000
 """Claims, ended ones too: a batch of new devices, and what was made in the last weeks."""
 
@@ -123,8 +125,13 @@ class Claims(Protocol):
     taken by `DeviceKeys.install`.
     """
 
-    def add(self, claim: StoredClaim) -> bool:
-        """Keep a new claim; False where as many are kept as may be. Old ended ones go."""
+    def add(self, claim: StoredClaim, act: AuditRow | None = None) -> bool:
+        """Keep a new claim; False where as many are kept as may be. Old ended ones go.
+
+        Args:
+            claim: The claim.
+            act: Written into the audit trail in the same transaction, where it was done.
+        """
 
     def find(self, claim_id: str) -> StoredClaim | None:
         """Return a claim, None where there is none of that id."""
@@ -132,8 +139,14 @@ class Claims(Protocol):
     def list_all(self) -> list[StoredClaim]:
         """Return all claims, the newest first."""
 
-    def withdraw(self, claim_id: str, now: int) -> bool:
-        """End a claim that nobody has taken; False where it was taken, or there is none."""
+    def withdraw(self, claim_id: str, now: int, act: AuditRow | None = None) -> bool:
+        """End a claim that nobody has taken; False where it was taken, or there is none.
+
+        Args:
+            claim_id: Which.
+            now: In µs since the epoch.
+            act: As for `add`.
+        """
 
     def note_refusal(self, claim_id: str, error: str, now: int) -> None:
         """Count a refused request, for the operator; nothing where there is no such claim."""

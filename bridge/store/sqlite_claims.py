@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from bridge.store.audit import AuditRow, write_acts
 from bridge.store.claims import CLAIMS_KEPT, ENDED_KEPT_US, OPEN, StoredClaim, StoredIdentity
 from bridge.store.connection import transaction, translated
 
@@ -20,13 +21,15 @@ class SqliteClaims:
     Args:
         connection: The owner of the store.
         path: The store's file, for messages.
+        audit_acts: How many acts the audit trail keeps.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, audit_acts: int) -> None:
+        self._audit_acts = audit_acts
         self._connection = connection
         self._path = path
 
-    def add(self, claim: StoredClaim) -> bool:
+    def add(self, claim: StoredClaim, act: AuditRow | None = None) -> bool:
         """Keep a new claim; False where as many are kept as may be. Old ended ones go."""
         with translated(self._path, "writing to"), transaction(self._connection):
             self._connection.execute(
@@ -38,6 +41,7 @@ class SqliteClaims:
                 return False
             places = ", ".join("?" * len(claim))
             self._connection.execute(f"INSERT INTO claim VALUES ({places})", claim)  # noqa: S608
+            self._write(act)
         return True
 
     def find(self, claim_id: str) -> StoredClaim | None:
@@ -52,16 +56,20 @@ class SqliteClaims:
             rows = self._connection.execute(f"{_SELECT} ORDER BY created_at DESC, id")
             return [StoredClaim(*row) for row in rows]
 
-    def withdraw(self, claim_id: str, now: int) -> bool:
+    def withdraw(self, claim_id: str, now: int, act: AuditRow | None = None) -> bool:
         """End a claim that nobody has taken; False where it has ended, or there is none."""
         with translated(self._path, "writing to"), transaction(self._connection):
-            return (
-                self._connection.execute(
-                    f"UPDATE claim SET withdrawn_at = ? WHERE id = ? AND {OPEN}",  # noqa: S608
-                    (now, claim_id),
-                ).rowcount
-                > 0
-            )
+            ended = self._connection.execute(
+                f"UPDATE claim SET withdrawn_at = ? WHERE id = ? AND {OPEN}",  # noqa: S608
+                (now, claim_id),
+            ).rowcount
+            if ended:
+                self._write(act)
+        return ended > 0
+
+    def _write(self, act: AuditRow | None) -> None:
+        if act is not None:
+            write_acts(self._connection, [act], self._audit_acts)
 
     def note_refusal(self, claim_id: str, error: str, now: int) -> None:
         """Count a refused request, for the operator; nothing where there is no such claim."""

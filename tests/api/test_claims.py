@@ -34,6 +34,24 @@ def test_a_claim_is_made_for_the_bridge_of_the_store(
     assert "claim" not in str(client.claims()["claims"])
 
 
+def test_the_audit_trail_tells_who_made_and_withdrew_a_claim(
+    held: Holder, client: AdminClient
+) -> None:
+    """What was done, and nothing secret; what was not done is not told."""
+    made = client.create_claim(ASKED)
+    client.withdraw_claim(str(made["id"]))
+    with pytest.raises(AdminRefused, match="could be withdrawn"):
+        client.withdraw_claim(str(made["id"]))
+    rows = held.store.audit(10)
+    assert [(row.act, row.target) for row in rows] == [
+        ("claim.withdraw", made["id"]),
+        ("claim.create", made["id"]),
+    ]
+    assert rows[1].via == "socket"
+    assert "lamp-1" in rows[1].details
+    assert str(made["claim"]) not in str(rows)
+
+
 @pytest.mark.parametrize(
     ("wrong", "named"),
     [
