@@ -112,8 +112,8 @@ def _make(store: Store, wanted: _Wanted, actor: Actor) -> tuple[StoredClaim, str
     row = StoredClaim(
         claim.claim_id.hex(), device, kem, algorithm, claim.public_key, created_at, expires_at
     )
-    details = {"device": device, "expires_at": expires_at, "mechanism": kem.shown}
-    if not store.claims.add(row, act(actor, "claim.create", row.id, **details)):
+    done = act(actor, "claim.create", row.id, device=device, expires_at=expires_at, kem=kem.shown)
+    if not store.claims.add(row, done):
         raise RequestProblem(
             HTTPStatus.CONFLICT,
             f"{CLAIMS_KEPT} claims are kept already",
