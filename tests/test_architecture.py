@@ -55,8 +55,8 @@ MAY_IMPORT = {
     "bridge.http": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.config_http", "bridge.core.*", "bridge.errors",
-            "bridge.http.*", "bridge.logs", "bridge.secret_file", "bridge.store.*",
-            "bridge.wire.*",
+            "bridge.http.*", "bridge.logs", "bridge.query.*", "bridge.secret_file",
+            "bridge.store.*", "bridge.wire.*",
         }
     ),
     # Administration: of a store, by whoever holds it.

@@ -19,6 +19,7 @@ from bridge.query.terms import (
     Truth,
     kind_of,
 )
+from bridge.query.wildcards import lower_ascii, wildcards
 
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -91,28 +92,5 @@ def read_field(field: Field, twin: Mapping[str, object]) -> object:
 
 def _match(term: Match, text: str) -> bool:
     if term.operator == "GLOB":
-        return _wild(term.pattern, text, "*", "?")
-    return _wild(_lower_ascii(term.pattern), _lower_ascii(text), "%", "_")
-
-
-def _lower_ascii(text: str) -> str:
-    return "".join(c.lower() if c.isascii() else c for c in text)
-
-
-def _wild(pattern: str, text: str, any_text: str, any_character: str) -> bool:
-    """Match without recursion: of several wildcards only the last one ever has to give way."""
-    at = here = 0
-    last, resumed = -1, 0
-    while here < len(text):
-        expected = pattern[at : at + 1]
-        if expected == any_text:
-            last, resumed = at, here
-            at += 1
-        elif expected and expected in (any_character, text[here]):
-            at, here = at + 1, here + 1
-        elif last >= 0:
-            resumed += 1
-            at, here = last + 1, resumed
-        else:
-            return False
-    return not pattern[at:].strip(any_text)
+        return wildcards(term.pattern, "*", "?").match(text)
+    return wildcards(lower_ascii(term.pattern), "%", "_").match(lower_ascii(text))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bridge.core.topics import TwinKey
@@ -223,11 +223,26 @@ class SqliteStore:
             yield from export_lines(snapshot)
 
     def find(
-        self, term: Term | None, after: TwinKey | None, limit: int
+        self,
+        term: Term | None,
+        after: TwinKey | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        admits: Callable[[TwinKey], bool] | None = None,
+        bytes_max: int | None = None,
     ) -> list[tuple[TwinKey, bytes]]:
         """Return the keys and states of twins that a query finds; see `Store.find`."""
         with self._translated("querying"), self._readers.snapshot() as snapshot:
-            return find(snapshot, term, after, limit)
+            return find(
+                snapshot,
+                term,
+                after,
+                limit,
+                descending=descending,
+                admits=admits,
+                bytes_max=bytes_max,
+            )
 
     def close(self) -> None:
         """Release the store; what still reads it in other threads is ended. Idempotent."""

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from bridge.api.queries import QUERY_LIMIT_DEFAULT, QUERY_LIMIT_MAX
+from bridge.http.list_routes import PAGE_TWINS_MAX
+from bridge.http.searching import FOUND_BYTES_MAX, QUERIES_MAX, QUERIES_WAITING
 from bridge.query import parse_where
+from bridge.query.language import DEPTH_MAX, LENGTH_MAX
+from bridge.query.nodes import PATTERN_MAX, TERMS_MAX, VALUES_MAX, WILDCARDS_MAX
 from bridge.store.queries import QUERY_TIMEOUT_S
 from tests.docs.markdown import Document
 
@@ -21,4 +25,12 @@ def test_figures_are_the_programs() -> None:
     """Limits and time."""
     text = QUERIES.path.read_text("utf-8")
     assert f"{QUERY_LIMIT_MAX} at most. Default: {QUERY_LIMIT_DEFAULT}." in text
-    assert f"longer than {QUERY_TIMEOUT_S:g} s" in text
+    assert f"It takes {QUERY_TIMEOUT_S:g} s at most." in text
+    text = " ".join(text.split())
+    assert f"at most {LENGTH_MAX} characters, {TERMS_MAX} conditions, {VALUES_MAX} values" in text
+    assert f"parentheses {DEPTH_MAX} deep" in text
+    assert f"at most {PATTERN_MAX} characters and {WILDCARDS_MAX} wildcards" in text
+    assert f"at most {PAGE_TWINS_MAX} twins" in text
+    assert f"they have {FOUND_BYTES_MAX // 1024**2} MiB" in text
+    assert QUERIES_MAX == 2
+    assert f"Two queries are answered at the same time and {QUERIES_WAITING} wait" in text
