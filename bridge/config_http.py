@@ -67,6 +67,13 @@ class HttpConfig(Section):
         le=1_000_000,
         description="Changes that may wait for one reader of a stream; a slower one is closed.",
     )
+    stream_queries: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="Readers that may follow a query at the same time: each is held against every "
+        "change of a twin that it could find.",
+    )
     replay_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=0,

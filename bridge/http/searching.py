@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Iterator
 from functools import lru_cache
 from http import HTTPStatus
 from typing import Final
@@ -93,6 +94,22 @@ async def ask(backend: Backend, principal: str, where: str, pattern: DevicePatte
     return Question(backend, principal, term, pattern)
 
 
+async def ask_to_follow(
+    backend: Backend, searcher: Searcher, principal: str, where: str | None, pattern: DevicePattern
+) -> tuple[Question, Searcher] | None:
+    """Return a question for one who wants to follow it, and who searches; None without a query.
+
+    Raises:
+        QueryError: It is not of the language.
+        RequestRefused: It asks for a path that the principal may read of no twin.
+        RequestProblem: Too many follow queries already.
+    """
+    if where is None:
+        return None
+    searcher.require_room()
+    return await ask(backend, principal, where, pattern), searcher
+
+
 def _terms_of(pattern: DevicePattern) -> list[Term]:
     """Return a device pattern as conditions; ids and names hold none of the signs of GLOB."""
     found: list[Term] = []
@@ -113,10 +130,13 @@ class Searcher:
 
     Args:
         backend: Holds the twins.
+        followed_max: How many queries may be followed at the same time.
     """
 
-    def __init__(self, backend: Backend) -> None:
+    def __init__(self, backend: Backend, followed_max: int) -> None:
         self._backend = backend
+        self._followed_max = followed_max
+        self._followed = 0
         self._running = asyncio.Semaphore(QUERIES_MAX)
         self._searches: set[asyncio.Task[list[tuple[TwinKey, bytes]]]] = set()
 
@@ -164,6 +184,33 @@ class Searcher:
         found = await asyncio.shield(task)
         is_full = len(found) == limit or sum(len(s) for _, s in found) >= FOUND_BYTES_MAX
         return found, found[-1][0] if is_full else None
+
+    @contextlib.contextmanager
+    def following(self) -> Iterator[None]:
+        """Count one who follows a query, until the end of the block.
+
+        Raises:
+            RequestProblem: Too many do.
+        """
+        self.require_room()
+        self._followed += 1
+        try:
+            yield
+        finally:
+            self._followed -= 1
+
+    def require_room(self) -> None:
+        """Refuse one who wants to follow a query where too many do.
+
+        Raises:
+            RequestProblem: So it is.
+        """
+        if self._followed >= self._followed_max:
+            raise RequestProblem(
+                HTTPStatus.SERVICE_UNAVAILABLE,
+                f"{self._followed} queries are followed already",
+                hint="http.stream_queries is the limit",
+            )
 
     def _ended(self, task: asyncio.Task[list[tuple[TwinKey, bytes]]]) -> None:
         self._searches.discard(task)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from bridge.api.queries import QUERY_LIMIT_DEFAULT, QUERY_LIMIT_MAX
 from bridge.http.list_routes import PAGE_TWINS_MAX
+from bridge.http.live_query import MEMBERS_REMEMBERED
 from bridge.http.searching import FOUND_BYTES_MAX, QUERIES_MAX, QUERIES_WAITING
+from bridge.http.stream import CODE_BAD_REQUEST, CODE_FORBIDDEN, CODE_TRY_AGAIN
 from bridge.query import parse_where
 from bridge.query.language import DEPTH_MAX, LENGTH_MAX
 from bridge.query.nodes import PATTERN_MAX, TERMS_MAX, VALUES_MAX, WILDCARDS_MAX
@@ -33,4 +35,8 @@ def test_figures_are_the_programs() -> None:
     assert f"at most {PAGE_TWINS_MAX} twins" in text
     assert f"they have {FOUND_BYTES_MAX // 1024**2} MiB" in text
     assert QUERIES_MAX == 2
+    assert f"beyond {MEMBERS_REMEMBERED:,} found twins" in text
+    for code in (CODE_TRY_AGAIN, CODE_BAD_REQUEST):
+        assert f"the code {code}" in text
+    assert f"with {CODE_FORBIDDEN}," in text
     assert f"Two queries are answered at the same time and {QUERIES_WAITING} wait" in text
