@@ -148,14 +148,16 @@ async def test_a_reader_that_comes_and_goes_has_what_a_query_finds(
             url = f"http://{address(bridge)}/v1/twins/{device}"
             await (client.patch(f"{url}/reported", json=fields) if fields else client.delete(url))
 
-    for _ in range(8):
+    for number in range(8):
         for _ in range(4):
             await change()
+        if number % 2 == 0:
+            held, after = {}, {}
         async with stream(bridge, asking(LOW, **after)) as socket:
             for message in await until(socket, "live"):
                 apply(held, message)
                 after = {"after": message["stamp"]} if "stamp" in message else after
-            for _ in range(6):
+            for _ in range(10):
                 await change()
             await report(bridge, "end", battery=1)
             await report(bridge, "end", battery=chance.randrange(100, 10_000))
