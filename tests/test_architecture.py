@@ -76,6 +76,7 @@ MAY_IMPORT = {
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
+            "bridge.store.indexed_paths",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models"}),

@@ -24,6 +24,7 @@ from bridge.query.terms import (
     fields_of,
     kind_of,
 )
+from bridge.store.indexes import Range, choose_range
 
 QUERY_TIMEOUT_S = 5.0
 """Longest time that one query may take."""
@@ -65,12 +66,13 @@ def find(
         QueryError: It took longer.
         sqlite3.Error: The store cannot be read.
     """
-    statement, parameters = _statement(term, after, descending=descending)
     deadline = time.monotonic() + timeout_s
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
     found: list[tuple[TwinKey, bytes]] = []
     size_bytes = 0
     try:
+        chosen = choose_range(connection, _conjuncts(term))
+        statement, parameters = _statement(term, after, chosen, descending=descending)
         parameters.append(limit if admits is None else -1)
         for device, name, state in connection.execute(statement, parameters):
             key = TwinKey(device, name)
@@ -93,15 +95,21 @@ def find(
 
 
 def _statement(
-    term: Term | None, after: TwinKey | None, *, descending: bool
+    term: Term | None, after: TwinKey | None, chosen: Range | None, *, descending: bool
 ) -> tuple[str, list[str | int | float]]:
     """Return the statement, and what is bound to it but the limit.
 
-    Only constants and signs of this module are in its text; see `condition_of`.
+    Only constants and signs of this module are in its text, and what is indexed by configuration;
+    see `condition_of`.
     """
     sign, order = ("<", " DESC") if descending else (">", "")
     parameters: list[str | int | float] = []
     conditions = []
+    indexed = ""
+    if chosen is not None:
+        indexed = f' INDEXED BY "{chosen.name}"'
+        conditions.append(chosen.tests)
+        parameters += chosen.values
     if after is not None:
         conditions.append(f"(device, name) {sign} (?, ?)")
         parameters += after
@@ -111,7 +119,8 @@ def _statement(
     whole = "1" if term is None else _write(term, parameters)
     conditions.append(f"CASE present WHEN 1 THEN {whole} END")
     statement = (
-        f"SELECT device, name, state FROM twin WHERE {' AND '.join(conditions)} "  # noqa: S608
+        f"SELECT device, name, state FROM twin{indexed} "  # noqa: S608
+        f"WHERE {' AND '.join(conditions)} "
         f"ORDER BY device{order}, name{order} LIMIT ?"
     )
     return statement, parameters

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bridge.core.topics import TwinKey
@@ -26,6 +26,7 @@ from bridge.store.connection import make_durable, open_owner, transaction, trans
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
+from bridge.store.indexes import set_indexes
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
@@ -63,7 +64,14 @@ class SqliteStore:
         self._quarantine = Quarantine(connection, limits)
 
     @classmethod
-    def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
+    def open(
+        cls,
+        path: Path,
+        *,
+        limits: StoreLimits,
+        create: bool = True,
+        indexes: Collection[tuple[str, ...]] | None = None,
+    ) -> SqliteStore:
         """Open a store, or make it.
 
         A store that was not closed (its process was killed, the power failed) is repaired by
@@ -74,6 +82,8 @@ class SqliteStore:
             path: The file; its directory must exist.
             limits: Bounds on what it keeps beside the twins.
             create: Make the file if there is none; otherwise that is an error.
+            indexes: Paths that queries find by an index, see `bridge.store.indexed_paths`; others
+                are dropped. None leaves them as they are.
 
         Raises:
             StoreLocked: Another process holds it.
@@ -94,7 +104,15 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return cls(path, limits, lock, connection)
+        store = cls(path, limits, lock, connection)
+        if indexes is not None:
+            try:
+                with translated(path, "indexing"):
+                    set_indexes(connection, indexes)
+            except BaseException:
+                store.close()
+                raise
+        return store
 
     @property
     def path(self) -> Path:

@@ -80,7 +80,7 @@ _TABLE = "CREATE TABLE twin (device TEXT, name TEXT, version INTEGER, at INTEGER
 
 def database(twins: list[tuple[str, str, dict[str, object]]]) -> sqlite3.Connection:
     """Return a database with these twins, the columns as in the store."""
-    connection = sqlite3.connect(":memory:")
+    connection = sqlite3.connect(":memory:", isolation_level=None)
     connection.execute(_TABLE)
     for device, name, document in twins:
         state = json.dumps(document, ensure_ascii=False).encode()
