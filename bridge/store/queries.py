@@ -71,8 +71,8 @@ def find(
     found: list[tuple[TwinKey, bytes]] = []
     size_bytes = 0
     try:
-        chosen = choose_range(connection, _conjuncts(term))
-        statement, parameters = _statement(term, after, chosen, descending=descending)
+        chosen = choose_range(connection, conjuncts_of(term))
+        statement, parameters = statement_of(term, after, chosen, descending=descending)
         parameters.append(limit if admits is None else -1)
         for device, name, state in connection.execute(statement, parameters):
             key = TwinKey(device, name)
@@ -94,7 +94,7 @@ def find(
     return found
 
 
-def _statement(
+def statement_of(
     term: Term | None, after: TwinKey | None, chosen: Range | None, *, descending: bool
 ) -> tuple[str, list[str | int | float]]:
     """Return the statement, and what is bound to it but the limit.
@@ -114,7 +114,7 @@ def _statement(
         conditions.append(f"(device, name) {sign} (?, ?)")
         parameters += after
     # A second time, and outside of the CASE: there SQLite finds them by the index on keys.
-    conditions += [_write(part, parameters) for part in _conjuncts(term) if _is_of_key(part)]
+    conditions += [_write(part, parameters) for part in conjuncts_of(term) if _is_of_key(part)]
     # A CASE, because AND promises no order, and the state of a deleted twin is not JSON.
     whole = "1" if term is None else _write(term, parameters)
     conditions.append(f"CASE present WHEN 1 THEN {whole} END")
@@ -130,11 +130,11 @@ def _is_of_key(term: Term) -> bool:
     return all(field.path[0] in ("device", "name") for field in fields_of(term))
 
 
-def _conjuncts(term: Term | None) -> Iterator[Term]:
+def conjuncts_of(term: Term | None) -> Iterator[Term]:
     """Yield terms that are all true where a term is."""
     if isinstance(term, Junction) and term.operator == "AND":
         for part in term.terms:
-            yield from _conjuncts(part)
+            yield from conjuncts_of(part)
     elif term is not None:
         yield term
 

@@ -17,7 +17,7 @@ from bridge.store import indexes
 from bridge.store.base import CommitBatch, StoreLimits
 from bridge.store.indexed_paths import INDEXES_MAX, parse_indexed_paths
 from bridge.store.indexes import choose_range, read_indexes, set_indexes
-from bridge.store.queries import _conjuncts, _statement, find
+from bridge.store.queries import conjuncts_of, find, statement_of
 from bridge.store.sqlite import SqliteStore
 from tests.store.samples import twin
 from tests.store.test_queries import _CONDITIONS, _TERMS, _TWINS, database
@@ -29,8 +29,8 @@ MODE = ("desired", "mode")
 def plan(connection: sqlite3.Connection, where: str) -> str:
     """How SQLite finds what a query asks for."""
     term = parse_where(where)
-    chosen = choose_range(connection, _conjuncts(term))
-    statement, parameters = _statement(term, TwinKey("a"), chosen, descending=False)
+    chosen = choose_range(connection, conjuncts_of(term))
+    statement, parameters = statement_of(term, TwinKey("a"), chosen, descending=False)
     rows = connection.execute(f"EXPLAIN QUERY PLAN {statement}", [*parameters, 1])
     return "; ".join(row[3] for row in rows)
 
