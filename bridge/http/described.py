@@ -62,7 +62,7 @@ def answers(
         media_type: Of that answer.
         not_modified: It also answers 304.
     """
-    shown: dict[str, Any] = {"schema": _OBJECT if media_type != "text/event-stream" else {}}
+    shown: dict[str, Any] = {"schema": {} if media_type.startswith("text/") else _OBJECT}
     if example is not None:
         shown["example"] = example
     content = {media_type: shown}
