@@ -28,7 +28,7 @@ QUERIES_MAX: Final = 2
 QUERIES_WAITING: Final = 32
 """Queries that wait for their turn; who asks beyond that is told to come again."""
 
-QUERIES_REMEMBERED: Final = 256
+QUERIES_REMEMBERED: Final = 64
 """Queries that are kept parsed: readers of a stream who ask the same share what comes of it."""
 
 FOUND_BYTES_MAX: Final = 4 * 1024 * 1024

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import requests
 
+from bridge.core.topics import TwinKey
+from bridge.http import searching
 from bridge.query.language import LENGTH_MAX
 from tests.http.served import Served
 from tests.query.test_language import HOSTILE, OVERSIZED
+from tests.support.bridge import WAIT_S
 
 FLEET = {
     "cell-1": {"battery": 10, "mode": "eco"},
@@ -166,6 +172,37 @@ def test_a_query_that_is_too_long_is_refused(served: Served) -> None:
     answer = served.ask("GET", "/v1/twins", params={"where": "x" * (LENGTH_MAX + 1)})
     assert answer.status_code == 400
     assert str(LENGTH_MAX) in answer.json()["detail"]
+
+
+def test_only_so_many_queries_wait(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who comes beyond that is told when to come again, and is served then."""
+    monkeypatch.setattr(searching, "QUERIES_WAITING", 0)
+    goes_on, are_running = threading.Event(), threading.Barrier(searching.QUERIES_MAX + 1)
+
+    def admit(_question: searching.Question, _key: TwinKey) -> bool:
+        if not goes_on.is_set():
+            are_running.wait(WAIT_S)
+            goes_on.wait(WAIT_S)
+        return True
+
+    monkeypatch.setattr(searching.Question, "admits", admit)
+    url, parameters = f"{served.url}/v1/twins", {"where": "device = 'dish-1'"}
+
+    def ask() -> requests.Response:
+        with requests.Session() as session:
+            session.trust_env = False
+            return session.get(url, params=parameters, timeout=WAIT_S)
+
+    with ThreadPoolExecutor(searching.QUERIES_MAX) as threads:
+        try:
+            asked = [threads.submit(ask) for _ in range(searching.QUERIES_MAX)]
+            are_running.wait(WAIT_S)
+            refused = ask()
+            assert (refused.status_code, refused.headers["retry-after"]) == (503, "1")
+        finally:
+            goes_on.set()
+        assert all(names(one.result().json()) == ["dish-1"] for one in asked)
+    assert ask().status_code == 200
 
 
 def test_a_cursor_is_held_against_the_grammar(served: Served) -> None:
