@@ -42,9 +42,13 @@ class LiveQuery:
         To be called for each change, in their order.
         """
         key = event.key
-        if not self._question.admits(key):
+        question = self._question
+        is_found = event.matches(question.term)
+        if not is_found and self._is_complete and key not in self._is_found:
+            return None  # It is most of what comes.
+        if not question.admits(key):
             return None
-        kind = self._turn(key, is_found=event.matches(self._question.term))
+        kind = self._turn(key, is_found=is_found)
         if kind == "leave" and not event.view.exists:
             kind = "change"  # It is told as deleted.
         return None if kind is None else event.turned(kind)

@@ -82,9 +82,11 @@ def _join(term: Junction, twin: Mapping[str, object]) -> bool | None:
 
 def read_field(field: Field, twin: Mapping[str, object]) -> object:
     """Return what a field of a twin is; None where it is missing."""
-    found: object = twin
-    for key in field.path:
-        if not isinstance(found, Mapping):
+    first, *keys = field.path
+    found = twin.get(first)
+    for key in keys:
+        # What JSON is decoded to. An abstract class would take longer than all the rest.
+        if not isinstance(found, dict):
             return None
         found = found.get(key)
     return found
