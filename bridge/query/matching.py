@@ -51,6 +51,8 @@ def evaluate(term: Term, twin: Mapping[str, object]) -> bool | None:
         inner = evaluate(term.term, twin)
         return None if inner is None else not inner
     found = read_field(term.field, twin)
+    if isinstance(found, str) and "\0" in found:
+        found = found[: found.index("\0")]  # As SQLite has it.
     if isinstance(term, Missing):
         return found is None
     if isinstance(term, Truth):
