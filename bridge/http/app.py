@@ -26,6 +26,7 @@ from bridge.http.metrics_route import add_metrics_route
 from bridge.http.page import CONTENT_SECURITY_POLICY, render_page
 from bridge.http.past_routes import PastRoutes, add_past_routes
 from bridge.http.problems import HANDLERS
+from bridge.http.quarantine_routes import add_quarantine_routes
 from bridge.http.searching import Searcher
 from bridge.http.stream import add_stream_route
 from bridge.http.twin_routes import TwinRoutes, add_named_twin_routes, add_twin_routes
@@ -69,6 +70,7 @@ def create_app(
         add_metrics_route(app, backend, authenticator, exposed, config.metrics_readers)
     add_list_route(app, backend, authenticator, searcher)
     add_past_routes(app, PastRoutes(backend, authenticator, config.body_bytes))
+    add_quarantine_routes(app, backend, authenticator)
     add_event_route(app, backend, authenticator, searcher)
     add_stream_route(app, backend, authenticator, searcher)
     add_named_twin_routes(app, twins)

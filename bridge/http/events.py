@@ -16,7 +16,13 @@ from bridge.errors import QueryError
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import Select, Where, answers
-from bridge.http.following import HEARTBEAT, Following, TooSlow
+from bridge.http.following import (
+    HEARTBEAT,
+    RIGHTS_CHANGED,
+    Following,
+    RightsChanged,
+    TooSlow,
+)
 from bridge.http.list_routes import Device, read_pattern
 from bridge.http.reading import Selection
 from bridge.http.searching import Searcher, ask_to_follow
@@ -80,6 +86,8 @@ async def _lines(following: Following) -> AsyncIterator[str]:
                 yield f"id: {stamp}\ndata: {text}\n\n"
     except TooSlow:
         yield _closed("too slow")
+    except RightsChanged:
+        yield _closed(RIGHTS_CHANGED)
     except RequestProblem as problem:
         yield _closed(problem.detail)
     except QueryError as error:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Final
 
 import orjson
 
 from bridge.core.access import Access
 from bridge.core.pattern import DevicePattern, is_literal
+from bridge.core.permissions import Permissions
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.update import SECTIONS
@@ -37,8 +38,16 @@ part again."""
 HEARTBEAT: Final = '{"type":"heartbeat"}'
 
 
+RIGHTS_CHANGED: Final = "the permissions have changed: read anew"
+"""Why a stream is closed."""
+
+
 class TooSlow(Exception):
     """More changes wait for the reader than may."""
+
+
+class RightsChanged(Exception):
+    """The permissions of the reader have changed: what it has seen does not fit them any more."""
 
 
 class Following:
@@ -73,6 +82,7 @@ class Following:
         self._asked = asked
         self._live_query: LiveQuery | None = None
         self._principal = ""
+        self._permissions: Permissions | None = None
         self._parts: OrderedDict[TwinKey, bytes] = OrderedDict()
         self.reader: Reader | None = None
 
@@ -82,15 +92,19 @@ class Following:
         Raises:
             TooSlow: More changes wait than may.
             RequestProblem: The token does not hold any more, or too many queries are asked.
+            RightsChanged: The permissions of the reader have changed.
             QueryError: The search for the present took too long.
         """
-        with contextlib.nullcontext() if self._asked is None else self._asked[1].following():
-            async for pair in self._messages():
-                yield pair
+        counted = contextlib.nullcontext() if self._asked is None else self._asked[1].following()
+        with counted:
+            async with contextlib.aclosing(self._messages()) as messages:
+                async for pair in messages:
+                    yield pair
 
-    async def _messages(self) -> AsyncIterator[tuple[str, str | None]]:
+    async def _messages(self) -> AsyncGenerator[tuple[str, str | None]]:
         hub = self._backend.hub
         self._principal = await self._authenticator.principal(self._authorization)
+        self._permissions = self._backend.permissions
         reader = self.reader = hub.subscribe(self._pattern)
         try:
             missed = None if self._after is None else hub.replay(self._after, self._pattern)
@@ -122,6 +136,7 @@ class Following:
 
     async def _live(self, reader: Reader) -> AsyncIterator[tuple[str, str | None]]:
         while True:
+            self._check_rights()
             while reader.waiting:
                 event = reader.waiting.popleft()
                 if (text := self._change(event)) is not None:
@@ -137,6 +152,15 @@ class Following:
             except TimeoutError:
                 yield HEARTBEAT, None
             await self._authenticator.principal(self._authorization)
+
+    def _check_rights(self) -> None:
+        """Raise `RightsChanged` where it is so; the rights of others do not matter."""
+        now, then = self._backend.permissions, self._permissions
+        if now is then or now is None or then is None:
+            return
+        if now.concerning(self._principal) != then.concerning(self._principal):
+            raise RightsChanged
+        self._permissions = now
 
     def _judged(self, events: Iterable[Event]) -> Iterator[Event]:
         """Yield what changes are to the reader."""

@@ -17,7 +17,7 @@ from bridge.core.update import SectionName
 from bridge.errors import QueryError, SyncbridgeError
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
-from bridge.http.following import Following, TooSlow
+from bridge.http.following import RIGHTS_CHANGED, Following, RightsChanged, TooSlow
 from bridge.http.list_routes import read_pattern
 from bridge.http.reading import Answer, Selection
 from bridge.http.searching import Searcher, ask_to_follow
@@ -34,7 +34,8 @@ CLOSE_S: Final = 20.0
 
 CODE_BAD_REQUEST: Final = 4400
 CODE_UNAUTHORIZED: Final = 4401
-CODE_FORBIDDEN: Final = 4403
+CODE_RIGHTS_CHANGED: Final = 4403
+CODE_FORBIDDEN: Final = 4406
 CODE_TOO_SLOW: Final = 4408
 CODE_TRY_AGAIN: Final = 1013
 
@@ -264,6 +265,8 @@ def _why(done: set[asyncio.Task[None]]) -> tuple[int, str]:
         error = task.exception()
         if isinstance(error, TooSlow):
             return CODE_TOO_SLOW, "too slow: more changes waited than http.stream_events"
+        if isinstance(error, RightsChanged):
+            return CODE_RIGHTS_CHANGED, RIGHTS_CHANGED
         if isinstance(error, RequestProblem | QueryError):
             return _closing(error)
         if error is not None:
