@@ -24,6 +24,7 @@ from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
 from bridge.store.base import StoreLimits
+from bridge.store.indexed_paths import parse_indexed_paths
 
 _MEBIBYTE = 1024 * KIBIBYTE
 _MICROSECONDS_PER_SECOND = 1_000_000
@@ -94,6 +95,16 @@ class StoreConfig(Section):
         description="Memory for twins, half of it for those that are written often. Twins beyond "
         "it are read from the store again.",
     )
+    indexes: str = Field(
+        default="",
+        max_length=4096,
+        description="Paths that [queries](queries.md#indexes) find by an index, such as "
+        "`reported.battery, desired.mode`, separated by commas. Each costs time at every commit.",
+        json_schema_extra={
+            "allowed": "paths such as reported.battery, with keys of A-Z a-z 0-9 _ : @ ~ -, "
+            "separated by commas"
+        },
+    )
     retry_timeout_s: float = Field(
         default=30.0,
         ge=1.0,
@@ -101,6 +112,12 @@ class StoreConfig(Section):
         description="How long a batch that cannot be committed is tried again before the "
         "connection is dropped, so that the broker keeps its messages.",
     )
+
+    @field_validator("indexes")
+    @classmethod
+    def _check_indexes(cls, text: str) -> str:
+        parse_indexed_paths(text)
+        return text
 
     def to_limits(self) -> StoreLimits:
         """Return what a store needs to know of this."""

@@ -70,7 +70,15 @@ class ConfigError(SyncbridgeError):
 
 
 class QueryError(SyncbridgeError):
-    """A query over twins is not of the language, too large, or takes too long."""
+    """A query over twins is not of the language, too large, or takes too long.
+
+    Attributes:
+        position: The character of the query where it is wrong, from 1; 0 where there is no such.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", position: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.position = position
 
 
 class LinkError(SyncbridgeError):

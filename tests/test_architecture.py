@@ -56,8 +56,8 @@ MAY_IMPORT = {
     "bridge.http": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.config_http", "bridge.core.*", "bridge.errors",
-            "bridge.http.*", "bridge.logs", "bridge.secret_file", "bridge.store.*",
-            "bridge.wire.*",
+            "bridge.http.*", "bridge.logs", "bridge.query.*", "bridge.secret_file",
+            "bridge.store.*", "bridge.wire.*",
         }
     ),
     # Administration: of a store, by whoever holds it.
@@ -78,6 +78,7 @@ MAY_IMPORT = {
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
+            "bridge.store.indexed_paths",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),

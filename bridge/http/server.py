@@ -15,6 +15,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bridge.api.metrics import Exposed
 from bridge.api.serving import GRACE_S, Server, running
 from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
@@ -67,7 +68,9 @@ class _Peer:
 
 
 @contextlib.asynccontextmanager
-async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tuple[str, int]]:
+async def serve_http(
+    backend: Backend, config: HttpConfig, exposed: Exposed | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """Answer requests until the end of the block.
 
     The block has to end before the pipeline and the store do.
@@ -75,6 +78,7 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
     Args:
         backend: The holder of the twins.
         config: Where to listen, and the bounds; `listen` is set.
+        exposed: Metrics for `/metrics`; None where there are none.
 
     Yields:
         The address and the port that it listens on.
@@ -86,7 +90,7 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
     host, port = parse_listen(config.listen)
     listener = _listen(host, port)
     with contextlib.closing(listener):
-        server = _make_server(backend, config)
+        server = _make_server(backend, config, exposed)
         async with running(server, listener, "http"):
             try:
                 yield host, listener.getsockname()[1]
@@ -96,7 +100,8 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol: asyncio sends small packets at once only where it sees that it is TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((host, port))
@@ -111,8 +116,8 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _make_server(backend: Backend, config: HttpConfig) -> Server:
-    app: ASGIApp = create_app(backend, config, time.monotonic)
+def _make_server(backend: Backend, config: HttpConfig, exposed: Exposed | None) -> Server:
+    app: ASGIApp = create_app(backend, config, time.monotonic, exposed)
     if config.proxy is not None:
         # It types ASGI more narrowly than Starlette does.
         trusting = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=[config.proxy])

@@ -9,7 +9,7 @@ contract suite in `tests/store/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -375,9 +375,24 @@ class Store(Protocol):
         """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
 
     def find(
-        self, term: Term | None, after: TwinKey | None, limit: int
+        self,
+        term: Term | None,
+        after: TwinKey | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        admits: Callable[[TwinKey], bool] | None = None,
+        bytes_max: int | None = None,
     ) -> list[tuple[TwinKey, bytes]]:
         """Return the keys and states of twins that a query finds, ordered by device and name.
+
+        Args:
+            term: What they must be; None for all.
+            after: Only those behind this one.
+            limit: Most that are returned.
+            descending: Backwards; behind is then before.
+            admits: Told each key that is found: whether it counts.
+            bytes_max: Ends with the state with which all of them have so many bytes.
 
         Raises:
             QueryError: It took too long.

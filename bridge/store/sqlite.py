@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bridge.core.topics import TwinKey
@@ -30,6 +30,7 @@ from bridge.store.device_keys import prove_keys
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
+from bridge.store.indexes import set_indexes
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
@@ -75,7 +76,14 @@ class SqliteStore:
         self.claims = SqliteClaims(connection, path, limits.audit_acts)
 
     @classmethod
-    def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
+    def open(
+        cls,
+        path: Path,
+        *,
+        limits: StoreLimits,
+        create: bool = True,
+        indexes: Collection[tuple[str, ...]] | None = None,
+    ) -> SqliteStore:
         """Open a store, or make it.
 
         A store that was not closed (its process was killed, the power failed) is repaired by
@@ -86,6 +94,8 @@ class SqliteStore:
             path: The file; its directory must exist.
             limits: Bounds on what it keeps beside the twins.
             create: Make the file if there is none; otherwise that is an error.
+            indexes: Paths that queries find by an index, see `bridge.store.indexed_paths`; others
+                are dropped. None leaves them as they are.
 
         Raises:
             StoreLocked: Another process holds it.
@@ -106,7 +116,15 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return cls(path, limits, lock, connection)
+        store = cls(path, limits, lock, connection)
+        if indexes is not None:
+            try:
+                with translated(path, "indexing"):
+                    set_indexes(connection, indexes)
+            except BaseException:
+                store.close()
+                raise
+        return store
 
     @property
     def path(self) -> Path:
@@ -287,11 +305,26 @@ class SqliteStore:
             yield from export_lines(snapshot)
 
     def find(
-        self, term: Term | None, after: TwinKey | None, limit: int
+        self,
+        term: Term | None,
+        after: TwinKey | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        admits: Callable[[TwinKey], bool] | None = None,
+        bytes_max: int | None = None,
     ) -> list[tuple[TwinKey, bytes]]:
         """Return the keys and states of twins that a query finds; see `Store.find`."""
         with self._translated("querying"), self._readers.snapshot() as snapshot:
-            return find(snapshot, term, after, limit)
+            return find(
+                snapshot,
+                term,
+                after,
+                limit,
+                descending=descending,
+                admits=admits,
+                bytes_max=bytes_max,
+            )
 
     def close(self) -> None:
         """Release the store; what still reads it in other threads is ended. Idempotent."""

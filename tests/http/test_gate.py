@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 from pathlib import Path
 
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from bridge.config import HttpConfig
 from bridge.errors import ConfigError
+from bridge.http.server import _listen
 from tests.http.served import Served, http_config, serving
 from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto
@@ -118,3 +120,20 @@ def test_the_page_loads_nothing_from_elsewhere(served: Served) -> None:
     assert "default-src 'none'" in page.headers["content-security-policy"]
     assert "<script" not in page.text
     assert "/v1/twins/{device}/reported" in page.text
+
+
+async def test_small_answers_are_sent_at_once() -> None:
+    """Else the second packet of an answer waits for the client to acknowledge the first: 40 ms."""
+    arrived: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def look(_reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        connection = writer.get_extra_info("socket")
+        arrived.set_result(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    listener = _listen("127.0.0.1", 0)
+    async with await asyncio.start_server(look, sock=listener):
+        _, writer = await asyncio.open_connection(*listener.getsockname())
+        assert await arrived
+        writer.close()
+        await writer.wait_closed()
