@@ -38,7 +38,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        guard: Guard | None,
+        guard: Guard | None = None,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
