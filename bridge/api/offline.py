@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 from starlette.types import Receive, Scope, Send
@@ -23,6 +23,9 @@ from bridge.errors import AdminError
 from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
+if TYPE_CHECKING:
+    from bridge.security.key_wrapping import KeyWrapper
+
 Result = TypeVar("Result")
 
 Apply = Callable[[TwinKey, Order, AuditRow | None], Outcome]
@@ -36,6 +39,7 @@ def offline_client(
     apply: Apply,
     policies: Policies = NO_POLICIES,
     encoding: PublishedEncoding = "json",
+    read_wrapping_key: Callable[[], bytes | None] = lambda: None,
 ) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
@@ -45,8 +49,10 @@ def offline_client(
         apply: Changes a twin in it.
         policies: Which conflict policy holds where.
         encoding: In what a bridge on this store would publish.
+        read_wrapping_key: Returns the key that wraps the keys of devices, where one is set.
     """
-    transport = _InProcess(_Holder(store, apply, policies, encoding), path)
+    holder = _Holder(store, apply, policies, encoding, read_wrapping_key)
+    transport = _InProcess(holder, path)
     with AdminClient(path, transport) as client:
         yield client
 
@@ -55,11 +61,17 @@ class _Holder:
     """Holds a store in the thread that asks."""
 
     def __init__(
-        self, store: Store, apply: Apply, policies: Policies, encoding: PublishedEncoding
+        self,
+        store: Store,
+        apply: Apply,
+        policies: Policies,
+        encoding: PublishedEncoding,
+        read_wrapping_key: Callable[[], bytes | None],
     ) -> None:
         self._store = store
         self._apply = apply
         self._encoding = encoding
+        self._read_wrapping_key = read_wrapping_key
         self.policies = policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
@@ -76,6 +88,17 @@ class _Holder:
             "no bridge runs on this store that could read its permissions again",
             hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
         )
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices."""
+        # Only here: most commands have nothing to do with OpenSSL.
+        from bridge.security.key_wrapping import KeyWrapper
+
+        key = self._read_wrapping_key()
+        return None if key is None else KeyWrapper(key)
+
+    async def keys_changed(self, device: str) -> None:
+        """Do nothing: a bridge reads the keys when it starts."""
 
     async def find_orphans(
         self,

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bridge.api.acting import PeerProtocol
 from bridge.api.admin import create_app
-from bridge.api.administration import Administration
+from bridge.api.administration import KeyAdministration
 from bridge.api.metrics import Exposed
 from bridge.api.serving import serving
 from bridge.api.socket_file import listen, socket_path
@@ -16,7 +16,7 @@ from bridge.api.socket_file import listen, socket_path
 
 @contextlib.asynccontextmanager
 async def serve_administration(
-    administration: Administration, store_path: Path, exposed: Exposed | None = None
+    administration: KeyAdministration, store_path: Path, exposed: Exposed | None = None
 ) -> AsyncIterator[Path]:
     """Answer administrative requests until the end of the block.
 

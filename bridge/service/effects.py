@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -27,6 +27,7 @@ from bridge.store.base import (
 )
 from bridge.store.codec import encode_internals
 from bridge.store.history_codec import block_of, encode_change
+from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.wire import outbound
 from bridge.wire.wrappers import is_sealed
 
@@ -67,6 +68,8 @@ class Effects:
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
         self.acts: list[AuditRow] = []
+        self.windows: Sequence[SealedWindow] = ()
+        self.proven: dict[tuple[str, int], int] = {}
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -168,12 +171,22 @@ class Effects:
             )
         )
 
+    def prove(self, place: SealedPlace, at: int) -> None:
+        """Note that a device has used a new key; `at` in µs since the epoch."""
+        self.proven[place.device, place.key_id] = at
+
     def encode(self) -> CommitBatch:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
         history = [_block(change) for change in self.twins if change.history]
         return CommitBatch(
-            rows, history, self.quarantined, conflicts=self.conflicts, acts=self.acts
+            rows,
+            history,
+            self.quarantined,
+            conflicts=self.conflicts,
+            acts=self.acts,
+            windows=self.windows,
+            proven_keys=[(*key, at) for key, at in self.proven.items()],
         )
 
 

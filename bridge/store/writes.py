@@ -137,4 +137,6 @@ def is_empty(batch: CommitBatch) -> bool:
         or batch.published
         or batch.conflicts
         or batch.acts
+        or batch.windows
+        or batch.proven_keys
     )

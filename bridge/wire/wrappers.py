@@ -20,7 +20,6 @@ SEALED = 16
 """msgpack ext type of a sealed payload (docs/sealed-payloads.md)."""
 
 _LIMIT = "limits.payload_bytes"
-_NOT_YET = {SEALED: "sealed"}
 
 # First byte of a msgpack ext -> bytes of its length, behind which the type stands.
 _EXT_LENGTH_BYTES = {
@@ -71,13 +70,15 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
 
 
 def _unknown(code: int) -> Malformed:
-    known = _NOT_YET.get(code)
+    if code == SEALED:
+        # Whatever can be opened was, before it came here.
+        return Malformed(
+            401, "seal_not_valid", "it is sealed, and whoever has sent it has no key: enrol it"
+        )
     return Malformed(
         415,
         "unknown_wrapper",
-        f"wrapper type {code}"
-        + (f" ({known}) is not offered by this version" if known else " is not known")
-        + f"; offered: {ZLIB} (zlib), {ZSTD} (zstd)",
+        f"wrapper type {code} is not known; known: {ZLIB} (zlib), {ZSTD} (zstd), {SEALED} (sealed)",
     )
 
 

@@ -18,6 +18,7 @@ from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.errors import ConfigError
+from bridge.security.key_wrapping import KeyWrapper
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
 from bridge.store.audit import AuditRow
@@ -53,6 +54,13 @@ class Holder:
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """There are none here."""
         raise ConfigError(f"{actor.who} asks for permissions, and there are none")
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return none: no test here gives out keys."""
+        return None
+
+    async def keys_changed(self, device: str) -> None:
+        """Do nothing: nobody holds keys."""
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
