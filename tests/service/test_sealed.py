@@ -119,7 +119,9 @@ async def test_what_is_not_as_it_was_sealed_is_refused(
             (401, "seal_not_valid"),
             (401, "seal_not_valid"),
         ]
-        assert kept[2].payload == flipped
+        # Nothing is kept of what was sealed but its size.
+        assert (kept[2].payload, kept[2].withheld) == (b"", "sealed")
+        assert kept[2].size_bytes == len(flipped)
         refused = world.bridge.counters.value(metrics.UPDATES_REFUSED, "seal_not_valid")
         assert refused == 3
         assert await world.version() == 1
@@ -136,7 +138,10 @@ async def test_a_device_with_a_key_may_not_send_in_clear(
         await world.client.publish("sync/lamp-1/get/eve")
         assert (await world.client.next("sync/lamp-1/reply/eve"))["$"]["error"] == "not_sealed"
         await world.client.publish("sync/lamp-1/presence", b"offline")
-        assert {(row.code, row.error) for row in await world.refusals(4)} == {(401, "not_sealed")}
+        kept = await world.refusals(4)
+        assert {(row.code, row.error) for row in kept} == {(401, "not_sealed")}
+        # What should have been sealed is not kept in clear.
+        assert {(row.payload, row.withheld) for row in kept} == {(b"", "secret")}
         await world.client.publish("sync/lamp-1/get/lamp-1")
         answer = await world.lamp.answer(REPLY)
         assert (answer["code"], answer["error"]) == (401, "not_sealed")
