@@ -47,9 +47,9 @@ MAY_IMPORT = {
     "bridge.service": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
-            "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.log_traces", "bridge.logs",
-            "bridge.metrics", "bridge.security.*", "bridge.service.*", "bridge.store.*",
-            "bridge.wire.*",
+            "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
+            "bridge.security.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.log_traces",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.

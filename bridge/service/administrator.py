@@ -40,8 +40,8 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        sealing: Sealing | None = None,
         guard: Guard | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)

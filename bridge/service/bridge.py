@@ -274,8 +274,8 @@ class Bridge:
             self._pipeline,
             self._publisher,
             self._clock,
-            self._sealing,
             self._guard,
+            self._sealing,
         )
         await administrator.permissions.note_start()
         self.exposition = Exposition(

@@ -67,9 +67,9 @@ class Effects:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
-        self.acts: list[AuditRow] = []
         self.windows: Sequence[SealedWindow] = ()
         self.proven: dict[tuple[str, int], int] = {}
+        self.acts: list[AuditRow] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -126,6 +126,10 @@ class Effects:
             for conflict in conflicts
         ]
 
+    def prove(self, place: SealedPlace, at: int) -> None:
+        """Note that a device has used a new key; `at` in µs since the epoch."""
+        self.proven[place.device, place.key_id] = at
+
     def acted(self, act: AuditRow, order: Order, outcome: Outcome) -> None:
         """Tell the audit trail of an act, and what came of it."""
         refusal = outcome.refusal
@@ -171,10 +175,6 @@ class Effects:
             )
         )
 
-    def prove(self, place: SealedPlace, at: int) -> None:
-        """Note that a device has used a new key; `at` in µs since the epoch."""
-        self.proven[place.device, place.key_id] = at
-
     def encode(self) -> CommitBatch:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
@@ -184,9 +184,9 @@ class Effects:
             history,
             self.quarantined,
             conflicts=self.conflicts,
-            acts=self.acts,
             windows=self.windows,
             proven_keys=[(*key, at) for key, at in self.proven.items()],
+            acts=self.acts,
         )
 
 

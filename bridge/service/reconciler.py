@@ -73,7 +73,7 @@ class Reconciler:
                 requests.append(decoded if guard is None else guard.admit(decoded))
             elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
-                effects.quarantine(message, decoded, self._clock())
+                self.quarantine(message, decoded, effects)
         return requests
 
     def apply(
@@ -121,7 +121,7 @@ class Reconciler:
         """Keep a message of which nothing more is known than its topic."""
         topic = self._grammar.parse(message.topic)
         known = topic if isinstance(topic, InboundTopic) else None
-        effects.quarantine(message, refusal, self._clock(), known)
+        effects.quarantine(message, refusal, self._clock(), known, secret=_is_secret(refusal))
 
     def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
         """Answer or keep a message over a limit, decoded only where it is notable.
@@ -280,9 +280,12 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, request.request_id, version)
             self._reply(request, answer, effects)
         elif outcome is None or not outcome.duplicate:
-            secret = refusal.error == NOT_SEALED
             effects.quarantine(
-                request.message, refusal, self._clock(), request.topic, secret=secret
+                request.message,
+                refusal,
+                self._clock(),
+                request.topic,
+                secret=_is_secret(refusal),
             )
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
@@ -313,3 +316,8 @@ class Reconciler:
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)
+
+
+def _is_secret(refusal: Refusal) -> bool:
+    """Tell whether a payload is not to be kept: of a device that seals, and sent this in clear."""
+    return refusal.error == NOT_SEALED

@@ -124,7 +124,7 @@ class Transactions:
 
     async def _commit(self, batch: CommitBatch) -> None:
         if not (
-            batch.twins or batch.quarantined or batch.acts or batch.windows or batch.proven_keys
+            batch.twins or batch.quarantined or batch.windows or batch.proven_keys or batch.acts
         ):
             return
         stages = self._counters.stages

@@ -172,9 +172,9 @@ class CommitBatch:
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
-        acts: What was done, for the audit trail, the oldest first.
         windows: What was received of sealed messages.
         proven_keys: Device and key id, and when in µs: a device has used a key for the first time.
+        acts: What was done, for the audit trail, the oldest first.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -182,9 +182,9 @@ class CommitBatch:
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
     conflicts: Sequence[ConflictRow] = ()
-    acts: Sequence[AuditRow] = ()
     windows: Sequence[SealedWindow] = ()
     proven_keys: Sequence[tuple[str, int, int]] = ()
+    acts: Sequence[AuditRow] = ()
 
 
 @dataclass(frozen=True, slots=True)

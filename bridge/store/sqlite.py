@@ -127,9 +127,9 @@ class SqliteStore:
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
-                    self._write_acts(batch.acts)
                     sealed_windows.write_windows(self._connection, batch.windows)
                     prove_keys(self._connection, batch.proven_keys)
+                    self._write_acts(batch.acts)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
