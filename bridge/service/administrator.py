@@ -40,7 +40,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        guard: Guard | None,
+        guard: Guard | None = None,
         sealing: Sealing | None = None,
     ) -> None:
         self._encoding = config.publish.encoding

@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from bridge.store import sealed_windows
+from bridge.store.audit import AuditRow
 from bridge.store.claims import TakenClaim
 
 DEVICE_KEYS_KEPT: Final = 1_000_000
@@ -89,6 +90,7 @@ class DeviceKeys(Protocol):
         wrapped: bytes,
         now: int,
         taking: TakenClaim | None = None,
+        act: AuditRow | None = None,
     ) -> StoredDeviceKey | None:
         """Keep a new key: as the active one of a device that has none that is valid, else as next.
 
@@ -101,6 +103,7 @@ class DeviceKeys(Protocol):
             wrapped: The key, wrapped.
             now: In µs since the epoch.
             taking: The device's claim, which is taken in the same transaction.
+            act: Written into the audit trail in the same transaction.
 
         Returns:
             What is kept; None where the id is taken, as many keys are kept as may be, or the claim
@@ -116,10 +119,11 @@ class DeviceKeys(Protocol):
     def list_all(self) -> list[StoredDeviceKey]:
         """Return the keys of all devices by device, the newest of each first."""
 
-    def revoke(self, device: str, key_id: int | None, now: int) -> int:
+    def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes.
 
-        A device of which all keys are revoked stays known: it may not send in clear either.
+        A device of which all keys are revoked stays known: it may not send in clear either. Where
+        any was revoked, the act is written into the audit trail in the same transaction.
 
         Returns:
             How many were revoked that were not before.

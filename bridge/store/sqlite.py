@@ -72,8 +72,8 @@ class SqliteStore:
         self._readers = Readers(path)
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
-        self.device_keys = SqliteDeviceKeys(connection, path)
         self.claims = SqliteClaims(connection, path, limits.audit_acts)
+        self.device_keys = SqliteDeviceKeys(connection, path, limits.audit_acts)
 
     @classmethod
     def open(
