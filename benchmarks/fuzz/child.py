@@ -25,7 +25,7 @@ ADDRESS_SPACE_BYTES: Final = 4 * 2**30
 def main(words: Sequence[str]) -> int:
     """Run one target; returns 1 where something was found, which is then in the workplace."""
     resource.setrlimit(resource.RLIMIT_AS, (ADDRESS_SPACE_BYTES, ADDRESS_SPACE_BYTES))
-    # The codec panics at broken UTF-8, which is caught; tracing that takes a thousand times as long.
+    # The codec panics at broken UTF-8, which is caught; a trace takes a thousand times as long.
     os.environ["RUST_BACKTRACE"] = "0"
     name, workplace = words[0], Path(words[1])
     executions, seconds, seed = map(int, words[2:5])
