@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol, TypeVar
 
 from bridge.api.orphans import Orphan, RetainedTopic
@@ -37,6 +37,13 @@ class Administration(Protocol):
 
         Raises:
             StoreError: Nothing took effect.
+        """
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Use and announce what dictionaries the store has now.
+
+        Args:
+            gone: Ids of those that it has no more.
         """
 
     async def find_orphans(

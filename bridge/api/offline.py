@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -66,6 +66,9 @@ class _Holder:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin."""
         return self._apply(key, order)
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Do nothing: the bridge that comes reads and announces them."""
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool

@@ -33,6 +33,7 @@ COMMANDS = {
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
+    "dictionary": "Train and list dictionaries for compressed payloads.",
     "acl": "Print the broker's access control list.",
     "certs": "Make certificates for a laboratory.",
     "config": "Print the settings in force and where they come from.",

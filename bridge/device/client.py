@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.device.connection import ConnectionSettings, Protocol
@@ -85,6 +86,7 @@ class Device:
         outbox: A file that keeps unanswered reports over a restart; without one they are kept in
             memory.
         limits: The bridge's bounds on a report, where its operator has changed them.
+        compression: Of reports: `none`, `zlib`, `zstd`, or `dictionary` for zstd with the bridge's.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -110,6 +112,7 @@ class Device:
         encoding: Encoding = "json",
         outbox: Path | str | None = None,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
+        compression: Compression = "none",
     ) -> None:
         topic = TopicGrammar(prefix).topic(TwinKey(device_id, name), "report")
         self._journal = None if outbox is None else FileJournal(Path(outbox), topic)
@@ -125,6 +128,7 @@ class Device:
                 encoding=encoding,
                 limits=limits,
                 journal=self._journal,
+                compression=compression,
                 restored=Restored() if self._journal is None else self._journal.restored,
             )
             settings = ConnectionSettings(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey, is_name
 from bridge.device.events import (
@@ -25,6 +26,7 @@ from bridge.device.events import (
     StateReceived,
 )
 from bridge.device.outbox import InFlight, Journal, Outbox, Restored
+from bridge.device.packing import Packing
 from bridge.device.payload import (
     METADATA_KEY,
     Encoding,
@@ -61,6 +63,7 @@ class DeviceSession:
         limits: The bridge's bounds, where its operator has changed them.
         journal: Where to keep reports over a restart of the process.
         restored: What the journal had at the start.
+        compression: Of reports. What arrives is opened however it is compressed.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -80,6 +83,7 @@ class DeviceSession:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         journal: Journal | None = None,
         restored: Restored = Restored(),  # noqa: B008 (immutable)
+        compression: Compression = "none",
     ) -> None:
         _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
@@ -104,6 +108,7 @@ class DeviceSession:
         )
         self._resync = Resync(self._resync_topic, self._outbox)
         self._requests = TwinRequests(self._grammar, self._key, boot, encoding, limits)
+        self._packing = Packing(self._grammar, compression, limits)
         self._connected = False
         self._presence_due: float | None = None
         self._hold_until = float("-inf")
@@ -120,7 +125,7 @@ class DeviceSession:
     def subscriptions(self) -> tuple[str, ...]:
         """Topics to be subscribed to now, at QoS 1: three, and two for each `request_state`."""
         own = (self._delta_topic, self._reply_topic, self._resync_topic)
-        return tuple(dict.fromkeys((*own, *self._requests.topics())))
+        return tuple(dict.fromkeys((*own, *self._packing.topics(), *self._requests.topics())))
 
     @property
     def unanswered(self) -> int:
@@ -236,7 +241,7 @@ class DeviceSession:
         if now >= self._hold_until:
             self._outbox.seal(now)
             messages += [
-                OutgoingMessage(self._report_topic, entry.report.payload)
+                OutgoingMessage(self._report_topic, self._packing.pack(entry))
                 for entry in self._outbox.in_flight()
                 if entry.retry.take(now, self._retry_after_s)
             ]
@@ -283,6 +288,10 @@ class DeviceSession:
 
     def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
         try:
+            waited = self._packing.received(topic, payload)
+            if waited is not None:
+                return [event for late in waited for event in self._follow(*late, now)]
+            payload = self._packing.unpack(topic, payload)
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             if topic == self._resync_topic:

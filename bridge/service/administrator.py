@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
@@ -33,7 +33,9 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
+        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]],
     ) -> None:
+        self._dictionaries_changed = dictionaries_changed
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
         self._store = store
@@ -49,6 +51,10 @@ class Administrator:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin, as a message would, in between the messages."""
         return await self.pipeline.submit(key, order)
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Use and announce the store's dictionaries, and clear those that went."""
+        await self._dictionaries_changed(gone)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -26,10 +25,13 @@ from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
+from bridge.service.dictionaries import load_dictionaries
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
+from bridge.service.facts import CLIENT_ID, SESSION, read_facts
 from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
+from bridge.service.packer import Packer
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
@@ -41,12 +43,6 @@ from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.wire.inbound import Encoding
-
-CLIENT_ID: Final = "client_id"
-"""Name of the store's fact that holds the client id: the session at the broker belongs to it."""
-
-SESSION: Final = "session"
-"""Name of the store's fact that tells at which broker a session was begun, and as whom."""
 
 MARK_INTERVAL_S: Final = 1.0
 """How often it is written down what the broker has acknowledged."""
@@ -157,11 +153,12 @@ class Bridge:
     async def _start(self) -> None:
         config = self.config
         self._guard = make_guard(config)
+        self._packer = Packer(config.compression)
         self._stack.enter_context(tracing(config.tracing, self.counters.stages))
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
-        await self._read_metadata()
+        self._metadata = await read_facts(self._store)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -170,6 +167,10 @@ class Bridge:
             config.publish.encoding,
             self.counters,
             RateLimited(_log, time.monotonic),
+            self._packer.pack,
+        )
+        self._dictionaries = await load_dictionaries(
+            self._packer, self._grammar, self._store, self._publisher
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -224,20 +225,18 @@ class Bridge:
         )
 
     def _make_pipeline(self, encoding: Encoding) -> Pipeline:
-        config = self.config
+        config, grammar = self.config, self._grammar
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
         self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
-        events = (
-            Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
-        )
+        events = Events(grammar, encoding, limits.payload_bytes) if config.publish.events else None
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
             config,
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
+            Reconciler(grammar, limits, cache, changes, self._clock, self._guard, self._packer),
             self._publisher,
             self.counters,
             self._clock,
@@ -248,14 +247,6 @@ class Bridge:
     @property
     def _client_id(self) -> str:
         return self.config.broker.client_id or self._metadata[CLIENT_ID]
-
-    async def _read_metadata(self) -> None:
-        metadata = await self._store.run(lambda store: store.metadata())
-        if CLIENT_ID not in metadata:
-            client_id = f"syncbridge-{secrets.token_hex(8)}"
-            await self._store.run(lambda store: store.set_metadata(CLIENT_ID, client_id))
-            metadata = await self._store.run(lambda store: store.metadata())
-        self._metadata = metadata
 
     async def _start_broker(self) -> str | None:
         """Start the embedded broker where no other is configured; returns the user to log in as."""
@@ -271,7 +262,12 @@ class Bridge:
 
     async def _serve(self) -> None:
         administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock
+            self.config,
+            self._store,
+            self._pipeline,
+            self._publisher,
+            self._clock,
+            self._dictionaries.changed,
         )
         self.exposition = Exposition(
             self.config.store.path,
@@ -337,6 +333,7 @@ class Bridge:
         self._announcing = asyncio.create_task(announcing, name="announcer")
         self._announcing.add_done_callback(log_failure)
         self._watch.connected()
+        self._dictionaries.announce()
         self._publisher.pump()
         self._connected.set()
 

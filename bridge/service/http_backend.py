@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from bridge.api.orphans import Orphan, RetainedTopic
@@ -75,6 +75,10 @@ class HttpBackend:
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
         return await self._administrator.run_store(function)
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Use and announce the store's dictionaries, and clear those that went."""
+        await self._administrator.dictionaries_changed(gone)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool

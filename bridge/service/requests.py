@@ -13,6 +13,7 @@ from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
 from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Update
 from bridge.link.base import Message
 from bridge.wire import json_codec
+from bridge.wire.dictionaries import Dictionaries
 from bridge.wire.inbound import (
     Body,
     Encoding,
@@ -78,7 +79,10 @@ class PlainReport(NamedTuple):
 class Decoder:
     """Decodes messages by their topics."""
 
-    def __init__(self, grammar: TopicGrammar, limits: Limits) -> None:
+    def __init__(
+        self, grammar: TopicGrammar, limits: Limits, dictionaries: Dictionaries | None = None
+    ) -> None:
+        self._dictionaries = dictionaries
         self._grammar = grammar
         self._limits = limits
         self._topics: dict[str, InboundTopic] = {}
@@ -122,8 +126,10 @@ class Decoder:
 
     def decode_update(self, message: Message, topic: InboundTopic) -> Request:
         """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
-        payload = message.payload
-        state, metadata, encoding, refusal, size_bytes = decode_body(payload, self._limits)
+        # What is compared with what came before is what was said, however it was compressed.
+        state, metadata, encoding, refusal, size_bytes, plain = decode_body(
+            message.payload, self._limits, self._dictionaries
+        )
         if refusal is not None and metadata.seq is None:
             return Request(message, topic, None, refusal, metadata.request_id, encoding)
         order = Update(
@@ -132,7 +138,7 @@ class Decoder:
             topic.sender,
             state,
             metadata,
-            payload,
+            plain or message.payload,
             _delivery(message),
             size_bytes,
             refusal,
@@ -142,13 +148,13 @@ class Decoder:
     def _other(self, message: Message, topic: InboundTopic) -> Request:
         order: Asked | None
         if topic.verb == "get":
-            order, body = decode_get(message.payload, self._limits)
+            order, body = decode_get(message.payload, self._limits, self._dictionaries)
         elif topic.verb == "delete":
             order = Deletion(topic.sender, message.payload, _delivery(message))
-            body = decode_delete(message.payload, self._limits)
+            body = decode_delete(message.payload, self._limits, self._dictionaries)
         else:
             order, body = None, Body({}, NO_METADATA, "json")
-            presence = decode_presence(message.payload, self._limits)
+            presence = decode_presence(message.payload, self._limits, self._dictionaries)
             if isinstance(presence, Refusal):
                 body = body._replace(refusal=presence)
             else:
