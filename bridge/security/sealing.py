@@ -10,12 +10,7 @@ from __future__ import annotations
 import secrets
 from collections import OrderedDict
 from collections.abc import Sequence
-from typing import Final, NamedTuple, TypeAlias
-
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+from typing import Final, NamedTuple
 
 from bridge.core.refusal import Refusal
 from bridge.security.frame import (
@@ -30,15 +25,12 @@ from bridge.security.frame import (
     parse_frame,
     seq_bytes,
 )
-
-KEY_BYTES: Final = 32
+from bridge.security.primitives import KEY_BYTES, derive, make_aead, open_or_none
 
 CIPHERS_KEPT: Final = 20_000
 """Derived keys of an `Opener`, each of one boot on one topic: at most about 30 MiB."""
 
 _NONCE_START: Final = bytes(4)
-
-_Aead: TypeAlias = AESGCM | ChaCha20Poly1305
 
 
 class DeviceKey(NamedTuple):
@@ -77,10 +69,7 @@ class _Cipher:
 
     def __init__(self, key: DeviceKey, direction: Direction, topic: str, boot: bytes) -> None:
         what = (key.algorithm, key.key_id, key.device, direction, topic)
-        derived = HKDF(hashes.SHA256(), KEY_BYTES, boot, key_info(*what)).derive(key.secret)
-        self._aead: _Aead = (
-            AESGCM(derived) if key.algorithm is Algorithm.AES_256_GCM else ChaCha20Poly1305(derived)
-        )
+        self._aead = make_aead(key.algorithm, derive(key.secret, boot, key_info(*what)))
         self._data = associated_data(*what, boot)
 
     def seal(self, seq: int, payload: bytes) -> bytes:
@@ -89,10 +78,7 @@ class _Cipher:
 
     def open(self, seq: int, ciphertext: bytes) -> bytes | None:
         number = seq_bytes(seq)
-        try:
-            return self._aead.decrypt(_NONCE_START + number, ciphertext, self._data + number)
-        except InvalidTag:
-            return None
+        return open_or_none(self._aead, _NONCE_START + number, ciphertext, self._data + number)
 
 
 class Sealer:
