@@ -12,8 +12,8 @@ _encoder = zstandard.ZstdCompressor(level=LEVEL)
 
 
 def compress(payload: bytes, how: Compression, dictionaries: Dictionaries) -> bytes:
-    """Return a payload in a wrapper; or as it is, where the wrapper would not be smaller."""
-    if how == "none" or not payload:
+    """Return a payload in a wrapper; or as it is, where that is smaller, or is a wrapper itself."""
+    if how == "none" or not payload or wrappers.is_wrapper(payload):
         return payload
     if how == "zlib":
         packed = wrappers.wrap_zlib(payload)

@@ -133,3 +133,10 @@ def test_of_too_few_twins_no_dictionary_is_made() -> None:
 def test_what_would_not_become_smaller_stays_as_it_is(how: str) -> None:
     """A wrapper around little is more than the little."""
     assert compress(b"{}", how, Dictionaries()) == b"{}"  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("how", ["zlib", "zstd", "dictionary"])
+def test_a_wrapper_is_not_compressed_again(how: str) -> None:
+    """What is sealed stays as it was sealed, and what is compressed would be refused."""
+    sealed: bytes = msgpack.packb(msgpack.ExtType(16, bytes(500)))
+    assert compress(sealed, how, Dictionaries()) == sealed  # type: ignore[arg-type]
