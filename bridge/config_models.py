@@ -275,15 +275,6 @@ class Config(Section):
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
-    policies: Policies = Field(
-        default=NO_POLICIES,
-        description="Which policy settles concurrent writes where. "
-        "See [Conflict policies](#conflict-policies).",
-        json_schema_extra={
-            "table": True,
-            "allowed": "`path pattern: policy` lines below device patterns; in the file only",
-        },
-    )
     compression: CompressionRules = Field(
         default=NO_COMPRESSION,
         description="What goes down to which device compressed, and how. "
@@ -292,6 +283,15 @@ class Config(Section):
             "table": True,
             "allowed": "a line `down: none`, `zlib`, `zstd` or `dictionary` below device patterns; "
             "in the file only",
+        },
+    )
+    policies: Policies = Field(
+        default=NO_POLICIES,
+        description="Which policy settles concurrent writes where. "
+        "See [Conflict policies](#conflict-policies).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "`path pattern: policy` lines below device patterns; in the file only",
         },
     )
 
