@@ -48,7 +48,8 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.security.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.log_traces",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -63,7 +64,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.query.*", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.security.*", "bridge.store.*",
             # A dictionary is made of payloads.
             "bridge.wire.dictionaries", "bridge.wire.training",
         }
@@ -75,14 +76,16 @@ MAY_IMPORT = {
             "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
             "bridge.config_permissions",
             "bridge.config_policies",
-            "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
+            "bridge.config_reference", "bridge.config_sealing", "bridge.config_section",
+            "bridge.config_settings",
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.compression",
             "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
         }
     ),
-    "bridge.logs": frozenset({"bridge.config_models"}),
+    "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),
+    "bridge.log_traces": frozenset({"bridge.errors"}),
     "bridge.broker": frozenset(
         {"bridge.broker_process", "bridge.config_models", "bridge.errors", "bridge.logs"}
     ),
@@ -92,7 +95,8 @@ MAY_IMPORT = {
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
     "bridge.device": frozenset(
         {
-            "bridge.core.*", "bridge.device.*", "bridge.errors",
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
+            "bridge.security.*",
             # Wrappers are the same on both sides.
             "bridge.wire.compression", "bridge.wire.dictionaries", "bridge.wire.malformed",
             "bridge.wire.wrappers",

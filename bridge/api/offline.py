@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
+from bridge.api.acting import Actor, own_actor, scope_of
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
 from bridge.api.orphans import Orphan, PublishedEncoding, RetainedTopic, find_orphans
@@ -18,11 +20,15 @@ from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.errors import AdminError
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
+
+if TYPE_CHECKING:
+    from bridge.security.key_wrapping import KeyWrapper
 
 Result = TypeVar("Result")
 
-Apply = Callable[[TwinKey, Order], Outcome]
+Apply = Callable[[TwinKey, Order, AuditRow | None], Outcome]
 """Carries out an order and commits what comes of it, as `bridge.service.apply_offline` does."""
 
 
@@ -33,6 +39,7 @@ def offline_client(
     apply: Apply,
     policies: Policies = NO_POLICIES,
     encoding: PublishedEncoding = "json",
+    read_wrapping_key: Callable[[], bytes | None] = lambda: None,
 ) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
@@ -42,8 +49,10 @@ def offline_client(
         apply: Changes a twin in it.
         policies: Which conflict policy holds where.
         encoding: In what a bridge on this store would publish.
+        read_wrapping_key: Returns the key that wraps the keys of devices, where one is set.
     """
-    transport = _InProcess(_Holder(store, apply, policies, encoding), path)
+    holder = _Holder(store, apply, policies, encoding, read_wrapping_key)
+    transport = _InProcess(holder, path)
     with AdminClient(path, transport) as client:
         yield client
 
@@ -52,26 +61,54 @@ class _Holder:
     """Holds a store in the thread that asks."""
 
     def __init__(
-        self, store: Store, apply: Apply, policies: Policies, encoding: PublishedEncoding
+        self,
+        store: Store,
+        apply: Apply,
+        policies: Policies,
+        encoding: PublishedEncoding,
+        read_wrapping_key: Callable[[], bytes | None],
     ) -> None:
         self._store = store
         self._apply = apply
         self._encoding = encoding
+        self._read_wrapping_key = read_wrapping_key
         self.policies = policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store."""
         return function(self._store)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin."""
-        return self._apply(key, order)
+        return self._apply(key, order, act)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:  # noqa: ARG002
+        """Refuse: nobody is here that has read them."""
+        raise AdminError(
+            "no bridge runs on this store that could read its permissions again",
+            hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
+        )
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices."""
+        # Only here: most commands have nothing to do with OpenSSL.
+        from bridge.security.key_wrapping import KeyWrapper
+
+        key = self._read_wrapping_key()
+        return None if key is None else KeyWrapper(key)
+
+    async def keys_changed(self, device: str) -> None:
+        """Do nothing: a bridge reads the keys when it starts."""
 
     async def dictionaries_changed(self, gone: Iterable[int]) -> None:
         """Do nothing: the bridge that comes reads and announces them."""
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self,
+        topics: Sequence[RetainedTopic],
+        *,
+        clear: bool,
+        act: AuditRow | None = None,  # noqa: ARG002 - the protocol's
     ) -> Sequence[Orphan]:
         """Tell which retained topics belong to no twin; there is no broker here to clear them."""
         if clear:
@@ -83,7 +120,13 @@ class _InProcess(httpx.BaseTransport):
     """Hands requests to the application itself, one after the other."""
 
     def __init__(self, holder: _Holder, path: Path) -> None:
-        self._application = httpx.ASGITransport(create_app(holder, path))
+        app = create_app(holder, path)
+        state = scope_of(own_actor("offline"))
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": state}, receive, send)
+
+        self._application = httpx.ASGITransport(application)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the application's whole answer."""

@@ -6,8 +6,9 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from bridge.api.acting import PeerProtocol
 from bridge.api.admin import create_app
-from bridge.api.administration import Administration
+from bridge.api.administration import KeyAdministration
 from bridge.api.metrics import Exposed
 from bridge.api.serving import serving
 from bridge.api.socket_file import listen, socket_path
@@ -15,7 +16,7 @@ from bridge.api.socket_file import listen, socket_path
 
 @contextlib.asynccontextmanager
 async def serve_administration(
-    administration: Administration, store_path: Path, exposed: Exposed | None = None
+    administration: KeyAdministration, store_path: Path, exposed: Exposed | None = None
 ) -> AsyncIterator[Path]:
     """Answer administrative requests until the end of the block.
 
@@ -37,7 +38,7 @@ async def serve_administration(
     inode = path.stat().st_ino
     app = create_app(administration, path.with_suffix(""), exposed)
     try:
-        async with serving(app, listener, "administration"):
+        async with serving(app, listener, "administration", PeerProtocol):
             yield path
     finally:
         # Another bridge may have taken its place after the store was moved away.

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import ssl
 import time
 import weakref
@@ -16,6 +15,7 @@ from typing import Self, TypeVar, cast
 from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.boot import Sealing, begin
 from bridge.device.connection import ConnectionSettings, Protocol
 from bridge.device.dispatcher import Dispatcher
 from bridge.device.events import (
@@ -41,9 +41,6 @@ from bridge.device.session import DeviceSession
 from bridge.device.waiters import Waiters
 from bridge.device.whole_state import WholeState
 from bridge.errors import NotAnswered, Refused
-
-BOOT_BYTES = 8
-"""Random bytes of a boot: two starts of one device never share it."""
 
 CLOSE_TIMEOUT_S = 5.0
 """Time that leaving the `with` block waits for the last answers."""
@@ -87,10 +84,13 @@ class Device:
             memory.
         limits: The bridge's bounds on a report, where its operator has changed them.
         compression: Of reports: `none`, `zlib`, `zstd`, or `dictionary` for zstd with the bridge's.
+        sealing: The file with the device's key, where it seals what it sends and opens what it
+            gets; while its keys are being changed the new one's, and then that of the one before.
 
     Raises:
         ValueError: An argument is out of its range.
         JournalError: The outbox cannot be used.
+        ConfigError: A file of `sealing` cannot be read, or holds no key.
     """
 
     def __init__(
@@ -113,13 +113,15 @@ class Device:
         outbox: Path | str | None = None,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         compression: Compression = "none",
+        sealing: Sealing | None = None,
     ) -> None:
+        boot, envelope, limits = begin(device_id, sealing, limits)
         topic = TopicGrammar(prefix).topic(TwinKey(device_id, name), "report")
         self._journal = None if outbox is None else FileJournal(Path(outbox), topic)
         try:
             self._session = DeviceSession(
                 device_id,
-                boot=secrets.token_hex(BOOT_BYTES),
+                boot=boot,
                 prefix=prefix,
                 name=name,
                 window=window,
@@ -130,6 +132,7 @@ class Device:
                 journal=self._journal,
                 compression=compression,
                 restored=Restored() if self._journal is None else self._journal.restored,
+                envelope=envelope,
             )
             settings = ConnectionSettings(
                 host=host,

@@ -12,7 +12,7 @@ import zstandard
 from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar
-from bridge.device.outbox import InFlight
+from bridge.device.outbox import InFlight, SealedReport
 from bridge.device.payload import UnreadableError
 from bridge.wire import wrappers
 from bridge.wire.compression import compress
@@ -36,9 +36,18 @@ class Packing:
         grammar: The topics.
         how: How what is sent is compressed.
         limits: What a payload may expand to.
+        is_sealing: The device seals what it sends.
+
+    Raises:
+        ValueError: The device would compress what it seals. The length of a sealed message would
+            tell of what is in it; and a report is sealed once, so that its bytes must not change.
     """
 
-    def __init__(self, grammar: TopicGrammar, how: Compression, limits: Limits) -> None:
+    def __init__(
+        self, grammar: TopicGrammar, how: Compression, limits: Limits, *, is_sealing: bool = False
+    ) -> None:
+        if is_sealing and how != "none":
+            raise ValueError("compression: a device that seals sends nothing compressed")
         self._grammar = grammar
         self._how = how
         self._limit_bytes = limits.payload_bytes
@@ -53,19 +62,19 @@ class Packing:
         topics = [self._grammar.dictionary()] if self._how == "dictionary" else []
         return topics if self._wanted is None else [*topics, self._grammar.dictionary(self._wanted)]
 
-    def pack(self, entry: InFlight) -> bytes:
+    def pack(self, entry: InFlight) -> SealedReport:
         """Return a report as it is to be sent, after it was counted as sent.
 
         From the second time on, on one connection, it goes as it is: a bridge that cannot open it
         cannot read whom to answer.
         """
-        payload = entry.report.payload
+        report = entry.report
         if entry.retry.sent > 1 or self._how == "none":
-            return payload
+            return report
         # With a dictionary that the bridge has named, and no other.
         is_ready = self._current is not None and self._dictionaries.current == self._current
         how = "zstd" if self._how == "dictionary" and not is_ready else self._how
-        return compress(payload, how, self._dictionaries)
+        return report._replace(payload=compress(report.payload, how, self._dictionaries))
 
     def unpack(self, topic: str, payload: bytes) -> bytes:
         """Return a payload without its wrapper.

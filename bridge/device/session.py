@@ -12,7 +12,9 @@ from collections.abc import Mapping
 
 from bridge.core.compression import Compression
 from bridge.core.limits import Limits
-from bridge.core.topics import TopicGrammar, TwinKey, is_name
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.arguments import check_arguments, check_names
+from bridge.device.envelope import CLEAR, Envelope
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -38,13 +40,7 @@ from bridge.device.payload import (
 from bridge.device.replies import Reply, read_delta, read_reply, read_resync, read_twin
 from bridge.device.requests import TwinRequests
 from bridge.device.resync import Resync
-from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, backoff_s
-
-BOOT_LENGTH = 32
-"""Characters of `boot`: it stands in `$.id` too, which has room for 64."""
-
-WINDOW_MAX = 15
-"""Reports in flight at most: the bridge remembers 16 gaps per boot."""
+from bridge.device.retry import TRY_LATER_CODES, backoff_s
 
 
 class DeviceSession:
@@ -64,6 +60,7 @@ class DeviceSession:
         journal: Where to keep reports over a restart of the process.
         restored: What the journal had at the start.
         compression: Of reports. What arrives is opened however it is compressed.
+        envelope: Seals what goes out and opens what comes; nothing does without it.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -84,8 +81,9 @@ class DeviceSession:
         journal: Journal | None = None,
         restored: Restored = Restored(),  # noqa: B008 (immutable)
         compression: Compression = "none",
+        envelope: Envelope = CLEAR,
     ) -> None:
-        _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
+        check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
         self.boot = boot
         self._grammar = TopicGrammar(prefix)
@@ -97,6 +95,7 @@ class DeviceSession:
         self._presence_topic = self._grammar.topic(TwinKey(device_id), "presence")
         self._retry_after_s = retry_after_s
         self._encoding = encoding
+        self._envelope = envelope
         self._outbox = Outbox(
             boot,
             window=window,
@@ -108,7 +107,9 @@ class DeviceSession:
         )
         self._resync = Resync(self._resync_topic, self._outbox)
         self._requests = TwinRequests(self._grammar, self._key, boot, encoding, limits)
-        self._packing = Packing(self._grammar, compression, limits)
+        self._packing = Packing(
+            self._grammar, compression, limits, is_sealing=envelope is not CLEAR
+        )
         self._connected = False
         self._presence_due: float | None = None
         self._hold_until = float("-inf")
@@ -210,7 +211,7 @@ class DeviceSession:
             ValueError: That is not a device's id, or not a twin's name.
             OutboxFull: `REQUESTS_MAX` requests are under way.
         """
-        _check_names(device_id, name)
+        check_names(device_id, name)
         return self._requests.add(TwinKey(device_id, name), now, with_state=True)
 
     def forget(self, request_id: str) -> None:
@@ -241,11 +242,12 @@ class DeviceSession:
         if now >= self._hold_until:
             self._outbox.seal(now)
             messages += [
-                OutgoingMessage(self._report_topic, self._packing.pack(entry))
+                self._envelope.report(self._report_topic, self._packing.pack(entry))
                 for entry in self._outbox.in_flight()
                 if entry.retry.take(now, self._retry_after_s)
             ]
-        return messages + self._requests.take_due(now, self._retry_after_s)
+        requests = self._requests.take_due(now, self._retry_after_s)
+        return messages + [self._envelope.close(request) for request in requests]
 
     def next_due_s(self) -> float | None:
         """Return the time at which `outgoing` has something again, if nothing happens before.
@@ -287,17 +289,18 @@ class DeviceSession:
                 return 0
 
     def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
+        own = (self._delta_topic, self._resync_topic, self._reply_topic)
         try:
             waited = self._packing.received(topic, payload)
             if waited is not None:
                 return [event for late in waited for event in self._follow(*late, now)]
-            payload = self._packing.unpack(topic, payload)
+            if topic not in own and not self._requests.expect(topic):
+                return []
+            payload = self._packing.unpack(topic, self._envelope.open(topic, payload))
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             if topic == self._resync_topic:
                 return self._resync.requested(read_resync(decode(payload)), now)
-            if topic != self._reply_topic and not self._requests.expect(topic):
-                return []
             document = decode(payload) if payload else {}
             if METADATA_KEY in document:
                 return self._reply_received(topic, document, now)
@@ -307,7 +310,8 @@ class DeviceSession:
 
     def _presence(self, *, online: bool) -> OutgoingMessage:
         payload = encode({"online": online, "boot": self.boot}, "json")
-        return OutgoingMessage(self._presence_topic, payload, retain=True)
+        message = OutgoingMessage(self._presence_topic, payload, retain=True)
+        return self._envelope.close(message)
 
     def _delta_received(self, payload: bytes) -> list[Event]:
         if not payload:
@@ -371,28 +375,3 @@ class DeviceSession:
         entry.retry.start_anew(self._hold_until)
         boot, seq, _ = entry.report
         return ReportDeferred(boot, seq, reply.code, reply.message, self._hold_until - now)
-
-
-def _check_arguments(
-    device_id: str, boot: str, name: str, window: int, capacity: int, retry_after_s: float
-) -> None:
-    _check_names(device_id, name)
-    if not 1 <= len(boot) <= BOOT_LENGTH or not (boot.isascii() and boot.isalnum()):
-        raise ValueError(f"boot {boot!r}: 1 to {BOOT_LENGTH} ASCII letters and digits")
-    if not 1 <= window <= WINDOW_MAX:
-        raise ValueError(f"window {window}: 1 to {WINDOW_MAX} reports")
-    if capacity < window:
-        raise ValueError(f"capacity {capacity}: at least as many reports as window, {window}")
-    if not 0 < retry_after_s <= RETRY_MAX_S:
-        raise ValueError(f"retry_after_s {retry_after_s}: more than 0, at most {RETRY_MAX_S:g}")
-
-
-def _check_names(device_id: str, name: str) -> None:
-    """Check an id as a requester's too, which is stricter: a device asks in its own name."""
-    if not is_name(device_id):
-        raise ValueError(
-            f"device id {device_id!r}: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -, not starting with a "
-            "dot, and not a verb of the protocol"
-        )
-    if name and not is_name(name):
-        raise ValueError(f"twin's name {name!r}: as a device id")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -16,29 +15,31 @@ from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import LinkError, StoreUnavailable
+from bridge.errors import LinkError
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
 from bridge.service.administrator import Administrator
-from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
+from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.dictionaries import load_dictionaries
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
-from bridge.service.facts import CLIENT_ID, SESSION, read_facts
 from bridge.service.guard import make_guard
+from bridge.service.identity import CLIENT_ID, SESSION, keep_fact, read_metadata
 from bridge.service.link_settings import make_link_settings
 from bridge.service.packer import Packer
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.sealing import make_sealing
 from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
 from bridge.service.tracing import tracing
+from bridge.service.unpublished import UNKNOWN_AT, publish_left_behind
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
@@ -65,6 +66,7 @@ class Bridge:
         port: Port of the broker.
         counters: What has happened since the start.
         exposition: The same and more, for Prometheus; from the start on.
+        administrator: What administration may ask for; from the start on.
         http_address: Where HTTP is answered; None where it is not.
 
     Raises:
@@ -84,6 +86,7 @@ class Bridge:
         self._announcing: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None]
         self.exposition: Exposition
+        self.administrator: Administrator
         self._metadata: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -153,12 +156,13 @@ class Bridge:
     async def _start(self) -> None:
         config = self.config
         self._guard = make_guard(config)
-        self._packer = Packer(config.compression)
         self._stack.enter_context(tracing(config.tracing, self.counters.stages))
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
-        self._metadata = await read_facts(self._store)
+        self._metadata = await read_metadata(self._store)
+        self._sealing = await make_sealing(config, self._store, self._clock)
+        self._packer = Packer(config.compression, self._sealing)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -167,6 +171,7 @@ class Bridge:
             config.publish.encoding,
             self.counters,
             RateLimited(_log, time.monotonic),
+            None if self._sealing is None else self._sealing.downlink,
             self._packer.pack,
         )
         self._dictionaries = await load_dictionaries(
@@ -225,7 +230,7 @@ class Bridge:
         )
 
     def _make_pipeline(self, encoding: Encoding) -> Pipeline:
-        config, grammar = self.config, self._grammar
+        config, grammar, clock = self.config, self._grammar, self._clock
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
         self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
@@ -236,12 +241,15 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(grammar, limits, cache, changes, self._clock, self._guard, self._packer),
+            Reconciler(
+                grammar, limits, cache, changes, clock, self._guard, self._sealing, self._packer
+            ),
             self._publisher,
             self.counters,
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
+            self._sealing,
         )
 
     @property
@@ -261,14 +269,17 @@ class Bridge:
         return embedded.username
 
     async def _serve(self) -> None:
-        administrator = Administrator(
+        administrator = self.administrator = Administrator(
             self.config,
             self._store,
             self._pipeline,
             self._publisher,
             self._clock,
+            self._guard,
             self._dictionaries.changed,
+            self._sealing,
         )
+        await administrator.permissions.note_start()
         self.exposition = Exposition(
             self.config.store.path,
             self.counters,
@@ -285,16 +296,12 @@ class Bridge:
         """Connect, and start the tasks."""
         await self._link.start(self)
         self._stack.push_async_callback(self._say_goodbye)
-        self._spawn(self._run_pipeline(), "pipeline")
+        # What was committed before the last end and is not published.
+        self._publisher.left_behind.add(UNKNOWN_AT)
+        self._spawn(publish_left_behind(self._store, self._publisher), "left behind")
+        self._spawn(self._pipeline.run(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
         self._spawn(self._watch.run(self._pipeline), "watch")
-
-    async def _run_pipeline(self) -> None:
-        # Before anything newer is published, lest it be followed by what was left over.
-        unfinished = await publish_unfinished(self._store, self._publisher)
-        if unfinished:
-            _log.info("publishing what was committed before the last end", twins=unfinished)
-        await self._pipeline.run()
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something until the bridge stops; if it fails, the bridge does."""
@@ -368,12 +375,7 @@ class Bridge:
             )
         if self._metadata.get(SESSION) != place:
             self._metadata = {**self._metadata, SESSION: place}
-            self._spawn(self._keep_fact(SESSION, place), "session")
-
-    async def _keep_fact(self, name: str, value: str) -> None:
-        # Without it the next start only reports less.
-        with contextlib.suppress(StoreUnavailable):
-            await self._store.run(lambda store: store.set_metadata(name, value))
+            self._spawn(keep_fact(self._store, SESSION, place), "session")
 
     async def _say_goodbye(self) -> None:
         """Finish what is on its way, say that the bridge is offline, and disconnect."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from bridge import metrics
 from bridge.core.limits import Limits
-from bridge.core.orders import Order
+from bridge.core.orders import Deletion, Order
 from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
@@ -20,7 +20,10 @@ from bridge.service.effects import Effects
 from bridge.service.guard import Guard
 from bridge.service.packer import Packer
 from bridge.service.requests import Decoder, PlainReport, Request
+from bridge.service.sealing import Sealing
 from bridge.service.throttle import TooFast
+from bridge.service.unsealing import NOT_SEALED, Unsealed
+from bridge.store.audit import AuditRow
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -35,6 +38,7 @@ class Reconciler:
         changes: Changes them.
         clock: The bridge's clock, in µs since the epoch.
         guard: Says who may do what; None where everyone may do everything.
+        sealing: Opens what is sealed, and knows what was received of it; None where nothing is.
         packer: Compresses a device's own replies, and knows the dictionaries; None: neither.
     """
 
@@ -46,6 +50,7 @@ class Reconciler:
         changes: Changes,
         clock: Callable[[], int],
         guard: Guard | None = None,
+        sealing: Sealing | None = None,
         packer: Packer | None = None,
     ) -> None:
         self._packer = packer
@@ -55,7 +60,13 @@ class Reconciler:
         self._clock = clock
         self._limits = limits
         self._guard = guard
-        self._decoder = Decoder(grammar, limits, None if packer is None else packer.dictionaries)
+        self._sealing = sealing
+        self._decoder = Decoder(
+            grammar,
+            limits,
+            None if sealing is None else sealing.unsealer,
+            None if packer is None else packer.dictionaries,
+        )
 
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request | PlainReport]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
@@ -66,10 +77,12 @@ class Reconciler:
             if isinstance(decoded, PlainReport):
                 requests.append(decoded)
             elif isinstance(decoded, Request):
+                if decoded.sealed is not None and decoded.sealed.is_proof:
+                    effects.prove(decoded.sealed.place, self._clock())
                 requests.append(decoded if guard is None else guard.admit(decoded))
             elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
-                effects.quarantine(message, decoded, self._clock())
+                self.quarantine(message, decoded, effects)
         return requests
 
     def apply(
@@ -99,8 +112,12 @@ class Reconciler:
             refusal = request.refusal or refused.get(key)
             if refusal is not None:
                 self._refuse(request, refusal, None, effects)
-                continue
-            self._apply(request, use(key), effects)
+            elif request.sealed is not None and self._sealing is not None:
+                self._apply_sealed(request, request.sealed, self._sealing, use(key), effects)
+            else:
+                self._apply(request, use(key), effects)
+        if self._sealing is not None:
+            effects.windows = self._sealing.memory.added
 
     def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
         """Answer a message that made the program fail, if it asks for that."""
@@ -108,6 +125,12 @@ class Reconciler:
         if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
             answer = outbound.refusal_answer(refusal, decoded.request_id)
             self._reply(decoded, answer, effects)
+
+    def quarantine(self, message: Message, refusal: Refusal, effects: Effects) -> None:
+        """Keep a message of which nothing more is known than its topic."""
+        topic = self._grammar.parse(message.topic)
+        known = topic if isinstance(topic, InboundTopic) else None
+        effects.quarantine(message, refusal, self._clock(), known, secret=_is_secret(refusal))
 
     def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
         """Answer or keep a message over a limit, decoded only where it is notable.
@@ -119,7 +142,7 @@ class Reconciler:
             replies = len(effects.replies)
             self.answer_failure(message, refusal, effects)
             if len(effects.replies) == replies:
-                effects.quarantine(message, refusal, self._clock())
+                self.quarantine(message, refusal, effects)
         elif message.response_topic is not None or message.correlation_data is not None:
             topic = self._grammar.parse(message.topic)
             if isinstance(topic, InboundTopic):
@@ -142,26 +165,77 @@ class Reconciler:
             order: What to do; see `Changes.by_order`.
             effects: Where everything that follows is gathered.
             refusal: Why the twin may not be made now, or None.
-            judged: Hold an update against the permissions of its writer.
+            judged: Hold an update or a deletion against the permissions of its writer.
         """
         twin = self._cache.use(key).twin
         if refusal is not None:
             return Outcome(twin.version, refusal=refusal)
         if judged and self._guard is not None and isinstance(order, Update):
             order = self._guard.judge(order, twin)
+        if judged and self._guard is not None and isinstance(order, Deletion):
+            # Since it was asked for, the permissions may have changed.
+            forbidden = self._guard.judge_deletion(order, key)
+            if forbidden is not None:
+                return Outcome(twin.version, refusal=forbidden)
         return self._changes.by_order(key, order, effects)
 
-    def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
+    def _apply_sealed(
+        self,
+        request: Request,
+        sealed: Unsealed,
+        sealing: Sealing,
+        cached: CachedTwin,
+        effects: Effects,
+    ) -> None:
+        """Apply what was sealed, unless its number has been received, or its boot was closed."""
+        order, memory, place = request.order, sealing.memory, sealed.place
+        if isinstance(order, GetRequest):
+            # It changes nothing, so that a repeat is answered anew.
+            self._apply(request, cached, effects)
+            return
+        if isinstance(order, Update):
+            refusal = memory.refusal_of(place)
+            if refusal is None:
+                order = order._replace(boot_is_known=memory.knows(place))
+                if self._apply(request._replace(order=order), cached, effects):
+                    memory.begin(place)
+                return
+        else:
+            received = memory.receive(place, sealed.seq)
+            if received is True:
+                self._apply(request, cached, effects)
+                return
+            if received is False:
+                self._answer_repeat(request, cached, effects)
+                return
+            refusal = received
+        self._refuse(request, refusal, Outcome(cached.twin.version), effects)
+
+    def _answer_repeat(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
+        effects.counts[metrics.UPDATES_DUPLICATE, ""] += 1
+        if self._wants_reply(request, effects):
+            outcome = Outcome(cached.twin.version, duplicate=True)
+            self._reply(
+                request, outbound.answer(outcome, request.request_id, self._clock()), effects
+            )
+
+    def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> bool:
+        """Apply a request; returns whether the twin remembers it."""
         order = request.order
         if isinstance(order, GetRequest):
             self._answer_get(request, order, cached, effects)
-            return
+            return False
         if order is None:
-            return
+            return False
         guard = self._guard
         if guard is not None and isinstance(order, Update):
             order = guard.judge(order, cached.twin)
         outcome = self._changes.by_message(cached, order, effects)
+        if isinstance(order, Deletion) and outcome.changed:
+            act = AuditRow(
+                self._clock(), "mqtt", request.topic.sender, "twin.delete", str(request.topic.key)
+            )
+            effects.acted(act, order, outcome)
         if outcome.refusal is not None:
             refusal = outcome.refusal
             if guard is not None:
@@ -170,6 +244,7 @@ class Reconciler:
         elif self._wants_reply(request, effects):
             answer = outbound.answer(outcome, request.request_id, self._clock())
             self._reply(request, answer, effects)
+        return outcome.store
 
     def _answer_get(
         self, request: Request, order: GetRequest, cached: CachedTwin, effects: Effects
@@ -214,7 +289,13 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, request.request_id, version)
             self._reply(request, answer, effects)
         elif outcome is None or not outcome.duplicate:
-            effects.quarantine(request.message, refusal, self._clock())
+            effects.quarantine(
+                request.message,
+                refusal,
+                self._clock(),
+                request.topic,
+                secret=_is_secret(refusal),
+            )
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
         response_topic = request.message.response_topic
@@ -246,3 +327,8 @@ class Reconciler:
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)
+
+
+def _is_secret(refusal: Refusal) -> bool:
+    """Tell whether a payload is not to be kept: of a device that seals, and sent this in clear."""
+    return refusal.error == NOT_SEALED

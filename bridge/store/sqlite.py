@@ -11,18 +11,30 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
 from bridge.query.terms import Term
-from bridge.store import conflicts, dictionaries, listing, reads, tokens, writes
+from bridge.store import (
+    conflicts,
+    dictionaries,
+    listing,
+    reads,
+    sealed_windows,
+    tokens,
+    writes,
+)
+from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, read_acts, write_acts
 from bridge.store.backup import write_backup
 from bridge.store.base import (
+    EVERYTHING,
     CommitBatch,
     ConflictRow,
     HistoryRow,
     QuarantinedMessage,
+    QuarantineFilter,
     StoredTwin,
     StoreLimits,
 )
 from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
+from bridge.store.device_keys import prove_keys
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
@@ -32,6 +44,7 @@ from bridge.store.quarantine import Quarantine
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+from bridge.store.sqlite_device_keys import SqliteDeviceKeys
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
 """Largest file that is checked whole after an unclean end: even a memory card reads that in a
@@ -49,6 +62,9 @@ class SqliteStore:
     `check`, `backup` and `export` read a snapshot through a connection of their own: they may be
     called from other threads at any time, and stop nobody. Everything else is for one thread at a
     time, whichever it is.
+
+    Attributes:
+        device_keys: Keys of devices, wrapped.
     """
 
     def __init__(
@@ -61,6 +77,7 @@ class SqliteStore:
         self._readers = Readers(path)
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
+        self.device_keys = SqliteDeviceKeys(connection, path)
 
     @classmethod
     def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
@@ -118,6 +135,9 @@ class SqliteStore:
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
+                    sealed_windows.write_windows(self._connection, batch.windows)
+                    prove_keys(self._connection, batch.proven_keys)
+                    self._write_acts(batch.acts)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -152,10 +172,46 @@ class SqliteStore:
         with self._translated("reading"):
             return conflicts.read_conflicts(self._connection, key, before, limit)
 
-    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
-        """Return quarantined messages, the newest first."""
+    def quarantine(
+        self,
+        limit: int,
+        before: int | None = None,
+        wanted: QuarantineFilter = EVERYTHING,
+        payload_bytes: int | None = None,
+    ) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first; see `Store.quarantine`."""
         with self._translated("reading"):
-            return reads.quarantined(self._connection, limit)
+            return self._quarantine.read(limit, before, wanted, payload_bytes)
+
+    def quarantined(self, message_id: int) -> QuarantinedMessage | None:
+        """Return one quarantined message, None where there is none of that id."""
+        with self._translated("reading"):
+            return self._quarantine.find(message_id)
+
+    def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
+        """Return how many messages there are, and the bytes of their payloads that are kept."""
+        with self._translated("reading"):
+            return self._quarantine.count(wanted)
+
+    def clear_quarantine(
+        self, wanted: QuarantineFilter, limit: int, act: AuditRow | None = None
+    ) -> int:
+        """Delete the oldest messages, durably; see `Store.clear_quarantine`."""
+        with self._translated("writing to"), transaction(self._connection):
+            self._write_acts([act] if act else ())
+            return self._quarantine.clear(wanted, limit)
+
+    def record(self, acts: Sequence[AuditRow]) -> None:
+        """Write acts into the audit trail, durably: before they take effect."""
+        with self._translated("writing to"), transaction(self._connection):
+            self._write_acts(acts)
+
+    def audit(
+        self, limit: int, before: int | None = None, wanted: AuditFilter = ALL_ACTS
+    ) -> list[AuditRow]:
+        """Return acts of the audit trail, the newest first; see `Store.audit`."""
+        with self._translated("reading"):
+            return read_acts(self._connection, limit, before, wanted)
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts."""
@@ -184,10 +240,12 @@ class SqliteStore:
         with self._translated("reading"):
             return listing.list_keys(self._connection, after, limit, descending=descending)
 
-    def add_token(self, token: tokens.StoredToken) -> bool:
+    def add_token(self, token: tokens.StoredToken, act: AuditRow | None = None) -> bool:
         """Keep a token of the HTTP API, durably; False where there are too many."""
         with self._translated("writing to"), transaction(self._connection):
-            return tokens.add_token(self._connection, token)
+            is_kept = tokens.add_token(self._connection, token)
+            self._write_acts([act] if act and is_kept else ())
+            return is_kept
 
     def list_tokens(self) -> list[tokens.StoredToken]:
         """Return all tokens, the newest first."""
@@ -199,10 +257,21 @@ class SqliteStore:
         with self._translated("reading"):
             return tokens.find_token(self._connection, token_id)
 
-    def revoke_token(self, token_id: str) -> bool:
+    def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
         """Delete a token, durably; False where there is none of that id."""
         with self._translated("writing to"), transaction(self._connection):
-            return tokens.revoke_token(self._connection, token_id)
+            is_gone = tokens.revoke_token(self._connection, token_id)
+            self._write_acts([act] if act and is_gone else ())
+            return is_gone
+
+    def sealed_windows(
+        self, places: Sequence[sealed_windows.SealedPlace]
+    ) -> tuple[
+        dict[sealed_windows.SealedPlace, sealed_windows.SealedWindow], dict[tuple[str, int], int]
+    ]:
+        """Return windows of sealed messages, and how many some keys have; see `Store`."""
+        with self._translated("reading"):
+            return sealed_windows.read_windows(self._connection, places)
 
     def add_dictionary(self, dictionary: dictionaries.StoredDictionary, kept: int) -> list[int]:
         """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
@@ -255,6 +324,9 @@ class SqliteStore:
         """Forget what is known of the tables: the transaction was rolled back."""
         self._known.forget()
         self._quarantine.forget()
+
+    def _write_acts(self, acts: Sequence[AuditRow]) -> None:
+        write_acts(self._connection, acts, self._limits.audit_acts)
 
     def _translated(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return translated(self._path, doing)
