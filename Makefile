@@ -13,9 +13,14 @@ PIP := -m pip --quiet --quiet --disable-pip-version-check --no-input
 HISTORIES := 20000
 SEED := 1
 TORTURE_ARGS := --minutes 5
+FUZZ_ARGS :=
 SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 
-.PHONY: help demo test check bench overload soak simulate torture mutate clean services
+# The requirements of a dependency group, quoted for the shell. pip knows groups only from 25.1.
+GROUP = $(shell $(TEST_VENV)/bin/python -c 'import shlex, tomllib; \
+	print(shlex.join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["$(1)"]))')
+
+.PHONY: help demo test check bench overload soak simulate torture mutate fuzz audit clean services
 .NOTPARALLEL:
 
 help:
@@ -28,6 +33,8 @@ help:
 	@echo 'make simulate  hold the core against the model of the tests (HISTORIES=1000000 SEED=1)'
 	@echo 'make torture  kill bridges and brokers without end (SEED=1 TORTURE_ARGS="--minutes 30")'
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
+	@echo 'make fuzz    ten million inputs for everything that reads bytes (FUZZ_ARGS="--percent 10")'
+	@echo 'make audit   ask for known weaknesses of the dependencies; needs the network'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
 demo: $(VENV)/installed
@@ -64,11 +71,21 @@ torture: $(TEST_VENV)/installed
 mutate: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m benchmarks.mutation $(MUTATE_ARGS)
 
+# Guided by coverage where atheris can be installed, else without.
+fuzz: $(TEST_VENV)/installed
+	@$(TEST_VENV)/bin/python $(PIP) install $(call GROUP,fuzz) || echo 'atheris cannot be installed here'
+	@$(TEST_VENV)/bin/python -m benchmarks.fuzz $(FUZZ_ARGS)
+
+# Not a part of `make check`: what is known today fails a build of yesterday, and it asks the network.
+audit: $(TEST_VENV)/installed
+	@$(TEST_VENV)/bin/python $(PIP) install $(call GROUP,audit)
+	@$(TEST_VENV)/bin/python -m pip_audit --skip-editable $(AUDIT_ARGS)
+
 services:
 	@sh .ci/services mosquitto mosquitto-clients chromium
 
 clean:
-	rm -rf $(VENV) $(TEST_VENV) build dist mutants .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(TEST_VENV) build dist mutants findings .mypy_cache .ruff_cache .pytest_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # A real installation, so that the demo also shows that the package is whole.

@@ -15,6 +15,7 @@ from pydantic import SecretStr, ValidationError
 
 from bridge.config_address import Address
 from bridge.config_broker import BrokerConfig
+from bridge.config_compression import compression_error
 from bridge.config_http import HttpConfig
 from bridge.config_layers import CONFIG_VARIABLE, Value, from_environment, from_file, from_flags
 from bridge.config_models import (
@@ -33,6 +34,7 @@ from bridge.config_sealing import SealingConfig
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.config_yaml import Table
+from bridge.core.compression import CompressionError, CompressionRules
 from bridge.core.policy import Policies, PolicyError
 from bridge.errors import ConfigError
 
@@ -99,7 +101,7 @@ class LoadedConfig:
             value = getattr(value, level)
         if value is None:
             return None
-        if isinstance(value, Policies):
+        if isinstance(value, Policies | CompressionRules):
             return _count(len(value.table))
         if isinstance(value, bool):
             return "true" if value else "false"
@@ -192,6 +194,8 @@ def _explained(error: ValidationError, values: Mapping[str, Value]) -> ConfigErr
     cause = first.get("ctx", {}).get("error")
     if isinstance(cause, PolicyError) and isinstance(table := values[name].raw, Table):
         return policy_error(cause, table, values[name].origin)
+    if isinstance(cause, CompressionError) and isinstance(table := values[name].raw, Table):
+        return compression_error(cause, table, values[name].origin)
     # Our own rules explain themselves; of the library's, `Setting.allowed` says it better.
     reason = str(first["msg"]).removeprefix("Value error, ") if first["type"] == _OWN_RULE else ""
     setting = SETTINGS.get(name)

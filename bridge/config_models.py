@@ -20,6 +20,7 @@ from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_sealing import SealingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
+from bridge.core.compression import NO_COMPRESSION, CompressionRules
 from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
@@ -309,6 +310,16 @@ class Config(Section):
     metrics: MetricsConfig = MetricsConfig()
     tracing: TracingConfig = TracingConfig()
     embedded: EmbeddedConfig = EmbeddedConfig()
+    compression: CompressionRules = Field(
+        default=NO_COMPRESSION,
+        description="What goes down to which device compressed, and how. "
+        "See [Compression](#compression).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "a line `down: none`, `zlib`, `zstd` or `dictionary` below device patterns; "
+            "in the file only",
+        },
+    )
     policies: Policies = Field(
         default=NO_POLICIES,
         description="Which policy settles concurrent writes where. "
@@ -324,6 +335,13 @@ class Config(Section):
     def _check_prefix(cls, prefix: str) -> str:
         TopicGrammar(prefix)
         return prefix
+
+    @field_validator("compression", mode="before")
+    @classmethod
+    def _parse_compression(cls, table: object) -> CompressionRules:
+        if isinstance(table, CompressionRules):
+            return table
+        return CompressionRules.parse(_TABLE.validate_python(table))
 
     @field_validator("policies", mode="before")
     @classmethod

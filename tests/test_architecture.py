@@ -65,17 +65,21 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
             "bridge.metrics", "bridge.query.*", "bridge.security.*", "bridge.store.*",
+            # A dictionary is made of payloads.
+            "bridge.wire.dictionaries", "bridge.wire.training",
         }
     ),
     "bridge.config": frozenset(
         {
-            "bridge.config_address", "bridge.config_broker", "bridge.config_http",
+            "bridge.config_address", "bridge.config_broker", "bridge.config_compression",
+            "bridge.config_http",
             "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
             "bridge.config_permissions",
             "bridge.config_policies",
             "bridge.config_reference", "bridge.config_sealing", "bridge.config_section",
             "bridge.config_settings",
-            "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
+            "bridge.config_watch", "bridge.config_yaml", "bridge.core.compression",
+            "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
             "bridge.store.indexed_paths",
@@ -94,6 +98,9 @@ MAY_IMPORT = {
         {
             "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
             "bridge.security.*",
+            # Wrappers are the same on both sides.
+            "bridge.wire.compression", "bridge.wire.dictionaries", "bridge.wire.malformed",
+            "bridge.wire.wrappers",
         }
     ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.

@@ -17,6 +17,7 @@ from bridge import __version__
 from bridge.api.administration import Administration, KeyAdministration, run_beside
 from bridge.api.audit import audit_route
 from bridge.api.claims import claim_routes
+from bridge.api.dictionaries import dictionary_routes
 from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.permissions import permissions_route
@@ -65,6 +66,7 @@ def create_app(
             *([] if exposed is None else [metrics_route(exposed)]),
             *token_routes(administration),
             *claim_routes(administration),
+            *dictionary_routes(administration),
             *key_routes(administration),
         ],
         exception_handlers={**HANDLERS},

@@ -215,6 +215,14 @@ class AdminClient:
         """Make the bridge read its permissions again; returns what is in force now."""
         return self._ask("POST", "/v1/permissions/reload")
 
+    def train_dictionary(self, size_bytes: int) -> Mapping[str, object]:
+        """Train a dictionary from the stored twins, and make it the current one."""
+        return self._ask("POST", "/v1/dictionaries", {"size_bytes": size_bytes})
+
+    def dictionaries(self) -> Mapping[str, object]:
+        """Return all dictionaries, the current one first, without their content."""
+        return self._ask("GET", "/v1/dictionaries")
+
     def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
         """Make a token of the HTTP API; its text is in the answer and nowhere else."""
         return self._ask("POST", "/v1/tokens", {"principal": principal, "expires_at": expires_at})

@@ -121,7 +121,7 @@ def _install(
     name = "key.rotate" if rotate else "key.create"
     done = act(actor, name, device, key_id=key.key_id, algorithm=ALGORITHM_NAMES[algorithm])
     wrapped, now = wrapper.wrap(key), time.time_ns() // 1000
-    row = keys.install(device, key.key_id, algorithm, wrapped, now, done)
+    row = keys.install(device, key.key_id, algorithm, wrapped, now, act=done)
     if row is None:
         raise RequestProblem(
             HTTPStatus.CONFLICT, f"{DEVICE_KEYS_KEPT} keys are kept already, or the ids are used up"

@@ -37,6 +37,7 @@ COMMANDS = {
     "enrol": "Let a device fetch a key of its own.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
     "keys": "Make, list, rotate and revoke the keys of devices that seal.",
+    "dictionary": "Train and list dictionaries for compressed payloads.",
     "acl": "Print the broker's access control list.",
     "certs": "Make certificates for a laboratory.",
     "config": "Print the settings in force and where they come from.",

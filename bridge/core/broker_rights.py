@@ -31,6 +31,10 @@ Kind: TypeAlias = Literal["read", "write", "deny"]
 STATUS: Final = ("$bridge", "status")
 """The topic, below the prefix, on which the bridge says that it is there."""
 
+DICTIONARY: Final = ("$bridge", "dictionary")
+"""The topic, below the prefix, on which the bridge names the current dictionary; and below it the
+dictionaries themselves."""
+
 _ANY_TEXT: Final[Parts] = ("", "")
 
 _SHOWS: Final[dict[str, tuple[SectionName, ...]]] = {
@@ -104,6 +108,12 @@ def _unique(rights: Iterable[TopicRight]) -> list[TopicRight]:
     return sorted(dict.fromkeys(rights), key=lambda right: right.kind != "deny")
 
 
+def _dictionaries() -> Iterator[TopicRight]:
+    """Yield where what is compressed with a dictionary can be read."""
+    yield TopicRight("read", DICTIONARY)
+    yield TopicRight("read", (*DICTIONARY, "+"))
+
+
 def _of_principal(permissions: Permissions, principal: str) -> Iterator[TopicRight]:
     subjects = permissions.subjects_of(principal)
     rules = [rule for rule in permissions.rules if rule.rule.subject in subjects]
@@ -160,6 +170,7 @@ def _of_all(permissions: Permissions, login: str) -> Iterator[TopicRight]:
     yield TopicRight("write", (login, "presence"))
     yield TopicRight("write", (login, "enrol"))
     yield TopicRight("read", (login, "key"))
+    yield from _dictionaries()
     everyone = [rule for rule in permissions.rules if rule.rule.subject == EVERYONE]
     of_self = [rule for rule in permissions.rules if rule.rule.subject == SELF]
     for verb in ("state", "delta"):

@@ -133,6 +133,11 @@ class TopicGrammar:
         topic += verb
         return f"{topic}/{sender}" if sender else topic
 
+    def dictionary(self, number: int | None = None) -> str:
+        """Return the topic of a dictionary; without its number, of what names the current one."""
+        topic = f"{self._start}$bridge/dictionary"
+        return topic if number is None else f"{topic}/{number}"
+
     def filters(self) -> tuple[str, ...]:
         """Return the QoS 1 filters that the bridge subscribes to, presence excepted."""
         shapes = ("report", "desire/+", "get/+", "delete/+")

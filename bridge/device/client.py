@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self, TypeVar, cast
 
+from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.device.boot import Sealing, begin
@@ -82,6 +83,7 @@ class Device:
         outbox: A file that keeps unanswered reports over a restart; without one they are kept in
             memory.
         limits: The bridge's bounds on a report, where its operator has changed them.
+        compression: Of reports: `none`, `zlib`, `zstd`, or `dictionary` for zstd with the bridge's.
         sealing: The file with the device's key, where it seals what it sends and opens what it
             gets; while its keys are being changed the new one's, and then that of the one before.
 
@@ -110,6 +112,7 @@ class Device:
         encoding: Encoding = "json",
         outbox: Path | str | None = None,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
+        compression: Compression = "none",
         sealing: Sealing | None = None,
     ) -> None:
         boot, envelope, limits = begin(device_id, sealing, limits)
@@ -127,6 +130,7 @@ class Device:
                 encoding=encoding,
                 limits=limits,
                 journal=self._journal,
+                compression=compression,
                 restored=Restored() if self._journal is None else self._journal.restored,
                 envelope=envelope,
             )

@@ -11,7 +11,8 @@ from bridge.device.private_file import write_private
 from bridge.errors import ConfigError
 from bridge.secret_file import NOBODY_ELSE, require_private
 from bridge.security.frame import ALGORITHM_NAMES, KEY_ID_MAX, Algorithm
-from bridge.security.sealing import KEY_BYTES, DeviceKey
+from bridge.security.primitives import KEY_BYTES
+from bridge.security.sealing import DeviceKey
 
 KEY_FILE_BYTES: Final = 4096
 """A device id of 128 characters and a key take less than 400."""

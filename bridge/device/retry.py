@@ -23,17 +23,20 @@ class Retry:
 
     Attributes:
         due: When it is to be sent next, on the clock of `now`.
+        sent: How often it was sent since the last new start.
     """
 
-    __slots__ = ("_attempts", "due")
+    __slots__ = ("_attempts", "due", "sent")
 
     def __init__(self, now: float) -> None:
         self.due = now
+        self.sent = 0
         self._attempts = 0
 
     def start_anew(self, now: float) -> None:
         """Make it due: there is a new connection."""
         self.due = now
+        self.sent = 0
         self._attempts = 0
 
     def hurry(self, now: float, first_s: float) -> None:
@@ -46,6 +49,7 @@ class Retry:
         if self.due > now:
             return False
         self.postpone(now, first_s)
+        self.sent += 1
         return True
 
     def postpone(self, now: float, first_s: float) -> None:

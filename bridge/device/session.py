@@ -10,8 +10,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from bridge.core.compression import Compression
 from bridge.core.limits import Limits
-from bridge.core.topics import TopicGrammar, TwinKey, is_name
+from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.arguments import check_arguments, check_names
 from bridge.device.envelope import CLEAR, Envelope
 from bridge.device.events import (
     Answered,
@@ -26,6 +28,7 @@ from bridge.device.events import (
     StateReceived,
 )
 from bridge.device.outbox import InFlight, Journal, Outbox, Restored
+from bridge.device.packing import Packing
 from bridge.device.payload import (
     METADATA_KEY,
     Encoding,
@@ -37,13 +40,7 @@ from bridge.device.payload import (
 from bridge.device.replies import Reply, read_delta, read_reply, read_resync, read_twin
 from bridge.device.requests import TwinRequests
 from bridge.device.resync import Resync
-from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, backoff_s
-
-BOOT_LENGTH = 32
-"""Characters of `boot`: it stands in `$.id` too, which has room for 64."""
-
-WINDOW_MAX = 15
-"""Reports in flight at most: the bridge remembers 16 gaps per boot."""
+from bridge.device.retry import TRY_LATER_CODES, backoff_s
 
 
 class DeviceSession:
@@ -62,6 +59,7 @@ class DeviceSession:
         limits: The bridge's bounds, where its operator has changed them.
         journal: Where to keep reports over a restart of the process.
         restored: What the journal had at the start.
+        compression: Of reports. What arrives is opened however it is compressed.
         envelope: Seals what goes out and opens what comes; nothing does without it.
 
     Raises:
@@ -82,9 +80,10 @@ class DeviceSession:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         journal: Journal | None = None,
         restored: Restored = Restored(),  # noqa: B008 (immutable)
+        compression: Compression = "none",
         envelope: Envelope = CLEAR,
     ) -> None:
-        _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
+        check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
         self.boot = boot
         self._grammar = TopicGrammar(prefix)
@@ -108,6 +107,9 @@ class DeviceSession:
         )
         self._resync = Resync(self._resync_topic, self._outbox)
         self._requests = TwinRequests(self._grammar, self._key, boot, encoding, limits)
+        self._packing = Packing(
+            self._grammar, compression, limits, is_sealing=envelope is not CLEAR
+        )
         self._connected = False
         self._presence_due: float | None = None
         self._hold_until = float("-inf")
@@ -124,7 +126,7 @@ class DeviceSession:
     def subscriptions(self) -> tuple[str, ...]:
         """Topics to be subscribed to now, at QoS 1: three, and two for each `request_state`."""
         own = (self._delta_topic, self._reply_topic, self._resync_topic)
-        return tuple(dict.fromkeys((*own, *self._requests.topics())))
+        return tuple(dict.fromkeys((*own, *self._packing.topics(), *self._requests.topics())))
 
     @property
     def unanswered(self) -> int:
@@ -209,7 +211,7 @@ class DeviceSession:
             ValueError: That is not a device's id, or not a twin's name.
             OutboxFull: `REQUESTS_MAX` requests are under way.
         """
-        _check_names(device_id, name)
+        check_names(device_id, name)
         return self._requests.add(TwinKey(device_id, name), now, with_state=True)
 
     def forget(self, request_id: str) -> None:
@@ -240,7 +242,7 @@ class DeviceSession:
         if now >= self._hold_until:
             self._outbox.seal(now)
             messages += [
-                self._envelope.report(self._report_topic, entry.report)
+                self._envelope.report(self._report_topic, self._packing.pack(entry))
                 for entry in self._outbox.in_flight()
                 if entry.retry.take(now, self._retry_after_s)
             ]
@@ -288,10 +290,13 @@ class DeviceSession:
 
     def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
         own = (self._delta_topic, self._resync_topic, self._reply_topic)
-        if topic not in own and not self._requests.expect(topic):
-            return []
         try:
-            payload = self._envelope.open(topic, payload)
+            waited = self._packing.received(topic, payload)
+            if waited is not None:
+                return [event for late in waited for event in self._follow(*late, now)]
+            if topic not in own and not self._requests.expect(topic):
+                return []
+            payload = self._packing.unpack(topic, self._envelope.open(topic, payload))
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             if topic == self._resync_topic:
@@ -370,28 +375,3 @@ class DeviceSession:
         entry.retry.start_anew(self._hold_until)
         boot, seq, _ = entry.report
         return ReportDeferred(boot, seq, reply.code, reply.message, self._hold_until - now)
-
-
-def _check_arguments(
-    device_id: str, boot: str, name: str, window: int, capacity: int, retry_after_s: float
-) -> None:
-    _check_names(device_id, name)
-    if not 1 <= len(boot) <= BOOT_LENGTH or not (boot.isascii() and boot.isalnum()):
-        raise ValueError(f"boot {boot!r}: 1 to {BOOT_LENGTH} ASCII letters and digits")
-    if not 1 <= window <= WINDOW_MAX:
-        raise ValueError(f"window {window}: 1 to {WINDOW_MAX} reports")
-    if capacity < window:
-        raise ValueError(f"capacity {capacity}: at least as many reports as window, {window}")
-    if not 0 < retry_after_s <= RETRY_MAX_S:
-        raise ValueError(f"retry_after_s {retry_after_s}: more than 0, at most {RETRY_MAX_S:g}")
-
-
-def _check_names(device_id: str, name: str) -> None:
-    """Check an id as a requester's too, which is stricter: a device asks in its own name."""
-    if not is_name(device_id):
-        raise ValueError(
-            f"device id {device_id!r}: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -, not starting with a "
-            "dot, and not a verb of the protocol"
-        )
-    if name and not is_name(name):
-        raise ValueError(f"twin's name {name!r}: as a device id")

@@ -26,6 +26,7 @@ _RETAIN_BIT: Final = 0x01
 _CONTINUES: Final = 0x80
 _LENGTH_BYTES: Final = 2
 _VARIABLE_INTEGER_BYTES: Final = 4
+_SHORTEST_HEADER_BYTES: Final = 2
 
 _PUBACK: Final = Struct(">HH")
 _PUBACK_HEADER: Final = 0x4002
@@ -138,9 +139,11 @@ def packet_length(data: memoryview) -> int:
 
     Raises:
         Incomplete: Not even its length has arrived.
-        MalformedPacket: Its length has more than four bytes.
+        MalformedPacket: Its length has more than four bytes, or more than it needs (section 1.5.5).
     """
     length, position = _variable_integer(data, 1)
+    if position > _SHORTEST_HEADER_BYTES and not data[position - 1]:
+        raise MalformedPacket("a length with more bytes than it needs")
     return position + length
 
 
@@ -161,7 +164,9 @@ def read_plainly(data: memoryview) -> PlainPublish:
     if first >> 4 != PUBLISH or qos > 1:
         raise MalformedPacket("no PUBLISH of QoS 0 or 1")
     try:
-        _, position = _variable_integer(data, 1)
+        length, position = _variable_integer(data, 1)
+        if position + length != len(data):
+            raise MalformedPacket("a PUBLISH of another length than it says")
         topic_starts = position + _LENGTH_BYTES
         position = topic_starts + int.from_bytes(data[position:topic_starts])
         topic = bytes(data[topic_starts:position]).decode(errors="replace")

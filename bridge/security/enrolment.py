@@ -23,7 +23,8 @@ from bridge.security.frame import KEY_ID_MAX, Algorithm
 from bridge.security.kem import open_sealed, public_key_of, seal_to
 from bridge.security.layout import counted, from_base64url, to_base64url
 from bridge.security.mechanism import Kem
-from bridge.security.sealing import KEY_BYTES, DeviceKey
+from bridge.security.primitives import KEY_BYTES
+from bridge.security.sealing import DeviceKey
 
 _REQUEST: Final = b"syncbridge/1 claim"
 _ANSWER: Final = b"syncbridge/1 grant"

@@ -16,7 +16,8 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from bridge.errors import KeyWrappingError
 from bridge.security.frame import Algorithm
-from bridge.security.sealing import KEY_BYTES, DeviceKey
+from bridge.security.primitives import KEY_BYTES
+from bridge.security.sealing import DeviceKey
 
 WRAPPED_VERSION: Final = 1
 """First byte of what is wrapped."""

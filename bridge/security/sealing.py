@@ -12,11 +12,6 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Final, NamedTuple, TypeAlias
 
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
-from cryptography.hazmat.primitives.kdf.hkdf import HKDF
-
 from bridge.core.refusal import Refusal
 from bridge.security.frame import (
     BOOT_BYTES,
@@ -30,15 +25,13 @@ from bridge.security.frame import (
     parse_frame,
     seq_bytes,
 )
-
-KEY_BYTES: Final = 32
+from bridge.security.primitives import KEY_BYTES, derive, make_aead, open_or_none
 
 CIPHERS_KEPT: Final = 20_000
 """Derived keys of an `Opener`, each of one boot on one topic: at most about 30 MiB."""
 
 _NONCE_START: Final = bytes(4)
 
-_Aead: TypeAlias = AESGCM | ChaCha20Poly1305
 _Place: TypeAlias = tuple[str, bytes, int, Direction, str, bytes]
 
 
@@ -78,10 +71,7 @@ class _Cipher:
 
     def __init__(self, key: DeviceKey, direction: Direction, topic: str, boot: bytes) -> None:
         what = (key.algorithm, key.key_id, key.device, direction, topic)
-        derived = HKDF(hashes.SHA256(), KEY_BYTES, boot, key_info(*what)).derive(key.secret)
-        self._aead: _Aead = (
-            AESGCM(derived) if key.algorithm is Algorithm.AES_256_GCM else ChaCha20Poly1305(derived)
-        )
+        self._aead = make_aead(key.algorithm, derive(key.secret, boot, key_info(*what)))
         self._data = associated_data(*what, boot)
 
     def seal(self, seq: int, payload: bytes) -> bytes:
@@ -90,10 +80,7 @@ class _Cipher:
 
     def open(self, seq: int, ciphertext: bytes) -> bytes | None:
         number = seq_bytes(seq)
-        try:
-            return self._aead.decrypt(_NONCE_START + number, ciphertext, self._data + number)
-        except InvalidTag:
-            return None
+        return open_or_none(self._aead, _NONCE_START + number, ciphertext, self._data + number)
 
 
 class Sealer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 
 from bridge.api.acting import Actor
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
@@ -40,9 +40,11 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        guard: Guard | None = None,
+        guard: Guard | None,
+        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]],
         sealing: Sealing | None = None,
     ) -> None:
+        self._dictionaries_changed = dictionaries_changed
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
         self._store = store
@@ -64,6 +66,10 @@ class Administrator:
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """Read the permissions again; see `PermissionsLoader.reload`."""
         return await self.permissions.reload(actor)
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Use and announce the store's dictionaries, and clear those that went."""
+        await self._dictionaries_changed(gone)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -16,7 +15,7 @@ from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import LinkError, StoreUnavailable
+from bridge.errors import LinkError
 from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
@@ -25,12 +24,14 @@ from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
+from bridge.service.dictionaries import load_dictionaries
 from bridge.service.enrolment import Enrolment, make_enrolment
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
-from bridge.service.identity import CLIENT_ID, read_metadata
+from bridge.service.identity import CLIENT_ID, SESSION, keep_fact, read_metadata
 from bridge.service.link_settings import make_link_settings, report_refused_filters
+from bridge.service.packer import Packer
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
@@ -44,9 +45,6 @@ from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.wire.inbound import Encoding
-
-SESSION: Final = "session"
-"""Name of the store's fact that tells at which broker a session was begun, and as whom."""
 
 MARK_INTERVAL_S: Final = 1.0
 """How often it is written down what the broker has acknowledged."""
@@ -165,6 +163,7 @@ class Bridge:
         self._stack.push_async_callback(self._store.close)
         self._metadata = await read_metadata(self._store)
         self._sealing = await make_sealing(config, self._store, self._clock)
+        self._packer = Packer(config.compression, self._sealing)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -174,6 +173,10 @@ class Bridge:
             self.counters,
             RateLimited(_log, time.monotonic),
             None if self._sealing is None else self._sealing.downlink,
+            self._packer.pack,
+        )
+        self._dictionaries = await load_dictionaries(
+            self._packer, self._grammar, self._store, self._publisher
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -232,13 +235,11 @@ class Bridge:
         )
 
     def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment | None) -> Pipeline:
-        config = self.config
+        config, grammar, clock = self.config, self._grammar, self._clock
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
         self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
-        events = (
-            Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
-        )
+        events = Events(grammar, encoding, limits.payload_bytes) if config.publish.events else None
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
             config,
@@ -246,7 +247,7 @@ class Bridge:
             self._store,
             cache,
             Reconciler(
-                self._grammar, limits, cache, changes, self._clock, self._guard, self._sealing
+                grammar, limits, cache, changes, clock, self._guard, self._sealing, self._packer
             ),
             self._publisher,
             self.counters,
@@ -281,6 +282,7 @@ class Bridge:
             self._publisher,
             self._clock,
             self._guard,
+            self._dictionaries.changed,
             self._sealing,
         )
         await administrator.permissions.note_start()
@@ -338,6 +340,7 @@ class Bridge:
         self._announcing = asyncio.create_task(announcing, name="announcer")
         self._announcing.add_done_callback(log_failure)
         self._watch.connected()
+        self._dictionaries.announce()
         self._publisher.pump()
         self._connected.set()
 
@@ -372,12 +375,7 @@ class Bridge:
             )
         if self._metadata.get(SESSION) != place:
             self._metadata = {**self._metadata, SESSION: place}
-            self._spawn(self._keep_fact(SESSION, place), "session")
-
-    async def _keep_fact(self, name: str, value: str) -> None:
-        # Without it the next start only reports less.
-        with contextlib.suppress(StoreUnavailable):
-            await self._store.run(lambda store: store.set_metadata(name, value))
+            self._spawn(keep_fact(self._store, SESSION, place), "session")
 
     async def _say_goodbye(self) -> None:
         """Finish what is on its way, say that the bridge is offline, and disconnect."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from bridge.api.acting import Actor
@@ -86,6 +86,10 @@ class HttpBackend:
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
         return await self._administrator.run_store(function)
+
+    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+        """Use and announce the store's dictionaries, and clear those that went."""
+        await self._administrator.dictionaries_changed(gone)
 
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """Read the permissions again."""

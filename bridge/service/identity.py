@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import secrets
 from collections.abc import Mapping
 from typing import Final
 
+from bridge.errors import StoreUnavailable
 from bridge.service.store_thread import StoreThread
 
 CLIENT_ID: Final = "client_id"
 """Name of the store's fact that holds the client id: the session at the broker belongs to it."""
+
+SESSION: Final = "session"
+"""Name of the store's fact that tells at which broker a session was begun, and as whom."""
 
 
 async def read_metadata(store: StoreThread) -> Mapping[str, str]:
@@ -24,3 +29,9 @@ async def read_metadata(store: StoreThread) -> Mapping[str, str]:
         await store.run(lambda opened: opened.set_metadata(CLIENT_ID, client_id))
         metadata = await store.run(lambda opened: opened.metadata())
     return metadata
+
+
+async def keep_fact(store: StoreThread, name: str, value: str) -> None:
+    """Keep a fact, if that can be: without it the next start only reports less."""
+    with contextlib.suppress(StoreUnavailable):
+        await store.run(lambda opened: opened.set_metadata(name, value))

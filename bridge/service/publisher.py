@@ -22,7 +22,13 @@ from bridge.logs import RateLimited
 from bridge.service.acknowledged import Acknowledged
 from bridge.service.downlink import Downlink
 from bridge.service.refused_twins import RefusedTwins
-from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
+from bridge.service.twin_publication import (
+    Pack,
+    Parts,
+    PublishedEncoding,
+    Transfer,
+    TwinPublication,
+)
 from bridge.service.waiting import LeftBehind, PublishBacklog, WaitingMessages
 
 WAITING_TWINS: Final = 50_000
@@ -51,10 +57,12 @@ class Publisher:
         counters: metrics.Counters,
         log: RateLimited,
         downlink: Downlink | None = None,
+        pack: Pack | None = None,
     ) -> None:
+        self._pack = pack
         self._link = link
         self._downlink = downlink
-        self._parts = Parts(grammar, encoding)
+        self._parts = Parts(grammar, encoding, pack)
         self._counters = counters
         self._log = log
         self._replies = WaitingMessages(WAITING_REPLIES, WAITING_BYTES)
@@ -135,8 +143,12 @@ class Publisher:
             self._rebuild[key] = publication
         self._waiting_bytes += publication.size_bytes
 
+    def ask(self, key: TwinKey, publication: Publication) -> None:
+        """Send a question to a device."""
+        self.reply(publication if self._pack is None else self._pack(key, publication))
+
     def reply(self, publication: Publication) -> None:
-        """Send an answer, or a question to a device."""
+        """Send an answer, or what else must leave once."""
         if dropped := self._replies.add(publication):
             self._counters.add(metrics.REPLIES_DROPPED, count=dropped)
         self._update_events()

@@ -18,6 +18,7 @@ from bridge.service.cached_twin import CachedTwin
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.guard import Guard
+from bridge.service.packer import Packer
 from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.service.sealing import Sealing
 from bridge.service.throttle import TooFast
@@ -38,6 +39,7 @@ class Reconciler:
         clock: The bridge's clock, in µs since the epoch.
         guard: Says who may do what; None where everyone may do everything.
         sealing: Opens what is sealed, and knows what was received of it; None where nothing is.
+        packer: Compresses a device's own replies, and knows the dictionaries; None: neither.
     """
 
     def __init__(
@@ -49,7 +51,9 @@ class Reconciler:
         clock: Callable[[], int],
         guard: Guard | None = None,
         sealing: Sealing | None = None,
+        packer: Packer | None = None,
     ) -> None:
+        self._packer = packer
         self._grammar = grammar
         self._cache = cache
         self._changes = changes
@@ -57,7 +61,12 @@ class Reconciler:
         self._limits = limits
         self._guard = guard
         self._sealing = sealing
-        self._decoder = Decoder(grammar, limits, None if sealing is None else sealing.unsealer)
+        self._decoder = Decoder(
+            grammar,
+            limits,
+            None if sealing is None else sealing.unsealer,
+            None if packer is None else packer.dictionaries,
+        )
 
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request | PlainReport]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
@@ -305,14 +314,16 @@ class Reconciler:
         self._send(request, outbound.encode(answer, request.encoding), effects)
 
     def _send(self, request: Request, payload: bytes, effects: Effects) -> None:
-        effects.replies.append(
-            Publication(
-                self._reply_topic(request),
-                payload,
-                content_type=outbound.CONTENT_TYPES[request.encoding],
-                correlation_data=request.message.correlation_data,
-            )
+        reply = Publication(
+            self._reply_topic(request),
+            payload,
+            content_type=outbound.CONTENT_TYPES[request.encoding],
+            correlation_data=request.message.correlation_data,
         )
+        key = request.topic.key
+        if self._packer is not None and request.topic.sender == key.device:
+            reply = self._packer.pack(key, reply)
+        effects.replies.append(reply)
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)

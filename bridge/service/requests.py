@@ -14,6 +14,7 @@ from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Upd
 from bridge.link.base import Message
 from bridge.service.unsealing import NOT_SEALED, Unsealed, Unsealer
 from bridge.wire import json_codec
+from bridge.wire.dictionaries import Dictionaries
 from bridge.wire.inbound import (
     Body,
     Encoding,
@@ -85,11 +86,17 @@ class Decoder:
         grammar: The topics.
         limits: Bounds on what is sent.
         unsealer: Opens what is sealed; None where no device has a key.
+        dictionaries: Of zstd, that are known.
     """
 
     def __init__(
-        self, grammar: TopicGrammar, limits: Limits, unsealer: Unsealer | None = None
+        self,
+        grammar: TopicGrammar,
+        limits: Limits,
+        unsealer: Unsealer | None = None,
+        dictionaries: Dictionaries | None = None,
     ) -> None:
+        self._dictionaries = dictionaries
         self._grammar = grammar
         self._limits = limits
         self._unsealer = unsealer
@@ -155,9 +162,14 @@ class Decoder:
     ) -> Request:
         """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
         payload = message.payload
-        body = decode_body(payload if sealed is None else sealed.payload, self._limits)
-        state, metadata, encoding, refusal, size_bytes = body
-        if sealed is not None:
+        body = decode_body(
+            payload if sealed is None else sealed.payload, self._limits, self._dictionaries
+        )
+        state, metadata, encoding, refusal, size_bytes, plain = body
+        if sealed is None:
+            # Compared with what came before is what was said, however it was compressed.
+            payload = plain or payload
+        else:
             # The seal vouches for these, and each frame has its own.
             metadata = metadata._replace(boot=sealed.boot, seq=sealed.seq)
         if refusal is not None and metadata.seq is None:
@@ -168,7 +180,7 @@ class Decoder:
             topic.sender,
             state,
             metadata,
-            payload,
+            plain or message.payload,
             _delivery(message),
             size_bytes,
             refusal,
@@ -178,13 +190,13 @@ class Decoder:
     def _other(self, message: Message, topic: InboundTopic) -> Request:
         order: Asked | None
         if topic.verb == "get":
-            order, body = decode_get(message.payload, self._limits)
+            order, body = decode_get(message.payload, self._limits, self._dictionaries)
         elif topic.verb == "delete":
             order = Deletion(topic.sender, message.payload, _delivery(message))
-            body = decode_delete(message.payload, self._limits)
+            body = decode_delete(message.payload, self._limits, self._dictionaries)
         else:
             order, body = None, Body({}, NO_METADATA, "json")
-            presence = decode_presence(message.payload, self._limits)
+            presence = decode_presence(message.payload, self._limits, self._dictionaries)
             if isinstance(presence, Refusal):
                 body = body._replace(refusal=presence)
             else:

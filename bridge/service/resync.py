@@ -172,11 +172,12 @@ class Resync:
     def _ask(self, key: TwinKey, question: JsonObject, reason: ResyncReason, now: float) -> None:
         self._pace.take(now)
         self._counters.add(metrics.RESYNCS, reason)
-        self._publisher.reply(
+        self._publisher.ask(
+            key,
             Publication(
                 self._grammar.topic(key, "resync"),
                 outbound.encode(question, self._encoding),
                 content_type=outbound.CONTENT_TYPES[self._encoding],
-            )
+            ),
         )
         self._publisher.pump()

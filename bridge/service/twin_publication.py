@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Literal, TypeAlias
 
@@ -10,6 +11,9 @@ from bridge.link.base import Publication
 from bridge.wire import outbound
 
 PublishedEncoding: TypeAlias = Literal["json", "msgpack", "both"]
+
+Pack: TypeAlias = Callable[[TwinKey, Publication], Publication]
+"""Makes of what goes down to a device what is sent to it, such as something compressed."""
 
 _JSON: Final = outbound.CONTENT_TYPES["json"]
 _MSGPACK: Final = outbound.CONTENT_TYPES["msgpack"]
@@ -75,9 +79,13 @@ class Parts:
     Args:
         grammar: The topics.
         encoding: What to publish in.
+        pack: Makes of a delta what is sent to the device.
     """
 
-    def __init__(self, grammar: TopicGrammar, encoding: PublishedEncoding) -> None:
+    def __init__(
+        self, grammar: TopicGrammar, encoding: PublishedEncoding, pack: Pack | None = None
+    ) -> None:
+        self._pack = pack
         self._grammar = grammar
         self._encoding = encoding
 
@@ -88,7 +96,8 @@ class Parts:
         if publication.clear_presence and not key.name:
             parts.append(Publication(self._grammar.topic(key, "presence"), b"", True))
         if publication.with_delta:
-            parts += self._retained(key, "delta", publication.delta or b"")
+            deltas = self._retained(key, "delta", publication.delta or b"")
+            parts += deltas if self._pack is None else [self._pack(key, part) for part in deltas]
         parts += self._retained(key, "state", publication.state)
         return parts
 

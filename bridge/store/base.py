@@ -19,6 +19,7 @@ from bridge.query.terms import Term
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow
 from bridge.store.claims import Claims
 from bridge.store.device_keys import DeviceKeys
+from bridge.store.dictionaries import StoredDictionary
 from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.store.tokens import StoredToken
 
@@ -360,6 +361,15 @@ class Store(Protocol):
 
     def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
         """Delete a token, durably; False where there is none of that id; as `add_token`."""
+
+    def add_dictionary(self, dictionary: StoredDictionary, kept: int) -> list[int]:
+        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
+
+    def list_dictionaries(self) -> list[StoredDictionary]:
+        """Return all dictionaries, the current one first."""
+
+    def sample_states(self, count: int) -> list[tuple[TwinKey, bytes]]:
+        """Return at most so many twins' states, spread over all; may be called in any thread."""
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.errors import StoreSchemaError
-from bridge.store import audit, claims, device_keys, history, quarantine, tokens
+from bridge.store import audit, claims, device_keys, dictionaries, history, quarantine, tokens
 from bridge.store.connection import transaction
 
 APPLICATION_ID = 0x53594E42
@@ -122,6 +122,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     quarantine.TABLE,
     audit.TABLE,
     claims.SCHEMA,
+    dictionaries.TABLE,
 )
 """Statements that lead from the schema of that index to the next."""
 

@@ -11,7 +11,15 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
 from bridge.query.terms import Term
-from bridge.store import conflicts, listing, reads, sealed_windows, tokens, writes
+from bridge.store import (
+    conflicts,
+    dictionaries,
+    listing,
+    reads,
+    sealed_windows,
+    tokens,
+    writes,
+)
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, read_acts, write_acts
 from bridge.store.backup import write_backup
 from bridge.store.base import (
@@ -285,6 +293,21 @@ class SqliteStore:
         """Return windows of sealed messages, and how many some keys have; see `Store`."""
         with self._translated("reading"):
             return sealed_windows.read_windows(self._connection, places)
+
+    def add_dictionary(self, dictionary: dictionaries.StoredDictionary, kept: int) -> list[int]:
+        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
+        with self._translated("writing to"), transaction(self._connection):
+            return dictionaries.add_dictionary(self._connection, dictionary, kept)
+
+    def list_dictionaries(self) -> list[dictionaries.StoredDictionary]:
+        """Return all dictionaries, the current one first."""
+        with self._translated("reading"):
+            return dictionaries.list_dictionaries(self._connection)
+
+    def sample_states(self, count: int) -> list[tuple[TwinKey, bytes]]:
+        """Return at most so many twins' states, spread over all."""
+        with self._translated("reading"), self._readers.snapshot() as snapshot:
+            return list(dictionaries.sample_states(snapshot, count))
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

@@ -9,6 +9,7 @@ from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.update import NO_METADATA, Metadata, Presence
 from bridge.wire import json_codec, msgpack_codec, wrappers
+from bridge.wire.dictionaries import Dictionaries
 from bridge.wire.malformed import Malformed
 from bridge.wire.metadata import COUNTER_MAX, as_integer, parse_metadata
 
@@ -27,6 +28,7 @@ class Body(NamedTuple):
         encoding: What to answer in.
         refusal: Why it is refused, or None.
         size_bytes: Length of the payload without wrappers.
+        plain: The payload without wrappers, where it could be unwrapped.
     """
 
     state: JsonObject
@@ -34,6 +36,7 @@ class Body(NamedTuple):
     encoding: Encoding
     refusal: Refusal | None = None
     size_bytes: int = 0
+    plain: bytes = b""
 
 
 class GetRequest(NamedTuple):
@@ -43,12 +46,19 @@ class GetRequest(NamedTuple):
     meta: bool = False
 
 
-def decode_body(payload: bytes, limits: Limits) -> Body:
-    """Decode an object with its metadata, within the limits."""
+def decode_body(payload: bytes, limits: Limits, dictionaries: Dictionaries | None = None) -> Body:
+    """Decode an object with its metadata, within the limits.
+
+    Args:
+        payload: As it arrived.
+        limits: The bounds.
+        dictionaries: Of zstd, that are known.
+    """
+    plain = b""
     encoding: Encoding = "json"
     metadata = NO_METADATA
     try:
-        payload = _plain(payload, limits)
+        payload = plain = _plain(payload, limits, dictionaries)
         if payload[0] in _MSGPACK_MAP_FIRST_BYTES:
             encoding = "msgpack"
             state = msgpack_codec.parse(payload)
@@ -61,17 +71,17 @@ def decode_body(payload: bytes, limits: Limits) -> Body:
             raw = state.pop("$")
             metadata, refusal = parse_metadata(raw)
             if refusal is not None:
-                return Body({}, metadata, encoding, refusal)
+                return Body({}, metadata, encoding, refusal, plain=plain)
         if encoding == "json":
             json_codec.check(payload, state, raw, limits)
         else:
             msgpack_codec.check(state, limits)
     except Malformed as malformed:
-        return Body({}, metadata, encoding, malformed.refusal)
-    return Body(state, metadata, encoding, size_bytes=len(payload))
+        return Body({}, metadata, encoding, malformed.refusal, plain=plain)
+    return Body(state, metadata, encoding, None, len(payload), plain)
 
 
-def _plain(payload: bytes, limits: Limits) -> bytes:
+def _plain(payload: bytes, limits: Limits, dictionaries: Dictionaries | None) -> bytes:
     """Return the payload without its wrapper."""
     if len(payload) > limits.payload_bytes:
         raise Malformed(
@@ -83,7 +93,7 @@ def _plain(payload: bytes, limits: Limits) -> bytes:
     if not payload:
         raise Malformed(400, "empty_payload", "the payload is empty: send an object, {} at least")
     if wrappers.is_wrapper(payload):
-        return wrappers.unwrap(payload, limits.payload_bytes)
+        return wrappers.unwrap(payload, limits.payload_bytes, dictionaries)
     return payload
 
 
@@ -95,11 +105,13 @@ def _unknown_encoding(payload: bytes) -> Malformed:
     )
 
 
-def decode_get(payload: bytes, limits: Limits) -> tuple[GetRequest, Body]:
+def decode_get(
+    payload: bytes, limits: Limits, dictionaries: Dictionaries | None = None
+) -> tuple[GetRequest, Body]:
     """Decode a `get`; the body carries the refusal, if there is one."""
     if not payload:
         return GetRequest(), Body({}, NO_METADATA, "json")
-    body = decode_body(payload, limits)
+    body = decode_body(payload, limits, dictionaries)
     if body.refusal is not None:
         return GetRequest(), body
     since, meta = body.state.get("since"), body.state.get("meta", False)
@@ -116,11 +128,11 @@ def decode_get(payload: bytes, limits: Limits) -> tuple[GetRequest, Body]:
     return GetRequest(), body._replace(refusal=Refusal(400, "bad_request", f"get: {problem}"))
 
 
-def decode_delete(payload: bytes, limits: Limits) -> Body:
+def decode_delete(payload: bytes, limits: Limits, dictionaries: Dictionaries | None = None) -> Body:
     """Decode a `delete`: empty, or an object with nothing but `$`."""
     if not payload:
         return Body({}, NO_METADATA, "json")
-    body = decode_body(payload, limits)
+    body = decode_body(payload, limits, dictionaries)
     if body.refusal is None and body.state:
         refusal = Refusal(
             400, "bad_request", "delete takes an empty payload or {}: it removes the whole twin"
@@ -132,12 +144,14 @@ def decode_delete(payload: bytes, limits: Limits) -> Body:
     return body
 
 
-def decode_presence(payload: bytes, limits: Limits) -> Presence | Refusal:
+def decode_presence(
+    payload: bytes, limits: Limits, dictionaries: Dictionaries | None = None
+) -> Presence | Refusal:
     """Decode a presence: `online`, `offline`, or an object with `online` and perhaps `boot`."""
     text = payload.strip()
     if text in (b"online", b"offline"):
         return Presence(text == b"online")
-    body = decode_body(payload, limits)
+    body = decode_body(payload, limits, dictionaries)
     if body.refusal is not None:
         return body.refusal
     online, boot = body.state.get("online"), body.state.get("boot")

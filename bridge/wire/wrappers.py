@@ -8,6 +8,7 @@ import msgpack
 import zstandard
 
 from bridge.wire import deflate, zstd
+from bridge.wire.dictionaries import Dictionaries
 from bridge.wire.malformed import Malformed
 
 ZLIB = 1
@@ -40,12 +41,13 @@ def is_sealed(payload: bytes) -> bool:
     return length_bytes is not None and payload[1 + length_bytes : 2 + length_bytes] == _SEALED_TYPE
 
 
-def unwrap(payload: bytes, limit_bytes: int) -> bytes:
+def unwrap(payload: bytes, limit_bytes: int, dictionaries: Dictionaries | None = None) -> bytes:
     """Take the wrapper off.
 
     Args:
         payload: A msgpack ext.
         limit_bytes: The payload may expand to this and not a byte more, checked while expanding.
+        dictionaries: Those that are known.
 
     Raises:
         Malformed: It is no complete wrapper, of an unknown type, or expands beyond the limit.
@@ -59,7 +61,7 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
     if extension.code == ZLIB:
         inner = deflate.expand(extension.data, limit_bytes, _LIMIT)
     elif extension.code == ZSTD:
-        inner = zstd.expand(extension.data, limit_bytes, _LIMIT)
+        inner = zstd.expand(extension.data, limit_bytes, _LIMIT, dictionaries)
     else:
         raise _unknown(extension.code)
     if not inner:
@@ -90,5 +92,10 @@ def wrap_zlib(payload: bytes) -> bytes:
 
 def wrap_zstd(payload: bytes) -> bytes:
     """Compress a payload into a wrapper."""
-    packed: bytes = msgpack.packb(msgpack.ExtType(ZSTD, zstandard.compress(payload)))
+    return wrap_frame(zstandard.compress(payload))
+
+
+def wrap_frame(frame: bytes) -> bytes:
+    """Put a zstd frame into a wrapper."""
+    packed: bytes = msgpack.packb(msgpack.ExtType(ZSTD, frame))
     return packed

@@ -41,6 +41,8 @@ def requirements(listed: list[str]) -> dict[str, str]:
         ("To test", PYPROJECT["dependency-groups"]["test"]),
         ("To check", PYPROJECT["dependency-groups"]["check"]),
         ("To try faults", PYPROJECT["dependency-groups"]["mutation"]),
+        ("To fuzz", PYPROJECT["dependency-groups"]["fuzz"]),
+        ("To audit", PYPROJECT["dependency-groups"]["audit"]),
     ],
 )
 def test_every_dependency_is_explained(heading: str, listed: list[str]) -> None:

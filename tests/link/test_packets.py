@@ -91,6 +91,23 @@ def test_a_length_has_four_bytes_at_most() -> None:
         packets.packet_length(memoryview(b"\x30\xff\xff\xff\xff"))
 
 
+def test_a_length_is_not_longer_than_it_needs_to_be() -> None:
+    """Section 1.5.5: the codec refuses it before the packet is whole, so nothing is to be read."""
+    assert packets.packet_length(memoryview(b"\x30\x00")) == 2
+    for written in (b"\x30\xe0\x00", b"\x30\x80\x80\x00"):
+        with pytest.raises(packets.MalformedPacket):
+            packets.packet_length(memoryview(written))
+
+
+@pytest.mark.parametrize("change", [-1, 1])
+def test_a_publish_is_read_only_where_it_is_whole(change: int) -> None:
+    """Else the beginning of a payload would be taken for all of it."""
+    packet = script.publish("in/a", b"payload", 7)
+    other = packet[:change] if change < 0 else packet + b"x"
+    with pytest.raises(packets.MalformedPacket):
+        packets.read_plainly(memoryview(other))
+
+
 def test_broken_text_is_passed_on_as_what_nobody_owns() -> None:
     """So that it can be refused, and acknowledged."""
     read = packets.read_plainly(memoryview(script.publish(b"in/\xff", b"x", 7)))

@@ -1,0 +1,16 @@
+"""The table of everything that reads bytes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Final
+
+from benchmarks.fuzz import link, planted, sealed, text, wire
+from benchmarks.fuzz.target import Target
+
+TARGETS: Final[Mapping[str, Target]] = {
+    target.name: target for target in (*wire.TARGETS, *text.TARGETS, *sealed.TARGETS, *link.TARGETS)
+}
+
+KNOWN: Final[Mapping[str, Target]] = {**TARGETS, planted.TARGET.name: planted.TARGET}
+"""With the one that has a bug, which runs only where it is named."""
