@@ -48,7 +48,7 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.query", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.

@@ -16,6 +16,7 @@ from starlette.routing import Route
 from bridge import __version__
 from bridge.api.administration import Administration, run_beside
 from bridge.api.described import quarantined
+from bridge.api.fleet_changes import fleet_routes
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.queries import query_route
@@ -61,6 +62,7 @@ def create_app(
             *retained_routes(administration),
             *([] if exposed is None else [metrics_route(exposed)]),
             *token_routes(administration),
+            *fleet_routes(administration),
         ],
         exception_handlers={**HANDLERS},
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.core.orders import Order
@@ -12,6 +12,9 @@ from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.store.base import Store
+
+if TYPE_CHECKING:
+    from bridge.api.fleet_changes import FleetControl
 
 Result = TypeVar("Result")
 
@@ -22,6 +25,10 @@ class Administration(Protocol):
     @property
     def policies(self) -> Policies:
         """Which conflict policy holds where."""
+
+    @property
+    def fleet(self) -> FleetControl | None:
+        """Makes fleet changes go; None where no bridge runs."""
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store in the store's thread and return its result.

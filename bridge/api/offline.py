@@ -58,6 +58,7 @@ class _Holder:
         self._apply = apply
         self._encoding = encoding
         self.policies = policies
+        self.fleet = None
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store."""

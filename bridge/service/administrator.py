@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
@@ -11,6 +12,7 @@ from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
+from bridge.service.fleet_changes import FleetChanges
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import Result, StoreThread
@@ -24,6 +26,7 @@ class Administrator:
     Attributes:
         policies: Which conflict policy holds where.
         pipeline: Carries out what is asked for.
+        fleet: Makes fleet changes go.
     """
 
     def __init__(
@@ -33,11 +36,13 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
+        fleet: FleetChanges,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
         self._store = store
         self.pipeline = pipeline
+        self.fleet: Final = fleet
         self._publisher = publisher
         self._clock = clock
         self.policies: Policies = config.policies

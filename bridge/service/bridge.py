@@ -185,6 +185,7 @@ class Bridge:
             self._metadata,
         )
         self._pipeline = self._make_pipeline(encoding)
+        self._fleet = await self._watch.open_fleet(self._pipeline, self._guard, self._clock)
         await self._serve()
         await self._begin()
         _log.info(
@@ -272,7 +273,7 @@ class Bridge:
 
     async def _serve(self) -> None:
         administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock
+            self.config, self._store, self._pipeline, self._publisher, self._clock, self._fleet
         )
         self.exposition = Exposition(
             self.config.store.path,

@@ -24,6 +24,7 @@ from bridge.store.base import (
     StoredTwin,
 )
 from bridge.store.codec import encode_internals
+from bridge.store.fleet_changes import TargetNote
 from bridge.store.history_codec import block_of, encode_change
 from bridge.wire import outbound
 
@@ -66,6 +67,7 @@ class Effects:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
+        self.targets: list[TargetNote] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -132,7 +134,9 @@ class Effects:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
         history = [_block(change) for change in self.twins if change.history]
-        return CommitBatch(rows, history, self.quarantined, conflicts=self.conflicts)
+        return CommitBatch(
+            rows, history, self.quarantined, conflicts=self.conflicts, targets=self.targets
+        )
 
 
 def _stored(change: TwinChange) -> StoredTwin:

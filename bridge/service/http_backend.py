@@ -49,6 +49,7 @@ class HttpBackend:
         self._administrator = administrator
         self._pipeline = administrator.pipeline
         self.policies: Policies = administrator.policies
+        self.fleet: Final = administrator.fleet
         self._writes: deque[tuple[TwinKey, Order, asyncio.Future[Outcome]]] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._link = link
@@ -61,7 +62,7 @@ class HttpBackend:
             config.http.stream_events,
             time.monotonic,
         )
-        self._pipeline.transactions.on_commit = self.hub.committed
+        self._pipeline.transactions.listeners.append(self.hub.committed)
 
     @property
     def is_connected(self) -> bool:

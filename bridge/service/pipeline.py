@@ -50,6 +50,8 @@ class Pipeline:
 
     Attributes:
         transactions: What each batch and each order ends in.
+        cache: The twins in memory, for who has a turn.
+        reconciler: Changes them.
         batch_began_at: When the batch at work began, in µs, or None between batches.
     """
 
@@ -70,8 +72,8 @@ class Pipeline:
         self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
         self._health = store.health
-        self._cache = cache
-        self._reconciler = reconciler
+        self.cache = self._cache = cache
+        self.reconciler = self._reconciler = reconciler
         self._publisher = publisher
         self._counters = counters
         self._clock = clock
@@ -84,7 +86,7 @@ class Pipeline:
         self._throttle = make_throttle(config.limits)
         self._at_work = asyncio.Lock()
         self._batch: asyncio.Task[None] | None = None
-        self._submitted: set[asyncio.Task[list[Outcome]]] = set()
+        self._submitted: set[asyncio.Task[Any]] = set()
         self.batch_began_at: int | None = None
 
     async def run(self) -> None:
@@ -332,6 +334,17 @@ class Pipeline:
         making = {key for key, order in orders if isinstance(order, MAKES_A_ROW)}
         await self._transactions.run(keys, making, effects, change)
         return outcomes
+
+    async def in_turn(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do something between two batches; it goes on where its caller is cancelled.
+
+        Raises:
+            StoreError: What `work` raises.
+        """
+        task = asyncio.create_task(self.between_batches(work), name="orders")
+        self._submitted.add(task)
+        task.add_done_callback(self._submitted.discard)
+        return await asyncio.shield(task)
 
     async def between_batches(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do something while no batch and no order is at work, and send what it offers."""

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
 from bridge.store.tokens import StoredToken
 
 
@@ -130,6 +131,7 @@ class CommitBatch:
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
+        targets: What fleet changes have done to twins of the batch.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -137,6 +139,7 @@ class CommitBatch:
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
     conflicts: Sequence[ConflictRow] = ()
+    targets: Sequence[TargetNote] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -245,6 +248,36 @@ class Store(Protocol):
 
     def revoke_token(self, token_id: str) -> bool:
         """Delete a token, durably; False where there is none of that id."""
+
+    def add_fleet_change(self, change: StoredFleetChange, keys: Sequence[TwinKey]) -> bool:
+        """Keep a fleet change with its devices, durably; the oldest that has ended may go.
+
+        Returns:
+            False where as many are kept as may be, and none of them has ended.
+        """
+
+    def list_fleet_changes(self) -> list[StoredFleetChange]:
+        """Return all fleet changes, the newest first."""
+
+    def find_fleet_change(self, change_id: str) -> StoredFleetChange | None:
+        """Return a fleet change by its id, or None."""
+
+    def fleet_targets(
+        self, change_id: str, after: int, limit: int, states: Sequence[str] = ()
+    ) -> list[StoredTarget]:
+        """Page through the devices of a fleet change in its order.
+
+        Args:
+            change_id: The change.
+            after: The position of the last one of the page before; -1 for the first page.
+            limit: At most so many.
+            states: Only those in one of these states; all where none is given.
+        """
+
+    def update_fleet_change(
+        self, change: StoredFleetChange, notes: Sequence[TargetNote] = ()
+    ) -> None:
+        """Keep how a fleet change goes on, and what has become of its devices, durably."""
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

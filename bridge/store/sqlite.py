@@ -11,7 +11,7 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
 from bridge.query.terms import Term
-from bridge.store import conflicts, listing, reads, tokens, writes
+from bridge.store import conflicts, fleet_changes, listing, reads, tokens, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
     CommitBatch,
@@ -118,6 +118,7 @@ class SqliteStore:
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
+                    fleet_changes.write_notes(self._connection, batch.targets)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -203,6 +204,40 @@ class SqliteStore:
         """Delete a token, durably; False where there is none of that id."""
         with self._translated("writing to"), transaction(self._connection):
             return tokens.revoke_token(self._connection, token_id)
+
+    def add_fleet_change(
+        self, change: fleet_changes.StoredFleetChange, keys: Sequence[TwinKey]
+    ) -> bool:
+        """Keep a fleet change with its devices; see `Store.add_fleet_change`."""
+        with self._translated("writing to"), transaction(self._connection):
+            return fleet_changes.add_change(self._connection, change, keys)
+
+    def list_fleet_changes(self) -> list[fleet_changes.StoredFleetChange]:
+        """Return all fleet changes, the newest first."""
+        with self._translated("reading"):
+            return fleet_changes.list_changes(self._connection)
+
+    def find_fleet_change(self, change_id: str) -> fleet_changes.StoredFleetChange | None:
+        """Return a fleet change by its id, or None."""
+        with self._translated("reading"):
+            return fleet_changes.find_change(self._connection, change_id)
+
+    def fleet_targets(
+        self, change_id: str, after: int, limit: int, states: Sequence[str] = ()
+    ) -> list[fleet_changes.StoredTarget]:
+        """Page through the devices of a fleet change; see `Store.fleet_targets`."""
+        with self._translated("reading"):
+            return fleet_changes.read_targets(self._connection, change_id, after, limit, states)
+
+    def update_fleet_change(
+        self,
+        change: fleet_changes.StoredFleetChange,
+        notes: Sequence[fleet_changes.TargetNote] = (),
+    ) -> None:
+        """Keep how a fleet change goes on; see `Store.update_fleet_change`."""
+        with self._translated("writing to"), transaction(self._connection):
+            fleet_changes.update_change(self._connection, change)
+            fleet_changes.write_notes(self._connection, notes)
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""
