@@ -19,6 +19,7 @@ from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import answers
 from bridge.http.events import add_event_route
+from bridge.http.fleet_routes import FleetRoutes, add_fleet_routes
 from bridge.http.gate import Gate
 from bridge.http.list_routes import add_list_route
 from bridge.http.page import CONTENT_SECURITY_POLICY, render_page
@@ -57,6 +58,7 @@ def create_app(backend: Backend, config: HttpConfig, clock: Callable[[], float])
     _add_health(app, backend)
     add_list_route(app, backend, authenticator)
     add_past_routes(app, PastRoutes(backend, authenticator, config.body_bytes))
+    add_fleet_routes(app, FleetRoutes(backend, authenticator, config.body_bytes))
     add_event_route(app, backend, authenticator)
     add_stream_route(app, backend, authenticator)
     add_named_twin_routes(app, twins)

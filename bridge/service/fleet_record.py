@@ -85,8 +85,8 @@ class FleetRecord:
         change = self.change
         size = sum(change.progress[change.stage].values())
         return (
-            f"{change.failed} of {size} devices of stage {change.stage + 1} have failed, and "
-            f"{change.plan.halt_at_percent:g} % are too many"
+            f"{change.failed} of {size} devices of stage {change.stage + 1} failed: it halts at "
+            f"{change.plan.halt_at_percent:g} %"
         )
 
     def present(self, now_us: int) -> StoredFleetChange:
