@@ -12,9 +12,10 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.api.administration import Administration
-from bridge.api.problems import RequestProblem
+from bridge.api.problems import RequestProblem, RequestRefused
 from bridge.api.requests import json_response, number, read_body, read_writer
 from bridge.core.fleet_plan import FleetPlan, PlanError, make_plan
+from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.store.fleet_changes import StoredFleetChange, StoredTarget
 
@@ -65,16 +66,17 @@ class FleetOrder(NamedTuple):
 class FleetControl(Protocol):
     """Makes fleet changes go, in a running bridge.
 
-    `pause`, `resume` and `undo` raise `RequestProblem` where there is no such change, or where it
-    stands so that it cannot be done; all raise `StoreError` where nothing took effect.
+    `pause`, `resume` and `undo` raise `RequestProblem` where there is no such change, and
+    `RequestRefused` where it stands so that it cannot be done; all raise `StoreError` where nothing
+    took effect.
     """
 
     async def start(self, order: FleetOrder) -> StoredFleetChange:
         """Find the devices, keep the change, and begin.
 
         Raises:
-            RequestProblem: It finds no device, or too many, or too many changes are at work.
-            RequestRefused: The patch is not allowed, or may not be written to one of the devices.
+            RequestRefused: It finds no device, or too many; too many changes are at work; the patch
+                is not allowed, or may not be written to one of the devices.
             QueryError: The query cannot be understood, or takes too long.
         """
 
@@ -97,7 +99,8 @@ def read_order(body: Mapping[str, object], principal: str, *, judged: bool) -> F
     """Return what a request asks for.
 
     Raises:
-        RequestProblem: A member is missing, unknown or not allowed.
+        RequestProblem: A member is missing, unknown or of another type.
+        RequestRefused: The plan is not allowed.
     """
     unknown = body.keys() - _MEMBERS
     if unknown:
@@ -125,7 +128,7 @@ def _plan(body: Mapping[str, object]) -> FleetPlan:
     try:
         return make_plan(stages, pace, within, percent, minimum)
     except PlanError as error:
-        raise _bad(str(error)) from error
+        raise RequestRefused(Refusal(400, "bad_plan", str(error))) from error
 
 
 def _number(body: Mapping[str, object], name: str) -> float:

@@ -91,8 +91,8 @@ def fleet() -> None:
 
     \b
     Examples:
-      syncbridge fleet start --where "device GLOB 'lamp-*'" desired.scene=night --dry-run
-      syncbridge fleet start --where "reported.model = 'X2'" --patch '{"firmware": "2.1"}'
+      syncbridge fleet start --where "reported.on" desired.mode=eco --dry-run
+      syncbridge fleet start --where "online" --patch '{"fw": "2.1"}' --pace 5/s
       syncbridge fleet watch 5f0c2a91
       syncbridge fleet undo 5f0c2a91
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"

@@ -10,15 +10,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from http import HTTPStatus
 from typing import Final
 
 from bridge import metrics
 from bridge.api.fleet_changes import FleetOrder, no_such_change
-from bridge.api.problems import RequestProblem
+from bridge.api.problems import RequestRefused
 from bridge.core.fleet_change import GOING, FleetChange
 from bridge.core.limits import Limits
 from bridge.core.permissions import Permissions
+from bridge.core.refusal import Refusal
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import RateLimited
@@ -239,10 +239,13 @@ class FleetChanges:
             return row
         async with self._lock:
             if len(self._records) >= CHANGES_AT_WORK:
-                raise _conflict(f"{CHANGES_AT_WORK} fleet changes are at work already")
+                raise _refused(
+                    "too_many_changes", f"{CHANGES_AT_WORK} fleet changes are at work already"
+                )
             if not await self._store.run(lambda store: store.add_fleet_change(row, keys)):
-                raise _conflict(
-                    f"{CHANGES_KEPT} fleet changes are kept already, and none of them has ended"
+                raise _refused(
+                    "too_many_changes",
+                    f"{CHANGES_KEPT} fleet changes are kept already, and none of them has ended",
                 )
             states = ["pending"] * len(keys)
             record = FleetRecord(row, keys, states, self._time.now())  # type: ignore[arg-type]
@@ -272,7 +275,9 @@ class FleetChanges:
             status = record.change.status
             if not command(record.change):
                 await self._keep(record)
-                raise _conflict(f"the fleet change {change_id} is {status}: it cannot be {what}")
+                raise _refused(
+                    "wrong_status", f"the fleet change {change_id} is {status}: it cannot be {what}"
+                )
             record.why = record.halting() if record.change.status == "halted" else ""
             await self._keep(record)
             row = record.row
@@ -293,5 +298,5 @@ class FleetChanges:
         return await self._store.run(lambda store: store.find_fleet_change(change_id))
 
 
-def _conflict(detail: str) -> RequestProblem:
-    return RequestProblem(HTTPStatus.CONFLICT, detail)
+def _refused(error: str, message: str) -> RequestRefused:
+    return RequestRefused(Refusal(409, error, message))

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import secrets
-from http import HTTPStatus
 from typing import Final
 
 import orjson
 
 from bridge.api.fleet_changes import FleetOrder
-from bridge.api.problems import RequestProblem, RequestRefused
+from bridge.api.problems import RequestRefused
 from bridge.core.access import forbidden_path
 from bridge.core.fleet_change import FleetChange
 from bridge.core.fleet_plan import TARGETS_MAX
@@ -59,8 +58,7 @@ def find_targets(store: Store, order: FleetOrder, permissions: Permissions | Non
 
     Raises:
         QueryError: The query cannot be understood, or takes too long.
-        RequestProblem: It finds none, or too many.
-        RequestRefused: The patch may not be written to one of them.
+        RequestRefused: It finds none, or too many, or the patch may not be written to one of them.
     """
     term = parse_where(order.where)
     found: list[TwinKey] = []
@@ -71,13 +69,16 @@ def find_targets(store: Store, order: FleetOrder, permissions: Permissions | Non
             if permissions is None or _may_write(key, state, order, permissions):
                 found.append(key)
         if len(found) > TARGETS_MAX:
-            raise RequestProblem(
-                HTTPStatus.UNPROCESSABLE_ENTITY,
-                f"the query finds more than {TARGETS_MAX} devices",
-                hint="ask for fewer, and make several changes",
+            raise RequestRefused(
+                Refusal(
+                    422,
+                    "too_many_devices",
+                    f"the query finds more than {TARGETS_MAX} devices: ask for fewer, and make "
+                    "several changes",
+                )
             )
     if not found:
-        raise RequestProblem(HTTPStatus.UNPROCESSABLE_ENTITY, "the query finds no device")
+        raise RequestRefused(Refusal(422, "no_devices", "the query finds no device"))
     return found
 
 

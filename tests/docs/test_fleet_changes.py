@@ -1,0 +1,166 @@
+"""The commands in the document on fleet changes do what it says; its tables are the program's."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import get_args
+
+from bridge.api.fleet_changes import STATES
+from bridge.core.fleet_change import Status
+from bridge.core.fleet_plan import (
+    BURST_S,
+    CONVERGE_WITHIN_MAX_S,
+    FAILED,
+    PACE_MAX_PER_S,
+    STAGES_MAX,
+    TARGETS_MAX,
+    WRITES_TOGETHER,
+    FleetPlan,
+    TargetState,
+)
+from bridge.service.fleet_changes import CHANGES_AT_WORK
+from bridge.service.fleet_making import PLANNED
+from bridge.store.fleet_changes import CHANGES_KEPT
+from tests.cli.program import Program, environment
+from tests.docs.markdown import ROOT, Document, plain
+from tests.support.mosquitto import Mosquitto
+
+FLEET_CHANGES = Document("fleet-changes.md")
+
+PATIENCE_S = 120.0
+"""Far longer than any of it takes, also on a machine that is busy with something else."""
+
+
+@contextmanager
+def simulated_fleet(broker: Mosquitto, directory: Path) -> Iterator[None]:
+    """The document's fleet, in a process of its own."""
+    (block,) = FLEET_CHANGES.blocks("sh fleet")
+    program, *arguments = shlex.split(block.text)
+    assert program == "device-sim"
+    address = f"mqtt://127.0.0.1:{broker.port}"
+    with (directory / "fleet.log").open("w") as log:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "device_sim", *arguments, "--broker", address, "--wait", "60s"],
+            cwd=directory,
+            env=dict(environment()),
+            stdout=log,
+            stderr=log,
+        )
+        try:
+            yield
+        finally:
+            process.kill()
+            process.wait()
+
+
+def sh(script: str, directory: Path) -> str:
+    """What a script prints, with the programs of this very tree."""
+    for name, module in (("syncbridge", "bridge"), ("device-sim", "device_sim")):
+        file = directory / "bin" / name
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(f'#!/bin/sh\nexec {sys.executable} -m {module} "$@"\n')
+        file.chmod(0o755)
+    variables = {
+        **environment(),
+        "PATH": f"{directory / 'bin'}:{os.environ['PATH']}",
+        "SYNCBRIDGE_STORE_PATH": str(directory / "store.db"),
+    }
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=directory,
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    return done.stdout
+
+
+def test_a_change_of_a_fleet_with_broken_devices_halts_by_itself_and_is_undone(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """The commands as they stand there, on processes of their own: bridge, fleet and broker."""
+    dry, start, show, undo = (block.text for block in FLEET_CHANGES.blocks("sh"))
+    (shown,) = FLEET_CHANGES.blocks("text")
+    address = f"mqtt://127.0.0.1:{mosquitto.port}"
+    store = f"--store={tmp_path / 'store.db'}"
+    with (
+        Program("run", "--broker", address, store, directory=tmp_path),
+        simulated_fleet(mosquitto, tmp_path),
+    ):
+        wait_for_fleet(tmp_path, 60)
+        pattern = re.escape(shown.text).replace("…", "[^\n]+")
+        assert re.fullmatch(pattern, sh(dry, tmp_path).strip())
+
+        printed = sh(start, tmp_path)
+        assert printed.splitlines()[-1] == "it has halted"
+        assert " halted stage " in printed
+        listed = sh(show, tmp_path)
+        query = "syncbridge query \"desired.tariff = 'night'\" --limit 100 --json"
+        written = len(sh(query, tmp_path).splitlines())
+        states = json.loads(sh('syncbridge fleet show "$(cat change)" --json', tmp_path))["states"]
+        broken = set(re.findall(r"^(energy-meter-\d+) +timed out", listed, re.MULTILINE))
+        # By the seed: 5 % of 60. No other device has failed, and no stage was begun behind theirs.
+        assert broken
+        assert broken <= {"energy-meter-0007", "energy-meter-0039", "energy-meter-0057"}
+        assert written == 60 - states.get("pending", 0), "the rest of the fleet is left alone"
+
+        printed = sh(undo, tmp_path)
+        assert " undone stage " in printed
+        assert "energy-meter" not in printed, "the query finds no twin any more"
+
+
+def wait_for_fleet(directory: Path, count: int) -> None:
+    """Wait until so many devices are online."""
+    script = (
+        f'until test "$(syncbridge query online --limit 100 --json | wc -l)" -ge {count}; do '
+        "sleep 0.5; done"
+    )
+    sh(f"export SYNCBRIDGE_LOG_LEVEL=error; {script}", directory)
+
+
+def test_every_state_and_every_status_stands_in_its_table() -> None:
+    """With what counts as failed."""
+    states = FLEET_CHANGES.table("state | meaning | counts as failed")
+    assert [plain(row[0]) for row in states] == [*get_args(TargetState)] == [*STATES]
+    assert {plain(row[0]) for row in states if row[2] == "yes"} == FAILED
+    statuses = FLEET_CHANGES.table("status | meaning")
+    assert [plain(row[0]) for row in statuses] == [PLANNED, *get_args(Status)]
+
+
+def test_figures_are_the_programs() -> None:
+    """Defaults and limits."""
+    rows = FLEET_CHANGES.table("option | member over HTTP | meaning | default")
+    assert [plain(row[1]) for row in rows] == [*FleetPlan._fields]
+    plan = FleetPlan()
+    assert [row[3] for row in rows[1:]] == [
+        f"{plan.pace_per_s:g}",
+        f"{plan.converge_within_s:g} s",
+        f"{plan.halt_at_percent:g} %",
+        f"{plan.halt_minimum}",
+    ]
+    assert f"in {BURST_S:g} s may be written together" in rows[1][2]
+    limits = dict(FLEET_CHANGES.table("what | limit"))
+    assert limits["devices of a change"] == f"{TARGETS_MAX:,}"
+    assert limits["stages"] == f"{STAGES_MAX}"
+    assert limits["pace"] == (
+        f"0.001 to {PACE_MAX_PER_S:,.0f} devices a second, at most {WRITES_TOGETHER} in one "
+        "transaction"
+    )
+    assert limits["time to converge"] == f"0.1 s to {CONVERGE_WITHIN_MAX_S / 86_400:g} days"
+    assert limits["changes at work"] == f"{CHANGES_AT_WORK}"
+    assert limits["changes that are kept"].startswith(f"{CHANGES_KEPT};")
+
+
+def test_the_readme_leads_here() -> None:
+    """Else nobody finds it."""
+    assert "docs/fleet-changes.md" in (ROOT / "README.md").read_text("utf-8")
