@@ -24,11 +24,12 @@ from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import RateLimited
 from bridge.service.connected_time import ConnectedTime
 from bridge.service.fleet_making import check_patch, find_targets, make_change
-from bridge.service.fleet_record import FleetRecord, read_record
+from bridge.service.fleet_record import FleetRecord, make_record
 from bridge.service.fleet_writer import FleetWriter
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
-from bridge.store.fleet_changes import CHANGES_KEPT, StoredFleetChange
+from bridge.store.base import Store
+from bridge.store.fleet_changes import CHANGES_KEPT, StoredFleetChange, StoredTarget
 
 CHANGES_AT_WORK: Final = 8
 """Fleet changes at the same time: each has its devices in memory."""
@@ -38,6 +39,9 @@ JUDGE_INTERVAL_S: Final = 0.1
 
 RETRY_S: Final = 1.0
 """How long to wait where the store cannot be written."""
+
+TARGETS_PER_PAGE: Final = 5000
+"""Devices of a change that are read at once, so that commits get their turn."""
 
 _TWINS_PER_LOAD: Final = 1000
 
@@ -82,6 +86,7 @@ class FleetChanges:
         self._arrived: dict[TwinKey, bytes] = {}
         self._judge_at = 0.0
         self._retry_at: float | None = None
+        self._is_closed = False
         # Whatever moves a change has it to itself.
         self._lock = asyncio.Lock()
 
@@ -94,6 +99,12 @@ class FleetChanges:
         for row in await self._store.run(lambda store: store.list_fleet_changes()):
             if row.status in GOING:
                 await self._take_up(row.id)
+
+    def close(self) -> None:
+        """Let those who wait for something to happen go."""
+        self._is_closed = True
+        for record in self._records.values():
+            record.changed.set()
 
     def connected(self) -> None:
         """The connection stands: devices can be reached."""
@@ -139,6 +150,7 @@ class FleetChanges:
             raise
         except StoreError as error:
             self._retry_at = self._loop_time() + RETRY_S
+            self._counters.add(metrics.COMMIT_FAILURES)
             self._log.warning(
                 "a fleet change waits for the store", type(error).__name__, reason=error.message
             )
@@ -211,9 +223,11 @@ class FleetChanges:
         record = self._records.get(change_id)
         if record is not None:
             return record
-        record = await self._store.run(read_record(change_id, self._time.now))
-        if record is None:
+        row = await self._store.run(lambda store: store.find_fleet_change(change_id))
+        if row is None:
             return None
+        targets = await self._read_targets(change_id)
+        record = await asyncio.to_thread(make_record, row, targets, self._time.now())
         self._records[change_id] = record
         states = record.change.states
         late = [p for p, state in enumerate(states) if state in ("in_flight", "timed_out")]
@@ -228,13 +242,27 @@ class FleetChanges:
                 self._arrived.setdefault(key, stored.state)
         return record
 
+    async def _read_targets(self, change_id: str) -> list[StoredTarget]:
+        targets: list[StoredTarget] = []
+
+        def read(store: Store) -> list[StoredTarget]:
+            return store.fleet_targets(change_id, len(targets) - 1, TARGETS_PER_PAGE)
+
+        while page := await self._store.run(read):
+            targets += page
+        return targets
+
     async def start(self, order: FleetOrder) -> StoredFleetChange:
         """Find the devices, keep the change, and begin; see `FleetControl.start`."""
         patch = check_patch(order.patch, self._limits)
         permissions = self._permissions if order.judged else None
         held = await self._store.run(lambda store: store)
-        found = await asyncio.to_thread(find_targets, held, order, permissions)
-        row, keys = make_change(order, patch, found, self._clock())
+        now_us = self._clock()
+
+        def make() -> tuple[StoredFleetChange, list[TwinKey]]:
+            return make_change(order, patch, find_targets(held, order, permissions), now_us)
+
+        row, keys = await asyncio.to_thread(make)
         if order.dry_run:
             return row
         async with self._lock:
@@ -272,14 +300,18 @@ class FleetChanges:
             record = await self._take_up(change_id)
             if record is None:
                 raise no_such_change(change_id)
-            status = record.change.status
+            status, before = record.change.status, record.standing
             if not command(record.change):
                 await self._keep(record)
                 raise _refused(
                     "wrong_status", f"the fleet change {change_id} is {status}: it cannot be {what}"
                 )
             record.why = record.halting() if record.change.status == "halted" else ""
-            await self._keep(record)
+            try:
+                await self._keep(record)
+            except StoreError:
+                record.standing = before
+                raise
             row = record.row
         self._wake()
         return row
@@ -292,7 +324,7 @@ class FleetChanges:
         if record is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(timeout_s):
-                    while record.row.revision <= revision:
+                    while record.row.revision <= revision and not self._is_closed:
                         await record.changed.wait()
             return record.row
         return await self._store.run(lambda store: store.find_fleet_change(change_id))

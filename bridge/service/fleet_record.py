@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
-from typing import Final, cast
+from collections.abc import Sequence
+from typing import NamedTuple, cast
 
 import orjson
 
@@ -13,10 +13,16 @@ from bridge.core.fleet_patch import is_reported, stands
 from bridge.core.fleet_plan import FleetPlan, TargetState
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.store.base import Store
 from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
 
-TARGETS_PER_PAGE: Final = 5000
+
+class Standing(NamedTuple):
+    """Where a change stands: what a command may change."""
+
+    status: Status
+    stage: int
+    excused: int
+    why: str
 
 
 class FleetRecord:
@@ -61,6 +67,17 @@ class FleetRecord:
             self.why = self.halting()  # The last process ended before it could say so.
         self.notes: list[TargetNote] = []
         self.changed = asyncio.Event()
+
+    @property
+    def standing(self) -> Standing:
+        """Where the change stands; set back where a command could not be kept."""
+        change = self.change
+        return Standing(change.status, change.stage, change.excused, self.why)
+
+    @standing.setter
+    def standing(self, standing: Standing) -> None:
+        change = self.change
+        change.status, change.stage, change.excused, self.why = standing
 
     def note(self, position: int, state: TargetState, why: str = "") -> None:
         """Keep in mind, for the store, what has become of a device."""
@@ -131,17 +148,7 @@ def write_plan(plan: FleetPlan) -> bytes:
     return orjson.dumps(plan._asdict())
 
 
-def read_record(change_id: str, now: Callable[[], float]) -> Callable[[Store], FleetRecord | None]:
-    """Return a function of the store that reads a change whole; None where there is none."""
-
-    def read(store: Store) -> FleetRecord | None:
-        row = store.find_fleet_change(change_id)
-        if row is None:
-            return None
-        targets: list[StoredTarget] = []
-        while page := store.fleet_targets(change_id, len(targets) - 1, TARGETS_PER_PAGE):
-            targets += page
-        states = [cast("TargetState", target.state) for target in targets]
-        return FleetRecord(row, [target.key for target in targets], states, now())
-
-    return read
+def make_record(row: StoredFleetChange, targets: Sequence[StoredTarget], now: float) -> FleetRecord:
+    """Return a change as the store has it, with all of its devices."""
+    states = [cast("TargetState", target.state) for target in targets]
+    return FleetRecord(row, [target.key for target in targets], states, now)

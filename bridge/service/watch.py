@@ -131,7 +131,11 @@ class Watch:
                     self._clock,
                 )
             )
-        await self._timers.run(parts)
+        try:
+            await self._timers.run(parts)
+        finally:
+            if self._fleet is not None:
+                self._fleet.close()
 
     def connected(self) -> None:
         """The connection stands: devices can be heard and asked."""
