@@ -24,7 +24,7 @@ from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
 from bridge.service.waiting import LeftBehind, PublishBacklog, WaitingMessages
 
-WAITING_TWINS: Final = 100_000
+WAITING_TWINS: Final = 50_000
 """Twins that may wait for the broker in memory. Further ones wait in the store: a broker that runs
 ahead has its acknowledgements stand behind what the bridge has yet to take, so nobody may wait."""
 
