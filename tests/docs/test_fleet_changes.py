@@ -31,6 +31,7 @@ from bridge.service.fleet_making import PLANNED
 from bridge.store.fleet_changes import CHANGES_KEPT
 from tests.cli.program import Program, environment
 from tests.docs.markdown import ROOT, Document, plain
+from tests.http.served import http_config, serving
 from tests.support.mosquitto import Mosquitto
 
 FLEET_CHANGES = Document("fleet-changes.md")
@@ -117,6 +118,17 @@ def test_a_change_of_a_fleet_with_broken_devices_halts_by_itself_and_is_undone(
         printed = sh(undo, tmp_path)
         assert " undone stage " in printed
         assert "energy-meter" not in printed, "the query finds no twin any more"
+
+
+def test_the_request_over_http_is_answered(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """With what would be done."""
+    (block,) = FLEET_CHANGES.blocks("sh http")
+    with serving(http_config(mosquitto, tmp_path)) as served:
+        put = served.ask("PUT", "/v1/twins/lamp-1/reported", json={"on": True})
+        assert put.status_code == 200
+        answer = json.loads(sh(block.text.replace(":8080", f":{served.port}"), tmp_path))
+    assert (answer["status"], answer["targets"]) == ("planned", 1)
+    assert [stage["percent"] for stage in answer["stages"]] == [10, 100]
 
 
 def wait_for_fleet(directory: Path, count: int) -> None:

@@ -137,6 +137,21 @@ async def test_only_so_many_changes_are_at_work(
     await start(bridge, {"c": 1})
 
 
+async def test_who_waits_for_a_change_is_let_go_when_the_bridge_ends(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """With the change as it was."""
+    async with running_bridge(make_config(mosquitto, tmp_path)) as bridge:
+        await bridge.apply(KEYS[0], report({"mode": "day"}, key=KEYS[0]))
+        change = await start(bridge, {"mode": "night"}, converge_within_s=3600.0)
+        row = await until(bridge, change, "waiting")
+        waiting = asyncio.create_task(fleet_of(bridge).wait(change, row.revision, 3600.0))
+        await asyncio.sleep(0)
+        assert not waiting.done()
+    async with asyncio.timeout(PATIENCE_S):
+        assert await waiting == row
+
+
 async def test_what_a_policy_keeps_is_not_counted_as_failed(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
