@@ -200,7 +200,9 @@ class FleetChanges:
         row = record.present(self._clock())
         before = record.row._replace(revision=row.revision, changed_at=row.changed_at)
         if record.notes or row != before:
-            notes = tuple(record.notes)
+            # What was noted and then undone is in the store as undone already.
+            states = record.change.states
+            notes = tuple(note for note in record.notes if note.state == states[note.position])
             await self._store.run(lambda store: store.update_fleet_change(row, notes))
             record.tell(row)
         if record.change.status not in GOING and not record.change.in_flight:
@@ -220,9 +222,6 @@ class FleetChanges:
 
     async def _take_up(self, change_id: str) -> FleetRecord | None:
         """Bring a change into memory; None where there is none."""
-        record = self._records.get(change_id)
-        if record is not None:
-            return record
         row = await self._store.run(lambda store: store.find_fleet_change(change_id))
         if row is None:
             return None
@@ -266,10 +265,7 @@ class FleetChanges:
         if order.dry_run:
             return row
         async with self._lock:
-            if len(self._records) >= CHANGES_AT_WORK:
-                raise _refused(
-                    "too_many_changes", f"{CHANGES_AT_WORK} fleet changes are at work already"
-                )
+            self._require_room()
             if not await self._store.run(lambda store: store.add_fleet_change(row, keys)):
                 raise _refused(
                     "too_many_changes",
@@ -280,6 +276,14 @@ class FleetChanges:
             self._records[row.id] = record
         self._wake()
         return row
+
+    def _require_room(self) -> None:
+        if len(self._records) >= CHANGES_AT_WORK:
+            raise _refused(
+                "too_many_changes",
+                f"{CHANGES_AT_WORK} fleet changes are at work already: wait for the end of one, "
+                "or undo one",
+            )
 
     async def pause(self, change_id: str) -> StoredFleetChange:
         """Stop writing."""
@@ -297,7 +301,10 @@ class FleetChanges:
         self, change_id: str, what: str, command: Callable[[FleetChange], bool]
     ) -> StoredFleetChange:
         async with self._lock:
-            record = await self._take_up(change_id)
+            record = self._records.get(change_id)
+            if record is None:
+                self._require_room()
+                record = await self._take_up(change_id)
             if record is None:
                 raise no_such_change(change_id)
             status, before = record.change.status, record.standing
