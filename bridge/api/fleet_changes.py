@@ -128,7 +128,7 @@ def _plan(body: Mapping[str, object]) -> FleetPlan:
     try:
         return make_plan(stages, pace, within, percent, minimum)
     except PlanError as error:
-        raise RequestRefused(Refusal(400, "bad_plan", str(error))) from error
+        raise refused(400, "bad_plan", str(error)) from error
 
 
 def _number(body: Mapping[str, object], name: str) -> float:
@@ -144,6 +144,11 @@ def _is_number(value: object) -> bool:
 
 def _bad(detail: str) -> RequestProblem:
     return RequestProblem(HTTPStatus.BAD_REQUEST, detail)
+
+
+def refused(code: int, error: str, message: str) -> RequestRefused:
+    """Return the refusal of something that only fleet changes have."""
+    return RequestRefused(Refusal(code, error, message))
 
 
 def read_states(text: str | None) -> Sequence[str]:

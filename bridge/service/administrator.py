@@ -36,7 +36,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        fleet: FleetChanges,
+        fleet: FleetChanges | None = None,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)

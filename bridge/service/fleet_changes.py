@@ -13,12 +13,10 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bridge import metrics
-from bridge.api.fleet_changes import FleetOrder, no_such_change
-from bridge.api.problems import RequestRefused
+from bridge.api.fleet_changes import FleetOrder, no_such_change, refused
 from bridge.core.fleet_change import GOING, FleetChange
 from bridge.core.limits import Limits
 from bridge.core.permissions import Permissions
-from bridge.core.refusal import Refusal
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import RateLimited
@@ -267,7 +265,8 @@ class FleetChanges:
         async with self._lock:
             self._require_room()
             if not await self._store.run(lambda store: store.add_fleet_change(row, keys)):
-                raise _refused(
+                raise refused(
+                    409,
                     "too_many_changes",
                     f"{CHANGES_KEPT} fleet changes are kept already, and none of them has ended",
                 )
@@ -279,7 +278,8 @@ class FleetChanges:
 
     def _require_room(self) -> None:
         if len(self._records) >= CHANGES_AT_WORK:
-            raise _refused(
+            raise refused(
+                409,
                 "too_many_changes",
                 f"{CHANGES_AT_WORK} fleet changes are at work already: wait for the end of one, "
                 "or undo one",
@@ -310,8 +310,10 @@ class FleetChanges:
             status, before = record.change.status, record.standing
             if not command(record.change):
                 await self._keep(record)
-                raise _refused(
-                    "wrong_status", f"the fleet change {change_id} is {status}: it cannot be {what}"
+                raise refused(
+                    409,
+                    "wrong_status",
+                    f"the fleet change {change_id} is {status}: it cannot be {what}",
                 )
             record.why = record.halting() if record.change.status == "halted" else ""
             try:
@@ -335,7 +337,3 @@ class FleetChanges:
                         await record.changed.wait()
             return record.row
         return await self._store.run(lambda store: store.find_fleet_change(change_id))
-
-
-def _refused(error: str, message: str) -> RequestRefused:
-    return RequestRefused(Refusal(409, error, message))

@@ -8,7 +8,7 @@ from typing import Final
 
 import orjson
 
-from bridge.api.fleet_changes import FleetOrder
+from bridge.api.fleet_changes import FleetOrder, refused
 from bridge.api.problems import RequestRefused
 from bridge.core.access import forbidden_path
 from bridge.core.fleet_change import FleetChange
@@ -69,16 +69,14 @@ def find_targets(store: Store, order: FleetOrder, permissions: Permissions | Non
             if permissions is None or _may_write(key, state, order, permissions):
                 found.append(key)
         if len(found) > TARGETS_MAX:
-            raise RequestRefused(
-                Refusal(
-                    422,
-                    "too_many_devices",
-                    f"the query finds more than {TARGETS_MAX} devices: ask for fewer, and make "
-                    "several changes",
-                )
+            raise refused(
+                422,
+                "too_many_devices",
+                f"the query finds more than {TARGETS_MAX} devices: ask for fewer, and make several "
+                "changes",
             )
     if not found:
-        raise RequestRefused(Refusal(422, "no_devices", "the query finds no device"))
+        raise refused(422, "no_devices", "the query finds no device")
     return found
 
 
