@@ -15,6 +15,7 @@ from bridge.store.base import Store
 
 if TYPE_CHECKING:
     from bridge.api.fleet_changes import FleetControl
+    from bridge.security.key_wrapping import KeyWrapper
 
 Result = TypeVar("Result")
 
@@ -58,6 +59,24 @@ class Administration(Protocol):
         Raises:
             AdminError: They cannot be cleared here.
             StoreError: What the store raises.
+        """
+
+
+class KeyAdministration(Administration, Protocol):
+    """The same, of who also gives keys to devices."""
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices; None where no wrapping key is set.
+
+        Raises:
+            ConfigError: It is set, and cannot be read.
+        """
+
+    async def keys_changed(self, device: str) -> None:
+        """Take over the keys of a device, which have changed in the store.
+
+        Raises:
+            StoreError: They cannot be read.
         """
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -26,6 +26,7 @@ from bridge.store.base import (
 from bridge.store.codec import encode_internals
 from bridge.store.fleet_changes import TargetNote
 from bridge.store.history_codec import block_of, encode_change
+from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.wire import outbound
 
 QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
@@ -67,6 +68,8 @@ class Effects:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
+        self.windows: Sequence[SealedWindow] = ()
+        self.proven: dict[tuple[str, int], int] = {}
         self.targets: list[TargetNote] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
@@ -124,6 +127,10 @@ class Effects:
             for conflict in conflicts
         ]
 
+    def prove(self, place: SealedPlace, at: int) -> None:
+        """Note that a device has used a new key; `at` in µs since the epoch."""
+        self.proven[place.device, place.key_id] = at
+
     def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
         """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
         topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
@@ -135,7 +142,13 @@ class Effects:
         rows = [_stored(change) for change in self.twins]
         history = [_block(change) for change in self.twins if change.history]
         return CommitBatch(
-            rows, history, self.quarantined, conflicts=self.conflicts, targets=self.targets
+            rows,
+            history,
+            self.quarantined,
+            conflicts=self.conflicts,
+            windows=self.windows,
+            proven_keys=[(*key, at) for key, at in self.proven.items()],
+            targets=self.targets,
         )
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.errors import StoreSchemaError
-from bridge.store import fleet_changes, history, tokens
+from bridge.store import device_keys, fleet_changes, history, tokens
 from bridge.store.connection import transaction
 
 APPLICATION_ID = 0x53594E42
@@ -118,6 +118,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     _VERSION_2,
     history.SCHEMA,
     tokens.TABLE,
+    device_keys.SCHEMA,
     fleet_changes.TABLES,
 )
 """Statements that lead from the schema of that index to the next."""

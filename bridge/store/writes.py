@@ -136,5 +136,7 @@ def is_empty(batch: CommitBatch) -> bool:
         or batch.quarantined
         or batch.published
         or batch.conflicts
+        or batch.windows
+        or batch.proven_keys
         or batch.targets
     )
