@@ -50,6 +50,7 @@ MAY_IMPORT = {
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
             "bridge.query", "bridge.security.*", "bridge.service.*", "bridge.store.*",
             "bridge.wire.*",
+            "bridge.log_traces",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -80,7 +81,8 @@ MAY_IMPORT = {
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
         }
     ),
-    "bridge.logs": frozenset({"bridge.config_models"}),
+    "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),
+    "bridge.log_traces": frozenset({"bridge.errors"}),
     "bridge.broker": frozenset(
         {"bridge.broker_process", "bridge.config_models", "bridge.errors", "bridge.logs"}
     ),

@@ -16,7 +16,6 @@ from bridge import metrics
 from bridge.api.fleet_changes import FleetOrder, no_such_change, refused
 from bridge.core.fleet_change import GOING, FleetChange
 from bridge.core.limits import Limits
-from bridge.core.permissions import Permissions
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import RateLimited
@@ -24,6 +23,7 @@ from bridge.service.connected_time import ConnectedTime
 from bridge.service.fleet_making import check_patch, find_targets, make_change
 from bridge.service.fleet_record import FleetRecord, make_record
 from bridge.service.fleet_writer import FleetWriter
+from bridge.service.guard import Guard
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import Store
@@ -51,7 +51,7 @@ class FleetChanges:
         store: The store.
         writer: Writes to devices.
         limits: Bounds on patches.
-        permissions: Who may do what; None where everyone may do everything.
+        guard: Knows the permissions; None where everyone may do everything.
         clock: The bridge's clock, in µs since the epoch.
         counters: What has happened.
         log: For what goes wrong again and again.
@@ -63,7 +63,7 @@ class FleetChanges:
         store: StoreThread,
         writer: FleetWriter,
         limits: Limits,
-        permissions: Permissions | None,
+        guard: Guard | None,
         clock: Callable[[], int],
         counters: metrics.Counters,
         log: RateLimited,
@@ -72,7 +72,7 @@ class FleetChanges:
         self._store = store
         self._writer = writer
         self._limits = limits
-        self._permissions = permissions
+        self._guard = guard
         self._clock = clock
         self._counters = counters
         self._log = log
@@ -252,7 +252,8 @@ class FleetChanges:
     async def start(self, order: FleetOrder) -> StoredFleetChange:
         """Find the devices, keep the change, and begin; see `FleetControl.start`."""
         patch = check_patch(order.patch, self._limits)
-        permissions = self._permissions if order.judged else None
+        guard = self._guard if order.judged else None
+        permissions = None if guard is None else guard.permissions
         held = await self._store.run(lambda store: store)
         now_us = self._clock()
 

@@ -14,12 +14,18 @@ from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.newcomers import Newcomers
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 
 
 def apply_offline(
-    store: Store, config: Config, key: TwinKey, order: Order, clock: Callable[[], int]
+    store: Store,
+    config: Config,
+    key: TwinKey,
+    order: Order,
+    clock: Callable[[], int],
+    act: AuditRow | None = None,
 ) -> Outcome:
     """Load a twin, carry out an order, and commit it.
 
@@ -31,6 +37,7 @@ def apply_offline(
         key: The twin.
         order: What to do.
         clock: The time, in µs since the epoch.
+        act: What the audit trail is to tell of it; its outcome is filled in.
 
     Raises:
         StoreError: Nothing took effect.
@@ -46,7 +53,9 @@ def apply_offline(
         return Outcome(cached.twin.version, refusal=refusal)
     effects = Effects()
     outcome = Changes(config.limits.to_core(), cache, clock).by_order(key, order, effects)
-    if effects.twins and store.commit(effects.encode()):
+    if act is not None:
+        effects.acted(act, order, outcome)
+    if store.commit(effects.encode()):
         raise StoreUnavailable(
             f"twin {str(key)!r} was changed by somebody else meanwhile", hint="try again"
         )

@@ -124,7 +124,12 @@ class Transactions:
 
     async def _commit(self, batch: CommitBatch) -> None:
         if not (
-            batch.twins or batch.quarantined or batch.windows or batch.proven_keys or batch.targets
+            batch.twins
+            or batch.quarantined
+            or batch.windows
+            or batch.proven_keys
+            or batch.acts
+            or batch.targets
         ):
             return
         stages = self._counters.stages
@@ -189,7 +194,9 @@ class Transactions:
                 row.topic,
                 code=row.code,
                 error=row.error,
-                reason=row.message,
+                size_bytes=row.size_bytes,
+                # Not the reason: it may quote the payload.
+                hint="`syncbridge quarantine` shows it",
             )
 
     async def keep(self, effects: Effects) -> None:

@@ -100,7 +100,7 @@ class Watch:
             self._store,
             FleetWriter(pipeline, self._store),
             self._config.limits.to_core(),
-            None if guard is None else guard.permissions,
+            guard,
             clock,
             self._counters,
             self._log,

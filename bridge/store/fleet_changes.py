@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bridge.core.fleet_change import FINISHED
 from bridge.core.fleet_plan import TargetState
@@ -134,10 +134,44 @@ class TargetNote(NamedTuple):
     why: str = ""
 
 
+class FleetChangeStore(Protocol):
+    """The part of a store that holds fleet changes; see `bridge.store.base.Store`."""
+
+    def add_fleet_change(self, change: StoredFleetChange, keys: Sequence[TwinKey]) -> bool:
+        """Keep a fleet change with its devices, durably; the oldest that has ended may go.
+
+        Returns:
+            False where as many are kept as may be, and none of them has ended.
+        """
+
+    def list_fleet_changes(self) -> list[StoredFleetChange]:
+        """Return all fleet changes, the newest first."""
+
+    def find_fleet_change(self, change_id: str) -> StoredFleetChange | None:
+        """Return a fleet change by its id, or None."""
+
+    def fleet_targets(
+        self, change_id: str, after: int, limit: int, states: Sequence[str] = ()
+    ) -> list[StoredTarget]:
+        """Page through the devices of a fleet change in its order.
+
+        Args:
+            change_id: The change.
+            after: The position of the last one of the page before; -1 for the first page.
+            limit: At most so many.
+            states: Only those in one of these states; all where none is given.
+        """
+
+    def update_fleet_change(
+        self, change: StoredFleetChange, notes: Sequence[TargetNote] = ()
+    ) -> None:
+        """Keep how a fleet change goes on, and what has become of its devices, durably."""
+
+
 def add_change(
     connection: sqlite3.Connection, change: StoredFleetChange, keys: Sequence[TwinKey]
 ) -> bool:
-    """Keep a change and its devices; see `bridge.store.base.Store.add_fleet_change`."""
+    """Keep a change and its devices; see `FleetChangeStore.add_fleet_change`."""
     (count,) = connection.execute("SELECT count(*) FROM fleet_change").fetchone()
     if count >= CHANGES_KEPT and not _forget_oldest(connection):
         return False
@@ -194,7 +228,7 @@ def read_targets(
     limit: int,
     states: Sequence[str] = (),
 ) -> list[StoredTarget]:
-    """Return a page of the devices of a change; see `bridge.store.base.Store.fleet_targets`."""
+    """Return a page of the devices of a change; see `FleetChangeStore.fleet_targets`."""
     marks = ", ".join("?" * len(states))
     among = f"AND state IN ({marks})" if states else ""
     rows = connection.execute(

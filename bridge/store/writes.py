@@ -138,5 +138,6 @@ def is_empty(batch: CommitBatch) -> bool:
         or batch.conflicts
         or batch.windows
         or batch.proven_keys
+        or batch.acts
         or batch.targets
     )
