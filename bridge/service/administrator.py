@@ -43,7 +43,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        guard: Guard | None,
+        guard: Guard | None = None,
         fleet: FleetChanges | None = None,
         sealing: Sealing | None = None,
     ) -> None:
