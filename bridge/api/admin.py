@@ -18,6 +18,7 @@ from bridge.api.administration import Administration, KeyAdministration, run_bes
 from bridge.api.audit import audit_route
 from bridge.api.claims import claim_routes
 from bridge.api.dictionaries import dictionary_routes
+from bridge.api.fleet_changes import fleet_routes
 from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.permissions import permissions_route
@@ -68,6 +69,7 @@ def create_app(
             *claim_routes(administration),
             *dictionary_routes(administration),
             *key_routes(administration),
+            *fleet_routes(administration),
         ],
         exception_handlers={**HANDLERS},
     )

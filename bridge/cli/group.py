@@ -23,6 +23,7 @@ COMMANDS = {
     "delete": "Delete a twin.",
     "devices": "List the devices.",
     "query": "List the twins that a query finds.",
+    "fleet": "Change a whole fleet, in stages that halt by themselves.",
     "history": "List the changes of a twin.",
     "diff": "Show how a twin differs at two versions.",
     "rollback": "Bring a twin back to what it was.",

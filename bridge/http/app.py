@@ -20,6 +20,7 @@ from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import answers
 from bridge.http.events import add_event_route
+from bridge.http.fleet_routes import FleetRoutes, add_fleet_routes
 from bridge.http.gate import Gate
 from bridge.http.list_routes import add_list_route
 from bridge.http.metrics_route import add_metrics_route
@@ -73,6 +74,7 @@ def create_app(
     add_quarantine_routes(app, backend, authenticator)
     add_event_route(app, backend, authenticator, searcher)
     add_stream_route(app, backend, authenticator, searcher)
+    add_fleet_routes(app, FleetRoutes(backend, authenticator, config.body_bytes))
     add_named_twin_routes(app, twins)
     _add_page(app)
     return Gate(app, config, clock)

@@ -28,7 +28,7 @@ _PROBLEM_TITLES: Final = {
     400: "The request cannot be understood.",
     401: "There is no token, or it is not valid.",
     403: "The permissions do not allow it, or the web page may not use the API.",
-    404: "There is no such twin.",
+    404: "There is no such twin, or nothing else of that name.",
     405: "There is no such method here.",
     406: "Not acceptable.",
     409: "It contradicts what is there.",

@@ -194,6 +194,7 @@ class Bridge:
             config, self._sealing, self._store, self._publisher, self.counters, self._clock
         )
         self._pipeline = self._make_pipeline(encoding, enrolment)
+        self._fleet = await self._watch.open_fleet(self._pipeline, self._guard, self._clock)
         await self._serve()
         await self._begin()
         _log.info(
@@ -282,8 +283,9 @@ class Bridge:
             self._publisher,
             self._clock,
             self._guard,
-            self._dictionaries.changed,
+            self._fleet,
             self._sealing,
+            self._dictionaries.changed,
         )
         await administrator.permissions.note_start()
         self.exposition = Exposition(

@@ -29,14 +29,11 @@ from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
 from bridge.service.sealing import Sealing
+from bridge.service.store_retry import BatchGivenUp, retry_while_unavailable
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
 from bridge.store.audit import AuditRow
-
-RETRY_MIN_S: Final = 0.1
-RETRY_MAX_S: Final = 5.0
-"""Between these the wait grows while the store cannot be written."""
 
 SUBMITTED_AT_ONCE: Final = 256
 """Orders from elsewhere than the broker that may be at work or wait, each in a task of its own:
@@ -47,15 +44,13 @@ _Task: TypeAlias = tuple[TwinKey, Order, AuditRow | None]
 _log = get_logger("bridge.pipeline")
 
 
-class BatchGivenUp(Exception):
-    """The store could not be written for too long; nothing of the batch took effect."""
-
-
 class Pipeline:
     """Carries messages from the link through the core into the store, and back to the link.
 
     Attributes:
         transactions: What each batch and each order ends in.
+        cache: The twins in memory, for who has a turn.
+        reconciler: Changes them.
         batch_began_at: When the batch at work began, in µs, or None between batches.
     """
 
@@ -78,8 +73,8 @@ class Pipeline:
         self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
         self._health = store.health
-        self._cache = cache
-        self._reconciler = reconciler
+        self.cache = self._cache = cache
+        self.reconciler = self._reconciler = reconciler
         self._publisher = publisher
         self._counters = counters
         self._clock = clock
@@ -94,7 +89,7 @@ class Pipeline:
         self._throttle = make_throttle(config.limits)
         self._at_work = asyncio.Lock()
         self._batch: asyncio.Task[None] | None = None
-        self._submitted: set[asyncio.Task[list[Outcome]]] = set()
+        self._submitted: set[asyncio.Task[Any]] = set()
         self.batch_began_at: int | None = None
 
     async def run(self) -> None:
@@ -223,29 +218,9 @@ class Pipeline:
         Raises:
             BatchGivenUp: The store stayed away for too long.
         """
-        wait_s = RETRY_MIN_S
-        clock = asyncio.get_running_loop().time
-        give_up_at = clock() + self._retry_timeout_s
-        while True:
-            try:
-                await work()
-            except StaleTwins:
-                continue
-            except StoreUnavailable as error:
-                self._counters.add(metrics.COMMIT_FAILURES)
-                self._health.note(is_available=False)
-                if clock() >= give_up_at:
-                    raise BatchGivenUp(error.message) from error
-                _log.error(
-                    "the store cannot be written; nothing is acknowledged until it can",
-                    reason=error.message,
-                    hint=error.hint,
-                    retry_in_s=wait_s,
-                )
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_MAX_S)
-            else:
-                return
+        await retry_while_unavailable(
+            work, self._health, self._counters, self._retry_timeout_s, _log
+        )
 
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
@@ -370,6 +345,17 @@ class Pipeline:
         making = {key for key, order, _ in orders if isinstance(order, MAKES_A_ROW)}
         await self._transactions.run(keys, making, effects, change)
         return outcomes
+
+    async def in_turn(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do something between two batches; it goes on where its caller is cancelled.
+
+        Raises:
+            StoreError: What `work` raises.
+        """
+        task = asyncio.create_task(self.between_batches(work), name="orders")
+        self._submitted.add(task)
+        task.add_done_callback(self._submitted.discard)
+        return await asyncio.shield(task)
 
     async def between_batches(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do something while no batch and no order is at work, and send what it offers."""

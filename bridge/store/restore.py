@@ -32,6 +32,7 @@ from bridge.store.connection import (
     translated,
 )
 from bridge.store.files import remove_database, sidecar
+from bridge.store.fleet_changes import pause_all
 from bridge.store.install import keep_beside, put_in_place, settle
 from bridge.store.lock import StoreLock
 from bridge.store.schema import (
@@ -163,6 +164,8 @@ def _renew(
         twins = _raise_versions(connection, total - before, raise_internals)
         connection.execute("DELETE FROM outbox")
         connection.execute("INSERT INTO outbox (twin_id, published_version) SELECT id, 0 FROM twin")
+        # How far it had come is not known: the devices are ahead of the backup.
+        pause_all(connection, "the store was restored from a backup")
         write_fact(connection, INSTANCE, instance)
         write_fact(connection, VERSION_RAISE, str(total))
         write_fact(connection, RESTORED_AT, str(now))

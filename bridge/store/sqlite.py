@@ -13,7 +13,7 @@ from bridge.logs import get_logger
 from bridge.query.terms import Term
 from bridge.store import (
     conflicts,
-    dictionaries,
+    fleet_changes,
     listing,
     reads,
     sealed_windows,
@@ -22,19 +22,11 @@ from bridge.store import (
 )
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, read_acts, write_acts
 from bridge.store.backup import write_backup
-from bridge.store.base import (
-    EVERYTHING,
-    CommitBatch,
-    ConflictRow,
-    HistoryRow,
-    QuarantinedMessage,
-    QuarantineFilter,
-    StoredTwin,
-    StoreLimits,
-)
+from bridge.store.base import CommitBatch, ConflictRow, HistoryRow, StoredTwin, StoreLimits
 from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
 from bridge.store.device_keys import prove_keys
+from bridge.store.dictionaries import sample_states
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
@@ -42,11 +34,14 @@ from bridge.store.indexes import set_indexes
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
+from bridge.store.quarantined import EVERYTHING, QuarantinedMessage, QuarantineFilter
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
 from bridge.store.sqlite_claims import SqliteClaims
 from bridge.store.sqlite_device_keys import SqliteDeviceKeys
+from bridge.store.sqlite_dictionaries import SqliteDictionaries
+from bridge.store.sqlite_fleet_changes import SqliteFleetChanges
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
 """Largest file that is checked whole after an unclean end: even a memory card reads that in a
@@ -81,6 +76,8 @@ class SqliteStore:
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
         self.claims = SqliteClaims(connection, path, limits.audit_acts)
+        self.dictionaries = SqliteDictionaries(connection, path)
+        self.fleet_changes = SqliteFleetChanges(connection, path)
         self.device_keys = SqliteDeviceKeys(connection, path, limits.audit_acts)
 
     @classmethod
@@ -159,6 +156,7 @@ class SqliteStore:
                     sealed_windows.write_windows(self._connection, batch.windows)
                     prove_keys(self._connection, batch.proven_keys)
                     self._write_acts(batch.acts)
+                    fleet_changes.write_notes(self._connection, batch.targets)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -294,20 +292,10 @@ class SqliteStore:
         with self._translated("reading"):
             return sealed_windows.read_windows(self._connection, places)
 
-    def add_dictionary(self, dictionary: dictionaries.StoredDictionary, kept: int) -> list[int]:
-        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
-        with self._translated("writing to"), transaction(self._connection):
-            return dictionaries.add_dictionary(self._connection, dictionary, kept)
-
-    def list_dictionaries(self) -> list[dictionaries.StoredDictionary]:
-        """Return all dictionaries, the current one first."""
-        with self._translated("reading"):
-            return dictionaries.list_dictionaries(self._connection)
-
     def sample_states(self, count: int) -> list[tuple[TwinKey, bytes]]:
         """Return at most so many twins' states, spread over all."""
         with self._translated("reading"), self._readers.snapshot() as snapshot:
-            return list(dictionaries.sample_states(snapshot, count))
+            return list(sample_states(snapshot, count))
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

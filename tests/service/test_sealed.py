@@ -13,7 +13,7 @@ from bridge import metrics
 from bridge.core.topics import TwinKey
 from bridge.security.sealing import Sealer
 from bridge.service import Bridge
-from bridge.store.base import QuarantinedMessage
+from bridge.store.quarantined import QuarantinedMessage
 from tests.support.bridge import Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_keys, sealing_config
