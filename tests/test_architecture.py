@@ -43,12 +43,14 @@ MAY_IMPORT = {
     ),
     # A language, and what it means: knows no database.
     "bridge.query": frozenset({"bridge.errors", "bridge.query.*"}),
+    # JSON Schema: what sections have to fit.
+    "bridge.schema": frozenset({"bridge.core.*", "bridge.errors", "bridge.schema.*"}),
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.schema.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -72,10 +74,12 @@ MAY_IMPORT = {
             "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
             "bridge.config_permissions",
             "bridge.config_policies",
-            "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
-            "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
+            "bridge.config_reference", "bridge.config_schemas", "bridge.config_section",
+            "bridge.config_settings", "bridge.config_watch", "bridge.config_yaml",
+            "bridge.core.limits", "bridge.core.pattern",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
-            "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
+            "bridge.core.topics", "bridge.core.update", "bridge.errors", "bridge.secret_file",
+            "bridge.store.base",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models"}),
@@ -95,7 +99,8 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
             "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.doctor",
-            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
+            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.schema.*", "bridge.service",
+            "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             "bridge.secret_file",

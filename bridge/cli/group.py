@@ -32,6 +32,7 @@ COMMANDS = {
     "sweep": "Clear what is retained and belongs to no twin.",
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
+    "schemas": "Try a schema on the twins that there are.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
     "acl": "Print the broker's access control list.",
     "certs": "Make certificates for a laboratory.",

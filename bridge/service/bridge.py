@@ -30,6 +30,7 @@ from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
 from bridge.service.link_settings import make_link_settings
+from bridge.service.models import make_models
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
@@ -227,7 +228,8 @@ class Bridge:
         config = self.config
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
-        self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+        models, limit_bytes = make_models(config), config.store.cache_bytes
+        self._cache = cache = TwinCache(limit_bytes, raised_by, config.policies, models)
         events = (
             Events(self._grammar, encoding, limits.payload_bytes) if config.publish.events else None
         )
