@@ -24,6 +24,7 @@ from bridge.device.events import (
     ReportRefused,
     StateReceived,
 )
+from bridge.device.hold import Hold
 from bridge.device.outbox import InFlight, Journal, Outbox, Restored
 from bridge.device.payload import (
     METADATA_KEY,
@@ -36,7 +37,7 @@ from bridge.device.payload import (
 from bridge.device.replies import Reply, read_delta, read_reply, read_resync, read_twin
 from bridge.device.requests import TwinRequests
 from bridge.device.resync import Resync
-from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, backoff_s
+from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES
 
 BOOT_LENGTH = 32
 """Characters of `boot`: it stands in `$.id` too, which has room for 64."""
@@ -106,8 +107,7 @@ class DeviceSession:
         self._requests = TwinRequests(self._grammar, self._key, boot, encoding, limits)
         self._connected = False
         self._presence_due: float | None = None
-        self._hold_until = float("-inf")
-        self._deferrals = 0
+        self._hold = Hold(retry_after_s)
         self._delta_version = 0
         self._seen = 0
 
@@ -216,8 +216,7 @@ class DeviceSession:
         """Start a connection: presence is due, and everything unanswered, in order."""
         self._connected = True
         self._presence_due = now
-        self._hold_until = float("-inf")
-        self._deferrals = 0
+        self._hold.start_anew()
         for retry in (*self._outbox.retries(), *self._requests.retries()):
             retry.start_anew(now)
 
@@ -233,14 +232,22 @@ class DeviceSession:
         if self._presence_due is not None:
             self._presence_due = None
             messages.append(self._presence(online=True))
-        if now >= self._hold_until:
-            self._outbox.seal(now)
-            messages += [
-                OutgoingMessage(self._report_topic, entry.report.payload)
-                for entry in self._outbox.in_flight()
-                if entry.retry.take(now, self._retry_after_s)
-            ]
+        if now >= self._hold.opens():
+            messages += self._due_reports(now)
         return messages + self._requests.take_due(now, self._retry_after_s)
+
+    def _due_reports(self, now: float) -> list[OutgoingMessage]:
+        # At a pace nothing is sealed before its turn: what waits longer can still be merged.
+        is_paced = self._hold.is_paced(now)
+        if not is_paced or not self._outbox.due(now):
+            self._outbox.seal(now)
+        due = self._outbox.due(now)
+        if due and is_paced:
+            self._hold.sent(now)
+            del due[1:]
+        for entry in due:
+            entry.retry.postpone(now, self._retry_after_s)
+        return [OutgoingMessage(self._report_topic, entry.report.payload) for entry in due]
 
     def next_due_s(self) -> float | None:
         """Return the time at which `outgoing` has something again, if nothing happens before.
@@ -249,13 +256,14 @@ class DeviceSession:
         """
         if not self._connected:
             return None
-        due = [max(entry.retry.due, self._hold_until) for entry in self._outbox.in_flight()]
+        opens = self._hold.opens()
+        due = [max(entry.retry.due, opens) for entry in self._outbox.in_flight()]
         due += [retry.due for retry in self._requests.retries()]
         if self._presence_due is not None:
             due.append(self._presence_due)
         sealable_since = self._outbox.sealable_since()
         if sealable_since is not None:
-            due.append(max(sealable_since, self._hold_until))
+            due.append(max(sealable_since, opens))
         return min(due, default=None)
 
     def received(self, topic: str, payload: bytes, now: float) -> list[Event]:
@@ -326,9 +334,8 @@ class DeviceSession:
     def _report_answered(self, entry: InFlight, reply: Reply, now: float) -> Event:
         boot, seq, payload = entry.report
         if not reply.ok and reply.code in TRY_LATER_CODES:
-            return self._hold(entry, reply, now)
-        self._deferrals = 0
-        self._hold_until = float("-inf")
+            return self._deferred(entry, reply, now)
+        self._hold.start_anew()
         self._outbox.settle(reply.request_id, taken=reply.ok)
         for retry in self._outbox.retries():
             retry.hurry(now, self._retry_after_s)
@@ -354,14 +361,15 @@ class DeviceSession:
             patch=patch,
         )
 
-    def _hold(self, entry: InFlight, reply: Reply, now: float) -> Event:
+    def _deferred(self, entry: InFlight, reply: Reply, now: float) -> Event:
         """Send no reports for a while: whatever else is in flight would meet the same answer."""
-        if now >= self._hold_until:
-            self._hold_until = now + backoff_s(self._retry_after_s, self._deferrals)
-            self._deferrals += 1
-        entry.retry.start_anew(self._hold_until)
+        until = self._hold.refused(now, reply.retry_after_s, reply.messages_per_s)
+        # Of what is too fast the bridge answers few: the others have met the same.
+        others = self._outbox.retries() if reply.retry_after_s is not None else []
+        for retry in (entry.retry, *others):
+            retry.start_anew(until)
         boot, seq, _ = entry.report
-        return ReportDeferred(boot, seq, reply.code, reply.message, self._hold_until - now)
+        return ReportDeferred(boot, seq, reply.code, reply.message, until - now)
 
 
 def _check_arguments(
