@@ -31,6 +31,7 @@ from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
 from bridge.config_schemas import NAME as SCHEMAS
 from bridge.config_schemas import SchemaTable, SchemaTableError, schema_table_error, with_paths
+from bridge.config_sealing import SealingConfig
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.config_yaml import Table
@@ -55,6 +56,7 @@ __all__ = [
     "PresenceConfig",
     "PublishConfig",
     "ResyncConfig",
+    "SealingConfig",
     "Setting",
     "StoreConfig",
     "TracingConfig",

@@ -19,6 +19,7 @@ SyncbridgeError
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 ├── HttpError              the HTTP API cannot be served
+├── KeyWrappingError       a device's key in the store cannot be unwrapped
 ├── QueryError             a query is not of the language, too large, or takes too long
 └── AdminError             the administration socket
     ├── AdminUnreachable   no bridge answers on it
@@ -170,6 +171,10 @@ class JournalError(DeviceError):
 
 class HttpError(SyncbridgeError):
     """The HTTP API cannot be served: its address or its certificate cannot be used."""
+
+
+class KeyWrappingError(SyncbridgeError):
+    """A device's key in the store was wrapped with another wrapping key, or was tampered with."""
 
 
 class AdminError(SyncbridgeError):

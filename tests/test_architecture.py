@@ -50,7 +50,8 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.schema.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.schema.*", "bridge.security.*", "bridge.service.*", "bridge.store.*",
+            "bridge.wire.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -65,7 +66,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.query.*", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.security.*", "bridge.store.*",
         }
     ),
     "bridge.config": frozenset(
@@ -74,9 +75,9 @@ MAY_IMPORT = {
             "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
             "bridge.config_permissions",
             "bridge.config_policies",
-            "bridge.config_reference", "bridge.config_schemas", "bridge.config_section",
-            "bridge.config_settings", "bridge.config_watch", "bridge.config_yaml",
-            "bridge.core.limits", "bridge.core.pattern",
+            "bridge.config_reference", "bridge.config_schemas", "bridge.config_sealing",
+            "bridge.config_section", "bridge.config_settings", "bridge.config_watch",
+            "bridge.config_yaml", "bridge.core.limits", "bridge.core.pattern",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.core.update", "bridge.errors", "bridge.secret_file",
             "bridge.store.base",
@@ -90,7 +91,12 @@ MAY_IMPORT = {
     "bridge.broker_login": frozenset[str](),
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
-    "bridge.device": frozenset({"bridge.core.*", "bridge.device.*", "bridge.errors"}),
+    "bridge.device": frozenset(
+        {
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
+            "bridge.security.*",
+        }
+    ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
     "bridge.doctor": frozenset(
         {"bridge.core.topics", "bridge.doctor.*", "bridge.errors", "bridge.link.reasons"}

@@ -34,6 +34,7 @@ COMMANDS = {
     "permissions": "Check and explain who may read and write what.",
     "schemas": "Try a schema on the twins that there are.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
+    "keys": "Make, list, rotate and revoke the keys of devices that seal.",
     "acl": "Print the broker's access control list.",
     "certs": "Make certificates for a laboratory.",
     "config": "Print the settings in force and where they come from.",

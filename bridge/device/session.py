@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey, is_name
+from bridge.device.envelope import CLEAR, Envelope
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -62,6 +63,7 @@ class DeviceSession:
         limits: The bridge's bounds, where its operator has changed them.
         journal: Where to keep reports over a restart of the process.
         restored: What the journal had at the start.
+        envelope: Seals what goes out and opens what comes; nothing does without it.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -81,6 +83,7 @@ class DeviceSession:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         journal: Journal | None = None,
         restored: Restored = Restored(),  # noqa: B008 (immutable)
+        envelope: Envelope = CLEAR,
     ) -> None:
         _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
@@ -94,6 +97,7 @@ class DeviceSession:
         self._presence_topic = self._grammar.topic(TwinKey(device_id), "presence")
         self._retry_after_s = retry_after_s
         self._encoding = encoding
+        self._envelope = envelope
         self._outbox = Outbox(
             boot,
             window=window,
@@ -233,21 +237,12 @@ class DeviceSession:
             self._presence_due = None
             messages.append(self._presence(online=True))
         if now >= self._hold.opens():
-            messages += self._due_reports(now)
-        return messages + self._requests.take_due(now, self._retry_after_s)
-
-    def _due_reports(self, now: float) -> list[OutgoingMessage]:
-        # At a pace nothing is sealed before its turn: what waits longer can still be merged.
-        is_paced = self._hold.is_paced(now)
-        if not is_paced or not self._outbox.due(now):
-            self._outbox.seal(now)
-        due = self._outbox.due(now)
-        if due and is_paced:
-            self._hold.sent(now)
-            del due[1:]
-        for entry in due:
-            entry.retry.postpone(now, self._retry_after_s)
-        return [OutgoingMessage(self._report_topic, entry.report.payload) for entry in due]
+            messages += [
+                self._envelope.report(self._report_topic, report)
+                for report in self._hold.take_due(self._outbox, now)
+            ]
+        requests = self._requests.take_due(now, self._retry_after_s)
+        return messages + [self._envelope.close(request) for request in requests]
 
     def next_due_s(self) -> float | None:
         """Return the time at which `outgoing` has something again, if nothing happens before.
@@ -290,13 +285,15 @@ class DeviceSession:
                 return 0
 
     def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
+        own = (self._delta_topic, self._resync_topic, self._reply_topic)
+        if topic not in own and not self._requests.expect(topic):
+            return []
         try:
+            payload = self._envelope.open(topic, payload)
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             if topic == self._resync_topic:
                 return self._resync.requested(read_resync(decode(payload)), now)
-            if topic != self._reply_topic and not self._requests.expect(topic):
-                return []
             document = decode(payload) if payload else {}
             if METADATA_KEY in document:
                 return self._reply_received(topic, document, now)
@@ -306,7 +303,8 @@ class DeviceSession:
 
     def _presence(self, *, online: bool) -> OutgoingMessage:
         payload = encode({"online": online, "boot": self.boot}, "json")
-        return OutgoingMessage(self._presence_topic, payload, retain=True)
+        message = OutgoingMessage(self._presence_topic, payload, retain=True)
+        return self._envelope.close(message)
 
     def _delta_received(self, payload: bytes) -> list[Event]:
         if not payload:
@@ -363,11 +361,7 @@ class DeviceSession:
 
     def _deferred(self, entry: InFlight, reply: Reply, now: float) -> Event:
         """Send no reports for a while: whatever else is in flight would meet the same answer."""
-        until = self._hold.refused(now, reply.retry_after_s, reply.messages_per_s)
-        # Of what is too fast the bridge answers few: the others have met the same.
-        others = self._outbox.retries() if reply.retry_after_s is not None else []
-        for retry in (entry.retry, *others):
-            retry.start_anew(until)
+        until = self._hold.refused(entry, self._outbox, reply, now)
         boot, seq, _ = entry.report
         return ReportDeferred(boot, seq, reply.code, reply.message, until - now)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -22,29 +21,29 @@ from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
 from bridge.service.administrator import Administrator
-from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
+from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
+from bridge.service.identity import CLIENT_ID, read_metadata
 from bridge.service.link_settings import make_link_settings
 from bridge.service.models import make_models
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.sealing import make_sealing
 from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
 from bridge.service.tracing import tracing
+from bridge.service.unpublished import UNKNOWN_AT, publish_left_behind
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.wire.inbound import Encoding
-
-CLIENT_ID: Final = "client_id"
-"""Name of the store's fact that holds the client id: the session at the broker belongs to it."""
 
 SESSION: Final = "session"
 """Name of the store's fact that tells at which broker a session was begun, and as whom."""
@@ -162,7 +161,8 @@ class Bridge:
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
-        await self._read_metadata()
+        self._metadata = await read_metadata(self._store)
+        self._sealing = await make_sealing(config, self._store, self._clock)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -171,6 +171,7 @@ class Bridge:
             config.publish.encoding,
             self.counters,
             RateLimited(_log, time.monotonic),
+            None if self._sealing is None else self._sealing.downlink,
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -239,25 +240,20 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
+            Reconciler(
+                self._grammar, limits, cache, changes, self._clock, self._guard, self._sealing
+            ),
             self._publisher,
             self.counters,
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
+            self._sealing,
         )
 
     @property
     def _client_id(self) -> str:
         return self.config.broker.client_id or self._metadata[CLIENT_ID]
-
-    async def _read_metadata(self) -> None:
-        metadata = await self._store.run(lambda store: store.metadata())
-        if CLIENT_ID not in metadata:
-            client_id = f"syncbridge-{secrets.token_hex(8)}"
-            await self._store.run(lambda store: store.set_metadata(CLIENT_ID, client_id))
-            metadata = await self._store.run(lambda store: store.metadata())
-        self._metadata = metadata
 
     async def _start_broker(self) -> str | None:
         """Start the embedded broker where no other is configured; returns the user to log in as."""
@@ -273,7 +269,7 @@ class Bridge:
 
     async def _serve(self) -> None:
         administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock
+            self.config, self._store, self._pipeline, self._publisher, self._clock, self._sealing
         )
         self.exposition = Exposition(
             self.config.store.path,
@@ -291,16 +287,12 @@ class Bridge:
         """Connect, and start the tasks."""
         await self._link.start(self)
         self._stack.push_async_callback(self._say_goodbye)
-        self._spawn(self._run_pipeline(), "pipeline")
+        # What was committed before the last end and is not published.
+        self._publisher.left_behind.add(UNKNOWN_AT)
+        self._spawn(publish_left_behind(self._store, self._publisher), "left behind")
+        self._spawn(self._pipeline.run(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
         self._spawn(self._watch.run(self._pipeline), "watch")
-
-    async def _run_pipeline(self) -> None:
-        # Before anything newer is published, lest it be followed by what was left over.
-        unfinished = await publish_unfinished(self._store, self._publisher)
-        if unfinished:
-            _log.info("publishing what was committed before the last end", twins=unfinished)
-        await self._pipeline.run()
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something until the bridge stops; if it fails, the bridge does."""

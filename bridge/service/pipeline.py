@@ -26,6 +26,7 @@ from bridge.service.effects import Effects
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
+from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
@@ -65,6 +66,7 @@ class Pipeline:
         clock: Callable[[], int],
         refusals: RateLimited,
         on_status: Callable[[Message], None],
+        sealing: Sealing | None = None,
     ) -> None:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
@@ -77,6 +79,7 @@ class Pipeline:
         self._clock = clock
         self._refusals = refusals
         self._on_status = on_status
+        self._sealing = sealing
         self._status_topic = TopicGrammar(config.prefix).status
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
@@ -99,7 +102,6 @@ class Pipeline:
             self._counters.stages.took(metrics.WAIT, self._link.backlog.waited_s)
             self._batch = asyncio.create_task(self.process(messages), name="batch")
             await asyncio.shield(self._batch)
-            await self._publisher.wait_for_room()
 
     async def finish(self) -> None:
         """Wait for the batch at work, after `run` was cancelled, and for orders.
@@ -125,9 +127,9 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        self._counters.add(metrics.MESSAGES, count=len(messages))
-        self._counters.batch_messages.observe(len(messages))
         updates = self._without_status(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates))
+        self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
                 async with self._turn():
@@ -230,12 +232,17 @@ class Pipeline:
         requests = self._reconciler.decode(messages, effects)
         stages.since(metrics.DECODE, began)
         keys, making = twins_of(requests)
+        if self._sealing is not None:
+            await self._sealing.prepare(requests)
         await self._transactions.run(
             keys,
             making,
             effects,
             lambda refused: self._reconciler.apply(requests, effects, refused),
         )
+        if self._sealing is not None:
+            again = await self._sealing.conclude(effects.proven)
+            self._publisher.offer(again, rebuild=True)
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""

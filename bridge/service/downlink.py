@@ -1,0 +1,75 @@
+"""Sealing what goes down, for the one who is to read it (docs/sealed-payloads.md).
+
+Every publication passes here last, so that nothing about a device with a key leaves the bridge in
+clear, whoever has made it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from bridge.link.base import Publication
+from bridge.security.sealing import DeviceKey, Sealer
+from bridge.service.keyring import Keyring
+
+SEALERS_KEPT: Final = 20_000
+"""Sealers, each of one key on one topic: about 30 MiB. One that is forgotten begins a new boot."""
+
+_REPLY: Final = "reply"
+
+
+class Downlink:
+    """Seals publications.
+
+    Args:
+        keyring: The keys.
+        prefix: Of all topics.
+        sealers_kept: Sealers in memory at most.
+    """
+
+    def __init__(self, keyring: Keyring, prefix: str, sealers_kept: int = SEALERS_KEPT) -> None:
+        self._keyring = keyring
+        self._below = len(prefix) + 1
+        self._sealers_kept = sealers_kept
+        self._sealers: OrderedDict[str, tuple[str, Sealer]] = OrderedDict()
+
+    def seal(self, publication: Publication) -> Publication:
+        """Return a publication as its reader is to get it.
+
+        One that is empty stays so: it clears a retained topic. One becomes empty whose reader has
+        a key no more: what was retained for it is cleared, and it is told nothing.
+        """
+        topic, payload = publication.topic, publication.payload
+        if not payload or not len(self._keyring):
+            return publication
+        kept = self._sealers.get(topic)
+        if kept is not None:
+            self._sealers.move_to_end(topic)
+            sealer: Sealer | None = kept[1]
+        else:
+            reader = self._reader(topic)
+            if reader not in self._keyring:
+                return publication
+            key = self._keyring.sealing(reader)
+            sealer = None if key is None else self._new_sealer(key, topic)
+        sealed = b"" if sealer is None else sealer.seal(payload)
+        return Publication(topic, sealed, publication.retain, None, publication.correlation_data)
+
+    def _reader(self, topic: str) -> str:
+        """Return for whom a topic is: a reply for who has asked, all else for the device."""
+        levels = topic[self._below :].split("/")
+        is_reply = len(levels) > 2 and levels[-2] == _REPLY
+        return levels[-1] if is_reply else levels[0]
+
+    def _new_sealer(self, key: DeviceKey, topic: str) -> Sealer:
+        sealer = Sealer(key, "down", topic)
+        self._sealers[topic] = (key.device, sealer)
+        if len(self._sealers) > self._sealers_kept:
+            self._sealers.popitem(last=False)
+        return sealer
+
+    def forget(self, device: str) -> None:
+        """Forget what was derived from a device's keys, after they have changed."""
+        for topic in [topic for topic, kept in self._sealers.items() if kept[0] == device]:
+            del self._sealers[topic]
