@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import re
 import select
 import socket
 import time
@@ -65,6 +66,17 @@ def read_to_the_end(client: socket.socket) -> bytes:
     return found
 
 
+def read_answer(client: socket.socket) -> bytes:
+    """Return one whole answer, and leave nothing of it behind."""
+    found = b""
+    while b"\r\n\r\n" not in found:
+        found += client.recv(1)
+    (length,) = re.findall(rb"content-length: (\d+)", found)
+    while len(found.partition(b"\r\n\r\n")[2]) < int(length):
+        found += client.recv(1)
+    return found
+
+
 @pytest.mark.parametrize(
     ("start", "drop"),
     [
@@ -94,9 +106,7 @@ def test_a_body_that_nobody_waits_for_is_not_read_for_ever(impatient: Served) ->
     with connect(impatient) as client:
         start = HEAD % b"GET /v1/twins/nobody" + b"Content-Length: 9000\r\n\r\n"
         client.sendall(start)
-        assert client.recv(12) == b"HTTP/1.1 404"
-        while select.select([client], [], [], 0)[0]:
-            client.recv(65536)
+        assert read_answer(client).startswith(b"HTTP/1.1 404")
         assert b"HTTP/1.1" not in trickle(client, b"", b" ")
 
 
@@ -104,9 +114,7 @@ def test_a_second_request_that_does_not_end_is_given_up(impatient: Served) -> No
     """Also where its beginning came with the first one."""
     with connect(impatient) as client:
         client.sendall(HEAD % b"GET /healthz" + b"\r\nGE")
-        assert client.recv(12) == b"HTTP/1.1 200"
-        while select.select([client], [], [], 0)[0]:
-            client.recv(65536)
+        assert read_answer(client).startswith(b"HTTP/1.1 200")
         assert b"HTTP/1.1 408" in trickle(client, b"", b"T")
 
 
