@@ -68,11 +68,25 @@ class StoreConfig(Section):
         le=64 * 1024 * _MEBIBYTE,
         description="The same, as the sum of their payloads: anyone who may publish can fill it.",
     )
+    quarantine_payload_bytes: int = Field(
+        default=_STORE.quarantine_payload_bytes,
+        ge=0,
+        le=_MEBIBYTE,
+        description="Bytes of each of these payloads that are kept, from its beginning. 0 keeps "
+        "none, where payloads are secret. Nothing of a sealed one is kept.",
+    )
     conflicts_kept: int = Field(
         default=_STORE.conflicts,
         ge=0,
         le=10_000,
         description="Entries of the conflict log kept per twin; the oldest go first.",
+    )
+    audit_acts: int = Field(
+        default=_STORE.audit_acts,
+        ge=100,
+        le=1_000_000,
+        description="Acts kept in the audit trail, the oldest go first: so many of administrators, "
+        "and so many of clients, who must not push those out.",
     )
     cache_bytes: int = Field(
         default=256 * _MEBIBYTE,
@@ -96,7 +110,9 @@ class StoreConfig(Section):
             history_age_us=self.history_days * _SECONDS_PER_DAY * _MICROSECONDS_PER_SECOND,
             quarantine_messages=self.quarantine_messages,
             quarantine_bytes=self.quarantine_bytes,
+            quarantine_payload_bytes=self.quarantine_payload_bytes,
             conflicts=self.conflicts_kept,
+            audit_acts=self.audit_acts,
         )
 
 

@@ -1,8 +1,9 @@
 """Logs: text on a terminal, JSON lines in a pipe, always on standard error.
 
 What a device can put into a line cannot forge another line, colour the terminal or turn the text
-around, because everything that is not printable is escaped. What a device can make us write again
-and again goes through `RateLimited`.
+around, because everything that is not printable is escaped. Payloads, keys and tokens are not
+logged: not as facts, and not by the texts of exceptions either. What a device can make us write
+again and again goes through `RateLimited`.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import structlog
 from structlog.typing import EventDict, FilteringBoundLogger, Processor
 
 from bridge.config_models import LogConfig
+from bridge.log_traces import trace_text
 
 VALUE_CHARACTERS = 2000
 """Longest text in a line: enough for any message of ours, too short to fill a disk with."""
@@ -114,7 +116,7 @@ def _text_processors(*, colours: bool) -> list[Processor]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="%Y-%m-%d %H:%M:%S", utc=False),
-        structlog.processors.format_exc_info,
+        _format_trace,
         _escape,
         structlog.dev.ConsoleRenderer(
             colors=colours,
@@ -130,10 +132,20 @@ def _json_processors() -> list[Processor]:
     return [
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _format_trace,
         _escape,
         structlog.processors.JSONRenderer(),
     ]
+
+
+def _format_trace(_logger: object, _method: str, event: EventDict) -> EventDict:
+    given = event.pop("exc_info", None)
+    if given is True:
+        given = sys.exc_info()
+    error = given[1] if isinstance(given, tuple) else given
+    if isinstance(error, BaseException):
+        event["exception"] = trace_text(error)
+    return event
 
 
 def _escape(_logger: object, _method: str, event: EventDict) -> EventDict:
@@ -270,3 +282,9 @@ class RateLimited:
     def _report(self, key: str, window: _Window) -> None:
         if window.left_out:
             self._log.log(window.level, "lines left out", key=key, lines=window.left_out)
+
+
+if not structlog.is_configured():
+    # Until `configure` is called, and where it never is: structlog's own tracebacks print the
+    # values of all variables, payloads and passwords among them.
+    structlog.configure(processors=_text_processors(colours=False), cache_logger_on_first_use=False)

@@ -51,7 +51,7 @@ MAY_IMPORT = {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
             "bridge.schema.*", "bridge.security.*", "bridge.service.*", "bridge.store.*",
-            "bridge.wire.*",
+            "bridge.wire.*", "bridge.log_traces",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -83,7 +83,8 @@ MAY_IMPORT = {
             "bridge.store.base",
         }
     ),
-    "bridge.logs": frozenset({"bridge.config_models"}),
+    "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),
+    "bridge.log_traces": frozenset({"bridge.errors"}),
     "bridge.broker": frozenset(
         {"bridge.broker_process", "bridge.config_models", "bridge.errors", "bridge.logs"}
     ),

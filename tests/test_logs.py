@@ -8,13 +8,15 @@ import os
 import pty
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import structlog
 
 from bridge.config import LogConfig
+from bridge.errors import SyncbridgeError
+from bridge.log_traces import place_of, trace_text
 from bridge.logs import (
     TRACE_CHARACTERS,
     VALUE_CHARACTERS,
@@ -41,10 +43,11 @@ def restored_logging() -> Iterator[None]:
     """Logs are the process's; give them back as they were."""
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
+    settings = structlog.get_config()
     yield
     root.handlers[:] = handlers
     root.setLevel(level)
-    structlog.reset_defaults()
+    structlog.configure(**settings)
 
 
 class _Clock:
@@ -57,12 +60,14 @@ class _Clock:
         return self.now_s
 
 
-def _caught(message: str) -> ValueError:
+def _caught(
+    message: str, kind: Callable[[str], Exception] = SyncbridgeError, cause: Exception | None = None
+) -> Exception:
     """Return an error that was raised beside a variable which holds a secret."""
     password = "-".join(["correct", "horse"])
     try:
-        raise ValueError(message)  # noqa: TRY301  an inner function is what this is
-    except ValueError as error:
+        raise kind(message) from cause  # noqa: TRY301  an inner function is what this is
+    except Exception as error:  # noqa: BLE001
         assert password
         return error
 
@@ -206,6 +211,50 @@ def test_a_traceback_does_not_show_variables(capsys: pytest.CaptureFixture[str])
     output = capsys.readouterr().err
     assert "in _caught" in output
     assert "correct-horse" not in output
+
+
+@pytest.mark.parametrize("style", ["text", "json"])
+def test_the_text_of_an_unforeseen_exception_is_not_shown(
+    style: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It may quote a payload; where it was raised, and of what kind it is, is shown."""
+    configure(LogConfig.model_validate({"format": style}))
+    root = _caught("the disk is full", OSError)
+    cause = _caught("payload-1", KeyError, root)
+    error = _caught("payload-2", ValueError, cause)
+    get_logger("service").error("failed", exc_info=error)
+    logging.getLogger("library").error("it failed", exc_info=error)
+    output = capsys.readouterr().err
+    assert "payload-" not in output
+    for shown in ("KeyError", "ValueError", "in _caught", "OSError: the disk is full", "library"):
+        assert shown in output, shown
+
+
+def test_a_chain_of_causes_that_never_ends_is_cut() -> None:
+    """However it was tied."""
+    one, other = ValueError("a"), ValueError("b")
+    one.__cause__, other.__cause__ = other, one
+    assert trace_text(one).count("Traceback") == 2
+    assert place_of(one) == "ValueError"
+    assert place_of(_caught("")).startswith("SyncbridgeError in test_logs.py:")
+
+
+def test_variables_are_not_shown_before_anything_is_configured() -> None:
+    """As in a program of others that runs a bridge."""
+    program = """
+from bridge.logs import get_logger
+def fail(secret):
+    raise ValueError(secret)
+try:
+    fail("-".join(["correct", "horse"]))
+except ValueError as error:
+    get_logger("service").error("failed", exc_info=error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=_ROOT, capture_output=True, text=True, check=True
+    )
+    assert "ValueError" in done.stderr
+    assert "correct-horse" not in done.stderr
 
 
 def test_a_log_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -15,19 +15,18 @@ from starlette.routing import Route
 
 from bridge import __version__
 from bridge.api.administration import Administration, KeyAdministration, run_beside
-from bridge.api.described import quarantined
+from bridge.api.audit import audit_route
 from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
+from bridge.api.permissions import permissions_route
 from bridge.api.problems import HANDLERS, RequestProblem
+from bridge.api.quarantine import quarantine_routes
 from bridge.api.queries import query_route
-from bridge.api.requests import json_response, number, read_body
+from bridge.api.requests import json_response, read_body
 from bridge.api.retained import retained_routes
 from bridge.api.tokens import token_routes
-from bridge.api.twins import LIMIT_DEFAULT, twin_routes
+from bridge.api.twins import twin_routes
 from bridge.store.base import Store
-
-QUARANTINE_LIMIT_MAX = 100
-"""Most messages in one answer, lest it be too large: a payload has 64 KiB at most."""
 
 EXPORT_CHUNK_BYTES = 256 * 1024
 """Lines are sent in pieces of about this size: one change of threads for several hundred lines."""
@@ -56,7 +55,9 @@ def create_app(
             Route("/v1/store/check", routes.check, methods=["POST"]),
             Route("/v1/store/backup", routes.backup, methods=["POST"]),
             Route("/v1/store/export", routes.export),
-            Route("/v1/quarantine", routes.quarantine),
+            *quarantine_routes(administration),
+            audit_route(administration),
+            permissions_route(administration),
             query_route(administration),
             *twin_routes(administration),
             *retained_routes(administration),
@@ -135,12 +136,6 @@ class _Routes:
         # Before the status is sent, so that a store that cannot be read is told by it.
         first = await asyncio.to_thread(pieces.take)
         return StreamingResponse(_stream(first, pieces), media_type=EXPORT_MEDIA_TYPE)
-
-    async def quarantine(self, request: Request) -> Response:
-        """List quarantined messages, the newest first."""
-        limit = number(request, "limit", LIMIT_DEFAULT, QUARANTINE_LIMIT_MAX)
-        messages = await self._administration.run_store(lambda store: store.quarantine(limit))
-        return json_response({"quarantine": [*map(quarantined, messages)]})
 
 
 class _Pieces:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 if TYPE_CHECKING:
@@ -32,8 +34,14 @@ class Administration(Protocol):
         Commits wait for it, so that it has to be short.
         """
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin, as a message would, in between the messages.
+
+        Args:
+            key: The twin.
+            order: What to do.
+            act: What the audit trail is to tell of it, in the same transaction; its outcome is
+                filled in.
 
         Returns:
             What came of it, perhaps a refusal; it is on the disk.
@@ -42,14 +50,30 @@ class Administration(Protocol):
             StoreError: Nothing took effect.
         """
 
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again.
+
+        Args:
+            actor: Who asks for it.
+
+        Returns:
+            What is in force now, and as `changed` whether that is something else than before.
+
+        Raises:
+            ConfigError: There are none, or something in them is not allowed: nothing has changed.
+            AdminError: No bridge runs here.
+            StoreError: What the store raises.
+        """
+
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which retained topics belong to no twin.
 
         Args:
             topics: What is retained.
             clear: Clear those that belong to none, in the same moment.
+            act: Written into the audit trail where any are cleared, before they are.
 
         Raises:
             AdminError: They cannot be cleared here.

@@ -18,6 +18,8 @@ from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from bridge.errors import AdminError, AdminRefused, Refused
+from bridge.store.audit import ALL_ACTS, AuditFilter
+from bridge.store.base import EVERYTHING, QuarantineFilter
 
 ANSWER_TIMEOUT_S = 60.0
 """Longest wait for an ordinary answer, or for the next piece of a long one."""
@@ -159,15 +161,59 @@ class AdminClient:
         return self._ask("DELETE", _path(key, f"writers/{writer}"), query={"section": section})
 
     def orphans(
-        self, topics: Iterable[RetainedTopic], *, clear: bool = False
+        self, topics: Iterable[RetainedTopic], *, clear: bool = False, announce: bool = False
     ) -> Mapping[str, object]:
-        """Return which retained topics belong to no twin; with `clear`, the bridge clears them."""
-        given = [{"device": k.device, "name": k.name, "below": below} for k, below in topics]
-        return self._ask("POST", "/v1/retained/orphans", {"topics": given, "clear": clear})
+        """Return which retained topics belong to no twin.
 
-    def quarantine(self, *, limit: int | None = None) -> Mapping[str, object]:
-        """Return quarantined messages, the newest first."""
-        return self._ask("GET", "/v1/quarantine", query={"limit": limit})
+        Args:
+            topics: What is retained.
+            clear: Let the bridge clear them.
+            announce: Note in the audit trail that the caller is going to.
+        """
+        given = [{"device": k.device, "name": k.name, "below": below} for k, below in topics]
+        return self._ask(
+            "POST", "/v1/retained/orphans", {"topics": given, "clear": clear, "announce": announce}
+        )
+
+    def quarantine(
+        self,
+        wanted: QuarantineFilter = EVERYTHING,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Mapping[str, object]:
+        """Return a page of quarantined messages, the newest first."""
+        query = {**_quarantine_query(wanted), "before": before, "limit": limit}
+        return self._ask("GET", "/v1/quarantine", query=query)
+
+    def quarantined(self, message_id: int) -> Mapping[str, object]:
+        """Return one quarantined message, with all that is kept of its payload."""
+        return self._ask("GET", f"/v1/quarantine/{message_id}")
+
+    def clear_quarantine(self, wanted: QuarantineFilter, *, dry_run: bool) -> Mapping[str, object]:
+        """Clear quarantined messages, many at most; returns how many there are and were cleared."""
+        query = {
+            **_quarantine_query(wanted),
+            "all": "true" if wanted == EVERYTHING else None,
+            "dry_run": "true" if dry_run else None,
+        }
+        return self._ask("DELETE", "/v1/quarantine", query=query)
+
+    def audit(
+        self,
+        wanted: AuditFilter = ALL_ACTS,
+        *,
+        before: int | None = None,
+        limit: int | None = None,
+    ) -> Mapping[str, object]:
+        """Return a page of the audit trail, the newest first."""
+        times = {"since": _time(wanted.since), "until": _time(wanted.until)}
+        query = {**wanted._asdict(), **times, "before": before, "limit": limit}
+        return self._ask("GET", "/v1/audit", query=query)
+
+    def reload_permissions(self) -> Mapping[str, object]:
+        """Make the bridge read its permissions again; returns what is in force now."""
+        return self._ask("POST", "/v1/permissions/reload")
 
     def create_token(self, principal: str, expires_at: int | None) -> Mapping[str, object]:
         """Make a token of the HTTP API; its text is in the answer and nowhere else."""
@@ -241,6 +287,15 @@ def _read_start(response: httpx.Response) -> bytes:
 def _written(point: Point) -> str:
     """Return a point so that it is not taken for the other kind."""
     return str(point.number) if point.kind == "version" else time_text(point.number)
+
+
+def _quarantine_query(wanted: QuarantineFilter) -> dict[str, int | str | None]:
+    times = {"since": _time(wanted.since), "until": _time(wanted.until)}
+    return {"device": wanted.device, "reason": wanted.error, **times}
+
+
+def _time(at: int | None) -> str | None:
+    return None if at is None else time_text(at)
 
 
 def _path(key: TwinKey, verb: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Mapping
 
 import orjson
@@ -10,7 +9,7 @@ import orjson
 from bridge.core.twin import Twin
 from bridge.core.update import SectionName
 from bridge.core.writers import BootRecord
-from bridge.store.base import ConflictRow, HistoryRow, QuarantinedMessage
+from bridge.store.base import ConflictRow, HistoryRow
 
 
 def change(row: HistoryRow) -> Mapping[str, object]:
@@ -44,22 +43,6 @@ def conflict(row_id: int, row: ConflictRow) -> Mapping[str, object]:
         "lost_by": row.lost_by,
         "lost_stamp": row.lost_stamp,
     }
-
-
-def quarantined(message: QuarantinedMessage) -> Mapping[str, object]:
-    """Describe a message; its payload is text where it is UTF-8, else base64."""
-    described: dict[str, object] = {
-        "at": message.at,
-        "topic": message.topic,
-        "code": message.code,
-        "error": message.error,
-        "message": message.message,
-    }
-    try:
-        described["payload"] = message.payload.decode("utf-8")
-    except UnicodeDecodeError:
-        described["payload_base64"] = base64.b64encode(message.payload).decode("ascii")
-    return described
 
 
 def writers(twin: Twin) -> list[Mapping[str, object]]:

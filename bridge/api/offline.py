@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import httpx
+from starlette.types import Receive, Scope, Send
 
+from bridge.api.acting import Actor, own_actor, scope_of
 from bridge.api.admin import create_app
 from bridge.api.client import AdminClient
 from bridge.api.orphans import Orphan, PublishedEncoding, RetainedTopic, find_orphans
@@ -18,6 +20,7 @@ from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.errors import AdminError
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 if TYPE_CHECKING:
@@ -25,7 +28,7 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-Apply = Callable[[TwinKey, Order], Outcome]
+Apply = Callable[[TwinKey, Order, AuditRow | None], Outcome]
 """Carries out an order and commits what comes of it, as `bridge.service.apply_offline` does."""
 
 
@@ -75,9 +78,16 @@ class _Holder:
         """Run a function of the store."""
         return function(self._store)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin."""
-        return self._apply(key, order)
+        return self._apply(key, order, act)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:  # noqa: ARG002
+        """Refuse: nobody is here that has read them."""
+        raise AdminError(
+            "no bridge runs on this store that could read its permissions again",
+            hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
+        )
 
     def key_wrapper(self) -> KeyWrapper | None:
         """Return what wraps the keys of devices."""
@@ -91,7 +101,11 @@ class _Holder:
         """Do nothing: a bridge reads the keys when it starts."""
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self,
+        topics: Sequence[RetainedTopic],
+        *,
+        clear: bool,
+        act: AuditRow | None = None,  # noqa: ARG002 - the protocol's
     ) -> Sequence[Orphan]:
         """Tell which retained topics belong to no twin; there is no broker here to clear them."""
         if clear:
@@ -103,7 +117,13 @@ class _InProcess(httpx.BaseTransport):
     """Hands requests to the application itself, one after the other."""
 
     def __init__(self, holder: _Holder, path: Path) -> None:
-        self._application = httpx.ASGITransport(create_app(holder, path))
+        app = create_app(holder, path)
+        state = scope_of(own_actor("offline"))
+
+        async def application(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "state": state}, receive, send)
+
+        self._application = httpx.ASGITransport(application)
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
         """Return the application's whole answer."""

@@ -80,6 +80,21 @@ def read_point(value: object, name: str) -> Point:
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"`{name}`: {error}") from error
 
 
+def read_time(parameters: Mapping[str, str], name: str) -> int | None:
+    """Return a parameter that is a time, in µs since the epoch; None where it is not given.
+
+    Raises:
+        RequestProblem: It is none.
+    """
+    text = parameters.get(name)
+    if text is None:
+        return None
+    point = read_point(text, name)
+    if point.kind != "time":
+        raise RequestProblem(HTTPStatus.BAD_REQUEST, f"`{name}` must be a time")
+    return point.number
+
+
 def read_section(value: object, default: SectionName | None) -> SectionName | None:
     """Return a section out of a request, or the default where it is None.
 

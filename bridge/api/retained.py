@@ -10,6 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import act, actor_of
 from bridge.api.administration import Administration
 from bridge.api.orphans import BELOW_TWIN, RetainedTopic
 from bridge.api.problems import RequestProblem
@@ -21,19 +22,31 @@ TOPICS_MAX: Final = 200
 
 
 def retained_routes(administration: Administration) -> list[Route]:
-    """Return the route."""
+    """Return the route.
+
+    With `announce` whoever asks clears what is found itself, and the audit trail says so.
+    """
 
     async def orphans(request: Request) -> Response:
         body = await read_body(request)
         given = body.get("topics")
-        clear = body.get("clear", False)
-        if not isinstance(given, list) or len(given) > TOPICS_MAX or not isinstance(clear, bool):
+        clear, announce = body.get("clear", False), body.get("announce", False)
+        if (
+            not isinstance(given, list)
+            or len(given) > TOPICS_MAX
+            or not isinstance(clear, bool)
+            or not isinstance(announce, bool)
+        ):
             raise RequestProblem(
                 HTTPStatus.BAD_REQUEST,
-                f"`topics` must be an array of at most {TOPICS_MAX}, `clear` true or false",
+                f"`topics` must be an array of at most {TOPICS_MAX}, `clear` and `announce` true "
+                "or false",
             )
         topics = [_read(each) for each in given]
-        found = await administration.find_orphans(topics, clear=clear)
+        done = act(actor_of(request), "retained.clear", topics=len(topics))
+        found = await administration.find_orphans(topics, clear=clear, act=done)
+        if announce and found and not clear:
+            await administration.run_store(lambda store: store.record([done]))
         return json_response(
             {
                 "orphans": [

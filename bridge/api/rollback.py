@@ -6,8 +6,10 @@ from collections.abc import Iterable
 
 import orjson
 
+from bridge.api.acting import Actor, act
 from bridge.api.administration import Administration
 from bridge.api.past import Answer, find_existing, load, present
+from bridge.api.points import point_text
 from bridge.api.problems import RequestRefused
 from bridge.core.cell import without_aggregates
 from bridge.core.difference import difference
@@ -25,6 +27,7 @@ async def roll_back(
     section: SectionName,
     writer: str,
     now: int,
+    actor: Actor,
 ) -> Answer:
     """Lead a section of a twin to what it was at a point.
 
@@ -39,6 +42,7 @@ async def roll_back(
         section: What of it.
         writer: Whose update it is.
         now: The time, in µs since the epoch.
+        actor: Who asks for it, for the audit trail.
 
     Raises:
         RequestProblem: There is no such twin, it did not exist then, or that is not known any more.
@@ -56,7 +60,10 @@ async def roll_back(
         if (patch := without_aggregates(whole, rules))
     ]
     for update in _updates(key, section, writer, patches, moment.version):
-        outcome = await administration.apply(key, update)
+        done = act(
+            actor, "twin.rollback", str(key), to=point_text(point), section=section, writer=writer
+        )
+        outcome = await administration.apply(key, update, done)
         if outcome.refusal is not None:
             raise RequestRefused(outcome.refusal)
     return {

@@ -6,6 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from bridge.api.acting import PeerProtocol
 from bridge.api.admin import create_app
 from bridge.api.administration import KeyAdministration
 from bridge.api.metrics import Exposed
@@ -37,7 +38,7 @@ async def serve_administration(
     inode = path.stat().st_ino
     app = create_app(administration, path.with_suffix(""), exposed)
     try:
-        async with serving(app, listener, "administration"):
+        async with serving(app, listener, "administration", PeerProtocol):
             yield path
     finally:
         # Another bridge may have taken its place after the store was moved away.

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 
 import uvicorn
 from starlette.applications import Starlette
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 REQUESTS_MAX = 32
 """Requests at the same time: an operator and some scripts."""
@@ -44,18 +45,24 @@ class Server(uvicorn.Server):
 
 
 @contextlib.asynccontextmanager
-async def serving(app: Starlette, listener: socket.socket, name: str) -> AsyncIterator[None]:
+async def serving(
+    app: Starlette,
+    listener: socket.socket,
+    name: str,
+    protocol: type[H11Protocol] = H11Protocol,
+) -> AsyncIterator[None]:
     """Answer requests until the end of the block, and close the listener then.
 
     Args:
         app: The application.
         listener: Where it listens.
         name: Of the task.
+        protocol: What takes the connections.
     """
     server = Server(
         uvicorn.Config(
             app,
-            http="h11",
+            http=protocol,
             ws="none",
             lifespan="off",
             interface="asgi3",

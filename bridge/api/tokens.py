@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import act, actor_of
 from bridge.api.administration import Administration
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
@@ -79,7 +80,10 @@ class _Routes:
             raise RequestProblem(HTTPStatus.BAD_REQUEST, "`expires_at` must be a time to come")
         token_id, token = make_token()
         row = StoredToken(token_id, principal, token_hash(token), now, expires_at)
-        if not await self._administration.run_store(lambda store: store.add_token(row)):
+        done = act(
+            actor_of(request), "token.create", token_id, principal=principal, expires_at=expires_at
+        )
+        if not await self._administration.run_store(lambda store: store.add_token(row, done)):
             raise RequestProblem(
                 HTTPStatus.CONFLICT,
                 f"{TOKENS_KEPT} tokens are kept already",
@@ -95,7 +99,8 @@ class _Routes:
     async def revoke(self, request: Request) -> Response:
         """Revoke a token."""
         token_id = request.path_params["id"]
-        if not await self._administration.run_store(lambda store: store.revoke_token(token_id)):
+        done = act(actor_of(request), "token.revoke", token_id)
+        if not await self._administration.run_store(lambda s: s.revoke_token(token_id, done)):
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"there is no token {token_id}")
         return json_response({"id": token_id})
 

@@ -12,6 +12,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from bridge.api import described
+from bridge.api.acting import act, actor_of
 from bridge.api.administration import Administration
 from bridge.api.past import load, read_difference, read_moment
 from bridge.api.problems import RequestProblem
@@ -117,6 +118,7 @@ class _Routes:
             section or "desired",
             read_writer(body.get("writer", WRITER_DEFAULT)),
             _now_us(),
+            actor_of(request),
         )
         return json_response(answer)
 
@@ -153,7 +155,11 @@ class _Routes:
         writer = read_writer(request.path_params["writer"])
         section = read_section(request.query_params.get("section"), None)
         await load(self._administration, key)
-        outcome = await self._administration.apply(key, ForgetWriter(writer, section))
+        done = act(
+            actor_of(request), "writer.forget", str(key), writer=writer, section=section or "both"
+        )
+        order = ForgetWriter(writer, section)
+        outcome = await self._administration.apply(key, order, done)
         if not outcome.store:
             where = f" in {section}" if section else ""
             raise RequestProblem(

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from bridge.core.orders import Order
     from bridge.core.reconcile import Outcome
     from bridge.core.topics import TwinKey
+    from bridge.store.audit import AuditRow
     from bridge.store.sqlite import SqliteStore
 
 store_option = click.option(
@@ -72,11 +73,11 @@ def administer(config: Config) -> Iterator[AdminClient]:
             return
         store = opened
 
-        def apply(key: TwinKey, order: Order) -> Outcome:
+        def apply(key: TwinKey, order: Order, act: AuditRow | None) -> Outcome:
             # Only here: it brings all of the bridge, and most commands only read.
             from bridge.service import apply_offline
 
-            return apply_offline(store, config, key, order, lambda: time.time_ns() // 1000)
+            return apply_offline(store, config, key, order, lambda: time.time_ns() // 1000, act)
 
         with offline_client(
             store,

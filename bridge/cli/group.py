@@ -28,6 +28,8 @@ COMMANDS = {
     "rollback": "Bring a twin back to what it was.",
     "conflicts": "List the writes that lost against another one.",
     "writers": "List who numbers their messages to a twin.",
+    "quarantine": "List the messages that were refused and could not be answered.",
+    "audit": "List who administered the bridge, and how.",
     "doctor": "Find out by trying whether the broker keeps what it is given.",
     "sweep": "Clear what is retained and belongs to no twin.",
     "store": "Check, back up, restore, export and import the store.",

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from bridge.cli.access import administer, load_config, store_option
+from bridge.cli.documents import document, integer, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import twin_key
 from bridge.cli.options import Command, json_option, name_option
@@ -48,6 +50,7 @@ def permissions() -> None:
       syncbridge permissions check
       syncbridge permissions check --file new-permissions.yaml
       syncbridge permissions explain anna lamp-1 desired.on --write
+      syncbridge permissions reload
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
@@ -128,6 +131,34 @@ def explain(
                 _nearest(principal, found) or "only the rules for everyone are for it",
             )
     return ExitStatus.OK if decision.allowed else ExitStatus.REFUSED
+
+
+@permissions.command("reload", cls=Command)
+@json_option
+@store_option
+@pass_invocation
+def reload(invocation: Invocation, as_json: bool, store_path: str | None) -> ExitStatus:
+    """Make the running bridge read its permissions again.
+
+    It reads the file that its own configuration names. All of it comes into force at once, for
+    messages, tokens and open streams; where something in it is not allowed, nothing changes, and
+    this ends with status 1 and says what is wrong. SIGHUP does the same.
+
+    \b
+    Examples:
+      syncbridge permissions check
+      syncbridge permissions reload
+    """  # noqa: D301
+    with administer(load_config(invocation, store_path)) as client:
+        answer = document(client.reload_permissions())
+    if as_json:
+        print_json(answer, compact=True)
+    else:
+        remark = "" if answer.get("changed") else " (unchanged)"
+        rules, default = integer(answer, "rules"), text(answer, "default")
+        in_force = f"{text(answer, 'file')}: rules: {rules}; default: {default}; in force{remark}"
+        click.echo(printable(in_force))
+    return ExitStatus.OK
 
 
 def load_permissions(invocation: Invocation, file: str | None) -> tuple[FilePath, Permissions]:

@@ -30,4 +30,22 @@ class PointType(click.ParamType["Point"]):
             self.fail(str(error), param, ctx)
 
 
+class TimeType(click.ParamType[int]):
+    """A time such as `2026-11-25T10:00:00Z`, local without a zone; in µs since the epoch."""
+
+    name = "time"
+
+    def convert(
+        self, value: str | int, param: click.Parameter | None, ctx: click.Context | None
+    ) -> int:
+        """Return the time."""
+        if isinstance(value, int):
+            return value
+        point = POINT.convert(value, param, ctx)
+        if point.kind != "time":
+            self.fail(f"{value!r} is not a time such as 2026-11-25T10:00:00Z", param, ctx)
+        return point.number
+
+
 POINT = PointType()
+TIME = TimeType()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 from typing import TYPE_CHECKING
 
@@ -11,9 +12,11 @@ import click
 
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import command
+from bridge.errors import SyncbridgeError
 
 if TYPE_CHECKING:
     from bridge.config import Config
+    from bridge.service import Bridge
 
 
 @command("run")
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 )
 @pass_invocation
 def run(invocation: Invocation, store_path: str | None, embedded_port: str | None) -> None:
-    """Run the bridge until Ctrl-C or SIGTERM.
+    """Run the bridge until Ctrl-C or SIGTERM; SIGHUP makes it read its permissions again.
 
     Without a broker it starts the embedded one, on this machine only, for trying things out.
 
@@ -49,7 +52,9 @@ def run(invocation: Invocation, store_path: str | None, embedded_port: str | Non
 
 
 async def run_until_signal(config: Config) -> None:
-    """Run a bridge until SIGINT, SIGTERM or SIGHUP, which a closed terminal sends.
+    """Run a bridge until SIGINT or SIGTERM; SIGHUP makes it read its permissions again.
+
+    A terminal that is closed sends SIGHUP too; that ends what was started in it.
 
     Raises:
         SyncbridgeError: It could not start, or cannot go on.
@@ -57,11 +62,18 @@ async def run_until_signal(config: Config) -> None:
     from bridge.service import Bridge
 
     loop = asyncio.get_running_loop()
-    stopping = asyncio.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+    stopping, reloading = asyncio.Event(), asyncio.Event()
+    # Whoever starts it with nohup wants it to outlive its terminal.
+    has_terminal = _has_terminal() and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN
+
+    def hang_up() -> None:
+        (stopping if has_terminal and not _has_terminal() else reloading).set()
+
+    for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
+    loop.add_signal_handler(signal.SIGHUP, hang_up)
     async with Bridge(config) as bridge:
-        running = asyncio.create_task(bridge.wait())
+        running = asyncio.create_task(_run(bridge, reloading))
         stopped = asyncio.create_task(stopping.wait())
         await asyncio.wait({running, stopped}, return_when=asyncio.FIRST_COMPLETED)
         stopped.cancel()
@@ -70,3 +82,32 @@ async def run_until_signal(config: Config) -> None:
         running.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await running
+
+
+async def _run(bridge: Bridge, reloading: asyncio.Event) -> None:
+    """Run a bridge, and read its permissions again each time that is asked for."""
+    reload = asyncio.create_task(_reload_each_time(bridge, reloading))
+    try:
+        await bridge.wait()
+    finally:
+        reload.cancel()
+
+
+async def _reload_each_time(bridge: Bridge, reloading: asyncio.Event) -> None:
+    from bridge.api.acting import Actor
+
+    while True:
+        await reloading.wait()
+        reloading.clear()
+        # Why it was not possible is in the log.
+        with contextlib.suppress(SyncbridgeError):
+            await bridge.administrator.reload_permissions(Actor("signal", ""))
+
+
+def _has_terminal() -> bool:
+    """Tell whether this process has a terminal that controls it (tty(4))."""
+    try:
+        os.close(os.open("/dev/tty", os.O_RDONLY | os.O_NOCTTY))
+    except OSError:
+        return False
+    return True

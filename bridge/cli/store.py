@@ -95,12 +95,14 @@ def restore(
     All versions are raised above those that were ever published, and the bridge publishes every
     twin again when it starts. The store that was there is kept beside it under another name.
     """
+    from bridge.api.acting import act, own_actor
     from bridge.store.codec import raise_horizon
     from bridge.store.restore import restore as restore_store
 
     path = load_config(invocation, store_path).store.path
     with _bridge_must_be_stopped():
-        report = restore_store(source, path, raise_internals=raise_horizon)
+        done = act(own_actor("offline"), "store.restore", str(path), source=str(source))
+        report = restore_store(source, path, raise_internals=raise_horizon, act=done)
     replaced = None if report.replaced is None else str(report.replaced)
     if as_json:
         print_json({**asdict(report), "replaced": replaced}, compact=True)
@@ -141,11 +143,13 @@ def import_(invocation: Invocation, store_path: str | None, file: str, as_json: 
     FILE is what `store export` wrote; - is the standard input. The store must be new or empty. All
     of the file is imported, or nothing.
     """
+    from bridge.api.acting import act, own_actor
     from bridge.store.importing import import_lines
 
     path = load_config(invocation, store_path).store.path
     with _bridge_must_be_stopped(), _input(file) as lines:
-        report = import_lines(path, lines)
+        done = act(own_actor("offline"), "store.import", str(path), source=file)
+        report = import_lines(path, lines, act=done)
     if as_json:
         print_json({**asdict(report)}, compact=True)
     else:

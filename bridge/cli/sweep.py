@@ -160,7 +160,7 @@ class _Sweeping:
         for start in range(0, len(orphans), PAGE_TOPICS):
             page = [RetainedTopic(o.key, o.below) for o in orphans[start : start + PAGE_TOPICS]]
             # What has become a twin's since is not among them any more.
-            still = {o.topic: o for o in self._ask(page, clear=not self._admin.is_offline)}
+            still = {o.topic: o for o in self._ask(page, clear=True)}
             if self._admin.is_offline:
                 # This process holds the store: no bridge can make a twin of them now.
                 for topic in still:
@@ -187,7 +187,10 @@ class _Sweeping:
         return cleared
 
     def _ask(self, topics: Sequence[RetainedTopic], *, clear: bool) -> Iterator[_Orphan]:
-        answer = self._admin.orphans(topics, clear=clear)
+        is_offline = self._admin.is_offline
+        answer = self._admin.orphans(
+            topics, clear=clear and not is_offline, announce=clear and is_offline
+        )
         for row in rows_of(answer, "orphans"):
             yield self._orphan(row)
 

@@ -138,6 +138,15 @@ class Permissions:
         """Return what the rules for a sender are written for, `self` excepted."""
         return self._subjects.get(sender, frozenset({EVERYONE}))
 
+    def concerning(self, sender: str) -> tuple[Default, list[PermissionRule]]:
+        """Return what decides about a sender, to be compared with that of other permissions."""
+        subjects = sorted(self.subjects_of(sender) | {SELF})
+        return self.default, [
+            rule.rule._replace(line=0)
+            for subject in subjects
+            for _, rule in self._of_subject.get(subject, ())
+        ]
+
     def access(self, sender: str, key: TwinKey) -> Access:
         """Return what a sender may do with a twin."""
         access = self._accesses.get((sender, key))

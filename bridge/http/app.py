@@ -24,6 +24,7 @@ from bridge.http.list_routes import add_list_route
 from bridge.http.page import CONTENT_SECURITY_POLICY, render_page
 from bridge.http.past_routes import PastRoutes, add_past_routes
 from bridge.http.problems import HANDLERS
+from bridge.http.quarantine_routes import add_quarantine_routes
 from bridge.http.stream import add_stream_route
 from bridge.http.twin_routes import TwinRoutes, add_named_twin_routes, add_twin_routes
 
@@ -57,6 +58,7 @@ def create_app(backend: Backend, config: HttpConfig, clock: Callable[[], float])
     _add_health(app, backend)
     add_list_route(app, backend, authenticator)
     add_past_routes(app, PastRoutes(backend, authenticator, config.body_bytes))
+    add_quarantine_routes(app, backend, authenticator)
     add_event_route(app, backend, authenticator)
     add_stream_route(app, backend, authenticator)
     add_named_twin_routes(app, twins)

@@ -11,6 +11,7 @@ from bridge.core.permissions import Permissions
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.http.hub import Hub
+from bridge.store.audit import AuditRow
 
 
 class Backend(Administration, Protocol):
@@ -39,8 +40,14 @@ class Backend(Administration, Protocol):
     def now_us(self) -> int:
         """Return the bridge's time, in µs since the epoch."""
 
-    async def write(self, key: TwinKey, order: Order) -> Outcome:
+    async def write(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Carry out what a client asks for, held against the permissions.
+
+        Args:
+            key: The twin.
+            order: What to do.
+            act: What the audit trail is to tell of it, in the same transaction; its outcome is
+                filled in.
 
         Returns:
             What came of it, perhaps a refusal; it is on the disk.

@@ -14,7 +14,13 @@ from bridge.api.problems import RequestProblem
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import Select, answers
-from bridge.http.following import HEARTBEAT, Following, TooSlow
+from bridge.http.following import (
+    HEARTBEAT,
+    RIGHTS_CHANGED,
+    Following,
+    RightsChanged,
+    TooSlow,
+)
 from bridge.http.list_routes import Device, read_pattern
 from bridge.http.reading import Selection
 
@@ -70,6 +76,8 @@ async def _lines(following: Following) -> AsyncIterator[str]:
                 yield f"id: {stamp}\ndata: {text}\n\n"
     except TooSlow:
         yield 'event: closed\ndata: {"type":"closed","reason":"too slow"}\n\n'
+    except RightsChanged:
+        yield f'event: closed\ndata: {{"type":"closed","reason":"{RIGHTS_CHANGED}"}}\n\n'
     except RequestProblem as problem:
         yield f'event: closed\ndata: {{"type":"closed","reason":"{problem.detail}"}}\n\n'
     except asyncio.CancelledError:

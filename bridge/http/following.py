@@ -11,6 +11,7 @@ import orjson
 
 from bridge.core.access import Access
 from bridge.core.pattern import DevicePattern, is_literal
+from bridge.core.permissions import Permissions
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.update import SECTIONS
@@ -34,8 +35,16 @@ part again."""
 HEARTBEAT: Final = '{"type":"heartbeat"}'
 
 
+RIGHTS_CHANGED: Final = "the permissions have changed: read anew"
+"""Why a stream is closed."""
+
+
 class TooSlow(Exception):
     """More changes wait for the reader than may."""
+
+
+class RightsChanged(Exception):
+    """The permissions of the reader have changed: what it has seen does not fit them any more."""
 
 
 class Following:
@@ -66,6 +75,7 @@ class Following:
         self._selection = selection
         self._after = after
         self._principal = ""
+        self._permissions: Permissions | None = None
         self._parts: OrderedDict[TwinKey, bytes] = OrderedDict()
         self.reader: Reader | None = None
 
@@ -75,9 +85,11 @@ class Following:
         Raises:
             TooSlow: More changes wait than may.
             RequestProblem: The token does not hold any more.
+            RightsChanged: The permissions of the reader have changed.
         """
         hub = self._backend.hub
         self._principal = await self._authenticator.principal(self._authorization)
+        self._permissions = self._backend.permissions
         reader = self.reader = hub.subscribe(self._pattern)
         try:
             missed = None if self._after is None else hub.replay(self._after, self._pattern)
@@ -104,6 +116,7 @@ class Following:
 
     async def _live(self, reader: Reader) -> AsyncIterator[tuple[str, str | None]]:
         while True:
+            self._check_rights()
             while reader.waiting:
                 event = reader.waiting.popleft()
                 if (text := self._change(event)) is not None:
@@ -119,6 +132,15 @@ class Following:
             except TimeoutError:
                 yield HEARTBEAT, None
             await self._authenticator.principal(self._authorization)
+
+    def _check_rights(self) -> None:
+        """Raise `RightsChanged` where it is so; the rights of others do not matter."""
+        now, then = self._backend.permissions, self._permissions
+        if now is then or now is None or then is None:
+            return
+        if now.concerning(self._principal) != then.concerning(self._principal):
+            raise RightsChanged
+        self._permissions = now
 
     async def _present(self, reader: Reader) -> AsyncIterator[str]:
         after: TwinKey | None = None

@@ -211,9 +211,17 @@ class Hub:
 
     def close(self) -> None:
         """End what everybody reads."""
-        for reader in (*self._of_many, *(r for group in self._of_device.values() for r in group)):
+        for reader in self._all_readers():
             reader.has_ended = True
             reader.arrived.set()
+
+    def wake(self) -> None:
+        """Make everybody look whether it may still read."""
+        for reader in self._all_readers():
+            reader.arrived.set()
+
+    def _all_readers(self) -> list[Reader]:
+        return [*self._of_many, *(r for group in self._of_device.values() for r in group)]
 
     def replay(self, stamp: str, pattern: DevicePattern) -> list[Event] | None:
         """Return what a reader has missed since a stamp; None where that is not known any more."""

@@ -1,4 +1,4 @@
-"""The routes about the past of twins, and about what was refused."""
+"""The routes about the past of twins."""
 
 from __future__ import annotations
 
@@ -9,12 +9,13 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from bridge.api import described as rows
+from bridge.api.acting import Actor
 from bridge.api.past import load, read_difference
 from bridge.api.requests import read_point, read_section, twin_key
 from bridge.api.rollback import roll_back
 from bridge.api.twins import CONFLICTS_LIMIT_MAX, HISTORY_LIMIT_MAX, LIMIT_DEFAULT
 from bridge.core.limits import INTEGER_MAX
-from bridge.core.topics import InboundTopic, TwinKey
+from bridge.core.topics import TwinKey
 from bridge.http import negotiation
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
@@ -22,9 +23,6 @@ from bridge.http.described import answers, body
 from bridge.http.reading import access_of, forbid, require_reading
 from bridge.http.twin_routes import path_parameters
 from bridge.http.writing import decode_patch
-from bridge.store.base import QuarantinedMessage
-
-QUARANTINE_LIMIT_MAX: Final = 100
 
 _ROLLBACK_BODY: Final = body(("application/json", {"to": 1, "section": "desired"}))
 
@@ -103,32 +101,15 @@ class PastRoutes:
         if access is not None and not access.grant(section, "write").is_some:
             raise forbid(principal, f"write anything in {section} of {key}")
         answer = await roll_back(
-            self._backend, key, point, section, principal, self._backend.now_us()
+            self._backend,
+            key,
+            point,
+            section,
+            principal,
+            self._backend.now_us(),
+            Actor("http", principal),
         )
         return negotiation.respond(request, answer)
-
-    async def quarantine(
-        self,
-        request: Request,
-        limit: Annotated[int, Query(ge=1, le=QUARANTINE_LIMIT_MAX)] = LIMIT_DEFAULT,
-    ) -> Response:
-        """List refused messages that could not be answered, the newest first.
-
-        With permissions: those of twins that the asker may read all of.
-        """
-        principal = await self._authenticator.principal_of(request)
-        found = await self._backend.run_store(lambda store: store.quarantine(limit))
-        visible = [rows.quarantined(one) for one in found if self._may_see(principal, one)]
-        return negotiation.respond(request, {"quarantine": visible})
-
-    def _may_see(self, principal: str, message: QuarantinedMessage) -> bool:
-        if self._backend.permissions is None:
-            return True
-        topic = self._backend.grammar.parse(message.topic)
-        if not isinstance(topic, InboundTopic):
-            return False
-        access = access_of(self._backend, principal, topic.key)
-        return access is None or access.reads_all
 
 
 def add_past_routes(app: FastAPI, routes: PastRoutes) -> None:
@@ -149,7 +130,3 @@ def add_past_routes(app: FastAPI, routes: PastRoutes) -> None:
             openapi_extra={**extra, **_ROLLBACK_BODY},
             responses=answers(404, 409, 410, 415, description="What came of it."),
         )  # fmt: skip
-    app.add_api_route(
-        "/v1/quarantine", routes.quarantine, methods=["GET"], tags=["past"],
-        responses=answers(description="Refused messages."),
-    )  # fmt: skip

@@ -15,6 +15,9 @@ from bridge.api.problems import Handler, problem
 RETRY_AFTER_S: Final = 1
 """When to come again where the store cannot be written."""
 
+RETRY_NEWCOMER_S: Final = 60
+"""When to come again where too many new twins were made: they are counted by the minute."""
+
 
 def with_headers(response: Response) -> Response:
     """Add what clients need to go on."""
@@ -22,6 +25,8 @@ def with_headers(response: Response) -> Response:
         response.headers["www-authenticate"] = 'Bearer realm="syncbridge"'
     if response.status_code == HTTPStatus.SERVICE_UNAVAILABLE:
         response.headers["retry-after"] = str(RETRY_AFTER_S)
+    if response.status_code == HTTPStatus.TOO_MANY_REQUESTS:
+        response.headers["retry-after"] = str(RETRY_NEWCOMER_S)
     response.headers["cache-control"] = "no-store"
     return response
 

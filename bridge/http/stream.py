@@ -17,7 +17,7 @@ from bridge.core.update import SectionName
 from bridge.errors import SyncbridgeError
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
-from bridge.http.following import Following, TooSlow
+from bridge.http.following import RIGHTS_CHANGED, Following, RightsChanged, TooSlow
 from bridge.http.list_routes import read_pattern
 from bridge.http.reading import Answer, Selection
 from bridge.http.writing import delete_twin, write_section
@@ -33,6 +33,7 @@ CLOSE_S: Final = 20.0
 
 CODE_BAD_REQUEST: Final = 4400
 CODE_UNAUTHORIZED: Final = 4401
+CODE_RIGHTS_CHANGED: Final = 4403
 CODE_TOO_SLOW: Final = 4408
 
 _MEMBERS: Final = frozenset({"id", "device", "name", "section", "patch", "put", "delete", "if"})
@@ -231,6 +232,8 @@ def _why(done: set[asyncio.Task[None]]) -> tuple[int, str]:
         error = task.exception()
         if isinstance(error, TooSlow):
             return CODE_TOO_SLOW, "too slow: more changes waited than http.stream_events"
+        if isinstance(error, RightsChanged):
+            return CODE_RIGHTS_CHANGED, RIGHTS_CHANGED
         if isinstance(error, RequestProblem):
             return CODE_UNAUTHORIZED, error.detail[:100]
         if error is not None:

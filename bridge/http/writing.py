@@ -9,6 +9,7 @@ import jsonpatch
 import orjson
 from jsonpointer import JsonPointerException
 
+from bridge.api.acting import Actor, act
 from bridge.api.problems import RequestProblem, RequestRefused
 from bridge.core.difference import difference
 from bridge.core.limits import Limits
@@ -233,7 +234,8 @@ async def delete_twin(backend: Backend, principal: str, key: TwinKey) -> Answer:
     access = access_of(backend, principal, key)
     if access is not None and not access.deletes:
         raise forbid(principal, f"delete the twin {key}")
-    outcome = await backend.write(key, Deletion(principal))
+    done = act(Actor("http", principal), "twin.delete", str(key))
+    outcome = await backend.write(key, Deletion(principal), done)
     _raise_refusal(outcome, matched=False)
     return _answer(key, outcome)
 

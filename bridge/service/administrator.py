@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
 from bridge.core.orders import Order
@@ -12,11 +13,14 @@ from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
 from bridge.security.key_wrapping import KeyWrapper
+from bridge.service.guard import Guard
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
+from bridge.service.reloading import PermissionsLoader
 from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.twin_publication import TwinPublication
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 
@@ -26,6 +30,7 @@ class Administrator:
     Attributes:
         policies: Which conflict policy holds where.
         pipeline: Carries out what is asked for.
+        permissions: Reads them.
     """
 
     def __init__(
@@ -35,6 +40,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
+        guard: Guard | None,
         sealing: Sealing | None = None,
     ) -> None:
         self._encoding = config.publish.encoding
@@ -45,17 +51,22 @@ class Administrator:
         self._clock = clock
         self._sealing = sealing
         self.policies: Policies = config.policies
+        self.permissions = PermissionsLoader(config, guard, store, pipeline)
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
         return await self._store.run(function)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin, as a message would, in between the messages."""
-        return await self.pipeline.submit(key, order)
+        return await self.pipeline.submit(key, order, act)
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again; see `PermissionsLoader.reload`."""
+        return await self.permissions.reload(actor)
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which topics belong to no twin, and perhaps clear them.
 
@@ -65,7 +76,9 @@ class Administrator:
 
         async def look() -> list[Orphan]:
             found = await self._store.run(lambda store: find_orphans(store, topics, self._encoding))
-            if clear:
+            if clear and found:
+                if act is not None:
+                    await self._store.run(lambda store: store.record([act]))
                 self._clear(found)
             return found
 

@@ -69,6 +69,7 @@ class Bridge:
         port: Port of the broker.
         counters: What has happened since the start.
         exposition: The same and more, for Prometheus; from the start on.
+        administrator: What administration may ask for; from the start on.
         http_address: Where HTTP is answered; None where it is not.
 
     Raises:
@@ -88,6 +89,7 @@ class Bridge:
         self._announcing: asyncio.Task[None] | None = None
         self._failure: asyncio.Future[None]
         self.exposition: Exposition
+        self.administrator: Administrator
         self._metadata: Mapping[str, str] = {}
 
     async def __aenter__(self) -> Self:
@@ -268,9 +270,16 @@ class Bridge:
         return embedded.username
 
     async def _serve(self) -> None:
-        administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock, self._sealing
+        administrator = self.administrator = Administrator(
+            self.config,
+            self._store,
+            self._pipeline,
+            self._publisher,
+            self._clock,
+            self._guard,
+            self._sealing,
         )
+        await administrator.permissions.note_start()
         self.exposition = Exposition(
             self.config.store.path,
             self.counters,

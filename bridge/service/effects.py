@@ -9,13 +9,15 @@ from typing import Final
 import orjson
 
 from bridge.core.conflict import Conflict
-from bridge.core.reconcile import Change
+from bridge.core.orders import ForgetWriter, Order
+from bridge.core.reconcile import Change, Outcome
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
-from bridge.core.topics import TwinKey
+from bridge.core.topics import InboundTopic, TwinKey
 from bridge.core.update import SectionName
 from bridge.link.base import Message, Publication
 from bridge.service.cached_twin import CachedTwin
+from bridge.store.audit import AuditRow
 from bridge.store.base import (
     CommitBatch,
     ConflictRow,
@@ -27,9 +29,7 @@ from bridge.store.codec import encode_internals
 from bridge.store.history_codec import block_of, encode_change
 from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.wire import outbound
-
-QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
-"""Bytes of a refused payload that are kept: enough to see what was wrong."""
+from bridge.wire.wrappers import is_sealed
 
 QUARANTINED_TOPIC_CHARACTERS: Final = 1024
 """Characters of a topic that are kept: more than any of the grammar has."""
@@ -69,6 +69,7 @@ class Effects:
         self.quarantined: list[QuarantinedMessage] = []
         self.windows: Sequence[SealedWindow] = ()
         self.proven: dict[tuple[str, int], int] = {}
+        self.acts: list[AuditRow] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -129,11 +130,50 @@ class Effects:
         """Note that a device has used a new key; `at` in µs since the epoch."""
         self.proven[place.device, place.key_id] = at
 
-    def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
-        """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
-        topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
-        payload = message.payload[:QUARANTINED_PAYLOAD_BYTES]
-        self.quarantined.append(QuarantinedMessage(at, topic, payload, *refusal))
+    def acted(self, act: AuditRow, order: Order, outcome: Outcome) -> None:
+        """Tell the audit trail of an act, and what came of it."""
+        refusal = outcome.refusal
+        # To forget a writer makes no version.
+        is_done = outcome.changed or (isinstance(order, ForgetWriter) and outcome.store)
+        if refusal is not None:
+            result = f"refused {refusal.code} {refusal.error}"
+        else:
+            result = "done" if is_done else "unchanged"
+        self.acts.append(act._replace(outcome=result))
+
+    def quarantine(
+        self,
+        message: Message,
+        refusal: Refusal,
+        at: int,
+        topic: InboundTopic | None = None,
+        *,
+        secret: bool = False,
+    ) -> None:
+        """Keep a refused message that cannot be answered.
+
+        Args:
+            message: The message.
+            refusal: Why it was refused.
+            at: When, in µs since the epoch.
+            topic: Its topic, parsed; None where it is none of ours.
+            secret: Its payload must not be kept, as that of a device which has to seal.
+        """
+        payload, withheld = message.payload, ""
+        if secret or is_sealed(payload):
+            payload, withheld = b"", "secret" if secret else "sealed"
+        self.quarantined.append(
+            QuarantinedMessage(
+                at,
+                message.topic[:QUARANTINED_TOPIC_CHARACTERS],
+                payload,
+                *refusal,
+                size_bytes=len(message.payload),
+                device="" if topic is None else topic.key.device,
+                writer="" if topic is None else topic.sender,
+                withheld=withheld,
+            )
+        )
 
     def encode(self) -> CommitBatch:
         """Encode every touched twin once, at its latest version."""
@@ -146,6 +186,7 @@ class Effects:
             conflicts=self.conflicts,
             windows=self.windows,
             proven_keys=[(*key, at) for key, at in self.proven.items()],
+            acts=self.acts,
         )
 
 

@@ -7,6 +7,8 @@ may not write, beside others that it may, is refused whole and counts as receive
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 from bridge.config import Config, read_permissions
@@ -38,13 +40,24 @@ class Guard:
         permissions: Who may do what.
 
     Attributes:
-        permissions: As given.
+        permissions: Those in force.
+        on_change: Called after others have come into force; None where nobody wants to know.
     """
 
     def __init__(self, permissions: Permissions) -> None:
-        self.permissions: Final = permissions
+        self.on_change: Callable[[], None] | None = None
+        self._put_in_force(permissions)
+
+    def _put_in_force(self, permissions: Permissions) -> None:
+        self.permissions = permissions
         self._permissions = permissions
         self._reports_are_free = permissions.reports_are_free
+
+    def replace(self, permissions: Permissions) -> None:
+        """Put other permissions in force, from the next question on."""
+        self._put_in_force(permissions)
+        if self.on_change is not None:
+            self.on_change()
 
     def access(self, request: Request) -> Access:
         """Return what the sender of a request may do with its twin."""
@@ -89,6 +102,12 @@ class Guard:
             text = text[:SHOWN_CHARACTERS] + "…"
         return order._replace(refusal=_forbidden(order.writer, f"write {text} of {order.key}"))
 
+    def judge_deletion(self, order: Deletion, key: TwinKey) -> Refusal | None:
+        """Return why somebody may not delete a twin, or None."""
+        if self._permissions.access(order.writer, key).deletes:
+            return None
+        return _forbidden(order.writer, f"delete the twin {key}")
+
     def concealed(self, refusal: Refusal, request: Request) -> Refusal:
         """Return a refusal without what its receiver may not read: a conflict's value."""
         if refusal.error != "conflict" or self.access(request).reads_all:
@@ -110,6 +129,12 @@ def make_guard(config: Config) -> Guard | None:
         _log.info("no permissions are configured: whoever may publish may do everything")
         return None
     permissions = read_permissions(file, config.limits.to_core())
+    announce(permissions, file)
+    return Guard(permissions)
+
+
+def announce(permissions: Permissions, file: Path) -> None:
+    """Say in the log which permissions are in force."""
     if permissions.default == "development":
         _log.warning(
             "the permissions are those of development: what no rule denies is allowed",
@@ -118,7 +143,6 @@ def make_guard(config: Config) -> Guard | None:
         )
     else:
         _log.info("permissions are in force", file=str(file), rules=len(permissions.rules))
-    return Guard(permissions)
 
 
 def _forbidden(sender: str, what: str) -> Refusal:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from typing import Final
+from collections.abc import Callable, Mapping, Sequence
+from typing import Final, TypeAlias
 
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.config import Config
 from bridge.core.limits import Limits
@@ -24,6 +25,7 @@ from bridge.service.administrator import Administrator
 from bridge.service.clock import now_us
 from bridge.service.guard import Guard
 from bridge.service.store_thread import Result
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 SHELF_SHARE: Final = 8
@@ -34,6 +36,8 @@ WRITES_WAITING: Final = 1024
 
 WRITES_TOGETHER: Final = 256
 """Writes in one transaction: those that have come while the one before was committed."""
+
+_Write: TypeAlias = tuple[TwinKey, Order, AuditRow | None, asyncio.Future[Outcome]]
 
 
 class HttpBackend:
@@ -49,10 +53,10 @@ class HttpBackend:
         self._administrator = administrator
         self._pipeline = administrator.pipeline
         self.policies: Policies = administrator.policies
-        self._writes: deque[tuple[TwinKey, Order, asyncio.Future[Outcome]]] = deque()
+        self._writes: deque[_Write] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._link = link
-        self.permissions: Permissions | None = None if guard is None else guard.permissions
+        self._guard = guard
         self.limits: Limits = config.limits.to_core()
         self.grammar: TopicGrammar = TopicGrammar(config.prefix)
         self.hub = Hub(
@@ -62,6 +66,13 @@ class HttpBackend:
             time.monotonic,
         )
         self._pipeline.transactions.on_commit = self.hub.committed
+        if guard is not None:
+            guard.on_change = self.hub.wake
+
+    @property
+    def permissions(self) -> Permissions | None:
+        """Who may do what now; None where everyone may do everything."""
+        return None if self._guard is None else self._guard.permissions
 
     @property
     def is_connected(self) -> bool:
@@ -76,17 +87,21 @@ class HttpBackend:
         """Run a function of the store between the pipeline's batches."""
         return await self._administrator.run_store(function)
 
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """Read the permissions again."""
+        return await self._administrator.reload_permissions(actor)
+
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Tell which topics belong to no twin, and perhaps clear them."""
-        return await self._administrator.find_orphans(topics, clear=clear)
+        return await self._administrator.find_orphans(topics, clear=clear, act=act)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin; see `write`."""
-        return await self.write(key, order)
+        return await self.write(key, order, act)
 
-    async def write(self, key: TwinKey, order: Order) -> Outcome:
+    async def write(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Carry out an order in one transaction with others that wait.
 
         Raises:
@@ -95,7 +110,7 @@ class HttpBackend:
         if len(self._writes) >= WRITES_WAITING:
             raise StoreUnavailable(f"{WRITES_WAITING} writes wait already", hint="try again later")
         future: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
-        self._writes.append((key, order, future))
+        self._writes.append((key, order, act, future))
         if self._writing is None:
             self._writing = asyncio.create_task(self._write_all(), name="http writes")
         return await future
@@ -108,12 +123,12 @@ class HttpBackend:
         finally:
             self._writing = None
 
-    async def _write_together(
-        self, writes: list[tuple[TwinKey, Order, asyncio.Future[Outcome]]]
-    ) -> None:
+    async def _write_together(self, writes: list[_Write]) -> None:
         try:
             outcomes = await self._pipeline.submit_all(
-                [(key, order) for key, order, _ in writes], judged=True
+                [(key, order) for key, order, _, _ in writes],
+                judged=True,
+                acts=[act for _, _, act, _ in writes],
             )
         except StoreError as error:
             _fail(writes, error)
@@ -124,12 +139,12 @@ class HttpBackend:
             for write in writes:
                 await self._write_together([write])
         else:
-            for (_, _, future), outcome in zip(writes, outcomes, strict=True):
+            for (_, _, _, future), outcome in zip(writes, outcomes, strict=True):
                 if not future.done():
                     future.set_result(outcome)
 
 
-def _fail(writes: list[tuple[TwinKey, Order, asyncio.Future[Outcome]]], error: Exception) -> None:
-    for _, _, future in writes:
+def _fail(writes: list[_Write], error: Exception) -> None:
+    for _, _, _, future in writes:
         if not future.done():
             future.set_exception(error)

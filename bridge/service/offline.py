@@ -15,12 +15,18 @@ from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.models import make_models
 from bridge.service.newcomers import Newcomers
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 
 
 def apply_offline(
-    store: Store, config: Config, key: TwinKey, order: Order, clock: Callable[[], int]
+    store: Store,
+    config: Config,
+    key: TwinKey,
+    order: Order,
+    clock: Callable[[], int],
+    act: AuditRow | None = None,
 ) -> Outcome:
     """Load a twin, carry out an order, and commit it.
 
@@ -32,6 +38,7 @@ def apply_offline(
         key: The twin.
         order: What to do.
         clock: The time, in µs since the epoch.
+        act: What the audit trail is to tell of it; its outcome is filled in.
 
     Raises:
         ConfigError: A schema cannot be read, or is none.
@@ -49,7 +56,9 @@ def apply_offline(
         return Outcome(cached.twin.version, refusal=refusal)
     effects = Effects()
     outcome = Changes(config.limits.to_core(), cache, clock).by_order(key, order, effects)
-    if effects.twins and store.commit(effects.encode()):
+    if act is not None:
+        effects.acted(act, order, outcome)
+    if store.commit(effects.encode()):
         raise StoreUnavailable(
             f"twin {str(key)!r} was changed by somebody else meanwhile", hint="try again"
         )

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 from bridge import metrics
 from bridge.config import Config
@@ -20,6 +20,7 @@ from bridge.core.refusal import Refusal
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.errors import StoreCorrupt, StoreUnavailable
 from bridge.link.base import Link, Message
+from bridge.log_traces import place_of
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
@@ -30,6 +31,7 @@ from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
+from bridge.store.audit import AuditRow
 
 RETRY_MIN_S: Final = 0.1
 RETRY_MAX_S: Final = 5.0
@@ -38,6 +40,8 @@ RETRY_MAX_S: Final = 5.0
 SUBMITTED_AT_ONCE: Final = 256
 """Orders from elsewhere than the broker that may be at work or wait, each in a task of its own:
 more than administration sends at the same time."""
+
+_Task: TypeAlias = tuple[TwinKey, Order, AuditRow | None]
 
 _log = get_logger("bridge.pipeline")
 
@@ -252,22 +256,23 @@ class Pipeline:
             topic=message.topic,
             exc_info=error,
         )
-        refusal = Refusal(500, "cannot_process", f"{type(error).__name__}: {error}")
+        # Without its text, which may quote what only the message's own readers may see.
+        refusal = Refusal(500, "cannot_process", f"a fault in the bridge: {place_of(error)}")
         effects = Effects()
-        effects.quarantine(message, refusal, self._clock())
+        self._reconciler.quarantine(message, refusal, effects)
         try:
             self._reconciler.answer_failure(message, refusal, effects)
         except Exception as again:  # noqa: BLE001 # decoding it may be what cannot be done
             self._refusals.warning("nor can it be answered", type(again).__name__, exc_info=again)
         await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
 
-    async def submit(self, key: TwinKey, order: Order) -> Outcome:
+    async def submit(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Do what an order says that did not come from the broker; see `submit_all`.
 
         Raises:
             StoreError: Nothing took effect.
         """
-        return (await self.submit_all([(key, order)]))[0]
+        return (await self.submit_all([(key, order)], acts=[act]))[0]
 
     async def submit_all(
         self,
@@ -275,6 +280,7 @@ class Pipeline:
         *,
         wanted: Callable[[TwinKey], bool] = lambda _key: True,
         judged: bool = False,
+        acts: Sequence[AuditRow | None] = (),
     ) -> list[Outcome]:
         """Carry out orders in one transaction of their own, between two batches.
 
@@ -285,6 +291,7 @@ class Pipeline:
             wanted: Asked when it is their turn; an order that is not wanted any more is passed
                 over.
             judged: Hold each update against the permissions of its writer, as a message.
+            acts: For each order what the audit trail is to tell of it, or None; not given: nothing.
 
         Returns:
             The outcome of each order that was wanted. It is on the disk.
@@ -297,14 +304,16 @@ class Pipeline:
                 f"{SUBMITTED_AT_ONCE} orders wait for their turn already",
                 hint="try again when the store is less busy",
             )
-        work = asyncio.create_task(self._carry_out(orders, wanted, judged=judged), name="orders")
+        told = acts or [None] * len(orders)
+        tasks = [(*order, act) for order, act in zip(orders, told, strict=True)]
+        work = asyncio.create_task(self._carry_out(tasks, wanted, judged=judged), name="orders")
         self._submitted.add(work)
         work.add_done_callback(self._submitted.discard)
         return await asyncio.shield(work)
 
     async def _carry_out(
         self,
-        orders: Sequence[tuple[TwinKey, Order]],
+        orders: Sequence[_Task],
         wanted: Callable[[TwinKey], bool],
         *,
         judged: bool,
@@ -313,7 +322,7 @@ class Pipeline:
         stages = self._counters.stages
         async with self._turn():
             began = stages.clock()
-            due = [(key, order) for key, order in orders if wanted(key)]
+            due = [task for task in orders if wanted(task[0])]
             while due:
                 effects = Effects()
                 try:
@@ -326,18 +335,21 @@ class Pipeline:
         return outcomes
 
     async def _carry_out_once(
-        self, orders: Sequence[tuple[TwinKey, Order]], effects: Effects, *, judged: bool
+        self, orders: Sequence[_Task], effects: Effects, *, judged: bool
     ) -> list[Outcome]:
         outcomes: list[Outcome] = []
 
         def change(refused: Refused) -> None:
-            outcomes.extend(
-                self._reconciler.apply_order(key, order, effects, refused.get(key), judged=judged)
-                for key, order in orders
-            )
+            for key, order, act in orders:
+                outcome = self._reconciler.apply_order(
+                    key, order, effects, refused.get(key), judged=judged
+                )
+                outcomes.append(outcome)
+                if act is not None:
+                    effects.acted(act, order, outcome)
 
-        keys = {key for key, _ in orders}
-        making = {key for key, order in orders if isinstance(order, MAKES_A_ROW)}
+        keys = {key for key, _, _ in orders}
+        making = {key for key, order, _ in orders if isinstance(order, MAKES_A_ROW)}
         await self._transactions.run(keys, making, effects, change)
         return outcomes
 

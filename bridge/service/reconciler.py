@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from bridge import metrics
 from bridge.core.limits import Limits
-from bridge.core.orders import Order
+from bridge.core.orders import Deletion, Order
 from bridge.core.reconcile import Outcome, no_such_twin
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
@@ -21,7 +21,8 @@ from bridge.service.guard import Guard
 from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.service.sealing import Sealing
 from bridge.service.throttle import TooFast
-from bridge.service.unsealing import Unsealed
+from bridge.service.unsealing import NOT_SEALED, Unsealed
+from bridge.store.audit import AuditRow
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -72,7 +73,7 @@ class Reconciler:
                 requests.append(decoded if guard is None else guard.admit(decoded))
             elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
-                effects.quarantine(message, decoded, self._clock())
+                self.quarantine(message, decoded, effects)
         return requests
 
     def apply(
@@ -122,6 +123,12 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, decoded.request_id, later=later)
             self._reply(decoded, answer, effects)
 
+    def quarantine(self, message: Message, refusal: Refusal, effects: Effects) -> None:
+        """Keep a message of which nothing more is known than its topic."""
+        topic = self._grammar.parse(message.topic)
+        known = topic if isinstance(topic, InboundTopic) else None
+        effects.quarantine(message, refusal, self._clock(), known, secret=_is_secret(refusal))
+
     def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
         """Answer or keep a message over a limit, decoded only where it is notable.
 
@@ -132,7 +139,7 @@ class Reconciler:
             replies = len(effects.replies)
             self.answer_failure(message, refusal, effects, later)
             if len(effects.replies) == replies:
-                effects.quarantine(message, refusal, self._clock())
+                self.quarantine(message, refusal, effects)
         elif message.response_topic is not None or message.correlation_data is not None:
             topic = self._grammar.parse(message.topic)
             if isinstance(topic, InboundTopic):
@@ -155,13 +162,18 @@ class Reconciler:
             order: What to do; see `Changes.by_order`.
             effects: Where everything that follows is gathered.
             refusal: Why the twin may not be made now, or None.
-            judged: Hold an update against the permissions of its writer.
+            judged: Hold an update or a deletion against the permissions of its writer.
         """
         twin = self._cache.use(key).twin
         if refusal is not None:
             return Outcome(twin.version, refusal=refusal)
         if judged and self._guard is not None and isinstance(order, Update):
             order = self._guard.judge(order, twin)
+        if judged and self._guard is not None and isinstance(order, Deletion):
+            # Since it was asked for, the permissions may have changed.
+            forbidden = self._guard.judge_deletion(order, key)
+            if forbidden is not None:
+                return Outcome(twin.version, refusal=forbidden)
         return self._changes.by_order(key, order, effects)
 
     def _apply_sealed(
@@ -216,6 +228,11 @@ class Reconciler:
         if guard is not None and isinstance(order, Update):
             order = guard.judge(order, cached.twin)
         outcome = self._changes.by_message(cached, order, effects)
+        if isinstance(order, Deletion) and outcome.changed:
+            act = AuditRow(
+                self._clock(), "mqtt", request.topic.sender, "twin.delete", str(request.topic.key)
+            )
+            effects.acted(act, order, outcome)
         if outcome.refusal is not None:
             refusal = outcome.refusal
             if guard is not None:
@@ -269,7 +286,13 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, request.request_id, version)
             self._reply(request, answer, effects)
         elif outcome is None or not outcome.duplicate:
-            effects.quarantine(request.message, refusal, self._clock())
+            effects.quarantine(
+                request.message,
+                refusal,
+                self._clock(),
+                request.topic,
+                secret=_is_secret(refusal),
+            )
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
         response_topic = request.message.response_topic
@@ -299,3 +322,8 @@ class Reconciler:
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)
+
+
+def _is_secret(refusal: Refusal) -> bool:
+    """Tell whether a payload is not to be kept: of a device that seals, and sent this in clear."""
+    return refusal.error == NOT_SEALED

@@ -123,7 +123,9 @@ class Transactions:
         return self._newcomers.refuse(new, names, self._clock())
 
     async def _commit(self, batch: CommitBatch) -> None:
-        if not (batch.twins or batch.quarantined or batch.windows or batch.proven_keys):
+        if not (
+            batch.twins or batch.quarantined or batch.windows or batch.proven_keys or batch.acts
+        ):
             return
         stages = self._counters.stages
 
@@ -186,7 +188,9 @@ class Transactions:
                 row.topic,
                 code=row.code,
                 error=row.error,
-                reason=row.message,
+                size_bytes=row.size_bytes,
+                # Not the reason: it may quote the payload.
+                hint="`syncbridge quarantine` shows it",
             )
 
     async def keep(self, effects: Effects) -> None:

@@ -16,6 +16,7 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow
 from bridge.store.device_keys import DeviceKeys
 from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.store.tokens import StoredToken
@@ -110,7 +111,21 @@ class ConflictRow(NamedTuple):
 
 
 class QuarantinedMessage(NamedTuple):
-    """A message that was refused where no reply could be sent, kept for the operator."""
+    """A message that was refused where no reply could be sent, kept for the operator.
+
+    Attributes:
+        at: When it was refused, in µs since the epoch.
+        topic: Where it came from.
+        payload: The beginning of its payload, as much of it as is kept.
+        code: As HTTP's status codes.
+        error: The short name of the reason.
+        message: What was wrong.
+        size_bytes: Of the whole payload.
+        device: The device in its topic; empty where the topic is none of ours.
+        writer: Who sent it, as its topic says; empty likewise.
+        withheld: Why nothing of the payload is kept: `sealed`, `secret`, or empty.
+        id: Its place in the quarantine, given by the store; higher is newer.
+    """
 
     at: int
     topic: str
@@ -118,6 +133,31 @@ class QuarantinedMessage(NamedTuple):
     code: int
     error: str
     message: str
+    size_bytes: int = 0
+    device: str = ""
+    writer: str = ""
+    withheld: str = ""
+    id: int = 0
+
+
+class QuarantineFilter(NamedTuple):
+    """Which quarantined messages are meant: those to which all that is given applies.
+
+    Attributes:
+        device: Of this device.
+        error: Refused for this reason, by its short name.
+        since: Refused at this time or later, in µs since the epoch.
+        until: Refused before this time.
+    """
+
+    device: str | None = None
+    error: str | None = None
+    since: int | None = None
+    until: int | None = None
+
+
+EVERYTHING = QuarantineFilter()
+"""All messages."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,6 +174,7 @@ class CommitBatch:
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
         windows: What was received of sealed messages.
         proven_keys: Device and key id, and when in µs: a device has used a key for the first time.
+        acts: What was done, for the audit trail, the oldest first.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -143,6 +184,7 @@ class CommitBatch:
     conflicts: Sequence[ConflictRow] = ()
     windows: Sequence[SealedWindow] = ()
     proven_keys: Sequence[tuple[str, int, int]] = ()
+    acts: Sequence[AuditRow] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,15 +197,19 @@ class StoreLimits:
         history_age_us: Changes older than this go as well.
         quarantine_messages: Quarantined messages kept; the oldest go first.
         quarantine_bytes: Sum of their payloads.
+        quarantine_payload_bytes: Kept of one payload, from its beginning; 0 keeps none.
         conflicts: Entries of the conflict log kept per twin; the oldest go first. Enough to see
             who writes against whom; more of them say the same again.
+        audit_acts: Acts kept in the audit trail: so many of clients, and so many of administrators.
     """
 
     history_changes: int = 1000
     history_age_us: int = 30 * 86_400 * 1_000_000
     quarantine_messages: int = 10_000
     quarantine_bytes: int = 64 * 1024 * 1024
+    quarantine_payload_bytes: int = 64 * 1024
     conflicts: int = 100
+    audit_acts: int = 10_000
 
 
 class Store(Protocol):
@@ -234,8 +280,49 @@ class Store(Protocol):
             limit: At most so many.
         """
 
-    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
-        """Return quarantined messages, the newest first."""
+    def quarantine(
+        self,
+        limit: int,
+        before: int | None = None,
+        wanted: QuarantineFilter = EVERYTHING,
+        payload_bytes: int | None = None,
+    ) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first.
+
+        Args:
+            limit: At most so many.
+            before: Only those with a lower id than this: the last one of the page before.
+            wanted: Which.
+            payload_bytes: At most so much of each payload; None for all that is kept.
+        """
+
+    def quarantined(self, message_id: int) -> QuarantinedMessage | None:
+        """Return one quarantined message, None where there is none of that id."""
+
+    def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
+        """Return how many messages there are, and the bytes of their payloads that are kept."""
+
+    def clear_quarantine(
+        self, wanted: QuarantineFilter, limit: int, act: AuditRow | None = None
+    ) -> int:
+        """Delete the oldest messages, so many at most, durably; returns how many.
+
+        Where an act is given, the same transaction writes it into the audit trail.
+        """
+
+    def record(self, acts: Sequence[AuditRow]) -> None:
+        """Write acts into the audit trail, durably: before they take effect."""
+
+    def audit(
+        self, limit: int, before: int | None = None, wanted: AuditFilter = ALL_ACTS
+    ) -> list[AuditRow]:
+        """Return acts of the audit trail, the newest first.
+
+        Args:
+            limit: At most so many.
+            before: Only those with a lower id than this: the last one of the page before.
+            wanted: Which.
+        """
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts: `instance`, `created_at`, and what was set."""
@@ -254,8 +341,11 @@ class Store(Protocol):
     ) -> list[TwinKey]:
         """Page through the keys of all twins by device and name, deleted ones too."""
 
-    def add_token(self, token: StoredToken) -> bool:
-        """Keep a token of the HTTP API, durably; False where there are too many."""
+    def add_token(self, token: StoredToken, act: AuditRow | None = None) -> bool:
+        """Keep a token of the HTTP API, durably; False where there are too many.
+
+        Where an act is given, the same transaction writes it into the audit trail.
+        """
 
     def list_tokens(self) -> list[StoredToken]:
         """Return all tokens, the newest first."""
@@ -263,8 +353,8 @@ class Store(Protocol):
     def find_token(self, token_id: str) -> StoredToken | None:
         """Return a token by its id, or None."""
 
-    def revoke_token(self, token_id: str) -> bool:
-        """Delete a token, durably; False where there is none of that id."""
+    def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
+        """Delete a token, durably; False where there is none of that id; as `add_token`."""
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

@@ -15,6 +15,7 @@ import orjson
 
 from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.errors import StoreError
+from bridge.store.audit import AuditRow, write_acts
 from bridge.store.base import ConflictRow, HistoryRow, StoredTwin, StoreLimits
 from bridge.store.check import find_problems
 from bridge.store.conflicts import write_conflicts
@@ -66,7 +67,9 @@ class ImportReport:
     conflicts: int
 
 
-def import_lines(path: Path, lines: Iterable[bytes]) -> ImportReport:
+def import_lines(
+    path: Path, lines: Iterable[bytes], *, act: AuditRow | None = None
+) -> ImportReport:
     """Make a store from the lines of an export.
 
     Twins keep their revisions and versions, and what counts as published; the store has an
@@ -75,6 +78,7 @@ def import_lines(path: Path, lines: Iterable[bytes]) -> ImportReport:
     Args:
         path: A file that does not exist, or a store without twins and quarantined messages.
         lines: What `Store.export` yielded, with or without line feeds.
+        act: Written into the audit trail of the new store.
 
     Raises:
         StoreLocked: A bridge holds the store.
@@ -93,6 +97,8 @@ def import_lines(path: Path, lines: Iterable[bytes]) -> ImportReport:
                 contextlib.closing(open_owner(prepared)) as connection,
             ):
                 report = _fill(connection, lines)
+                with transaction(connection):
+                    write_acts(connection, [act] if act else (), _UNPRUNED.audit_acts)
             settle(path)
             put_in_place(prepared, path)
         except OSError as error:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from bridge.core.topics import TwinKey
-from bridge.store.base import QuarantinedMessage, StoredTwin
+from bridge.store.base import StoredTwin
 from bridge.store.known_twins import KnownTwins
 
 TwinRow = tuple[str, str, int, int, int, int, int, bytes, bytes | None, bytes]
@@ -100,15 +100,6 @@ def changed_since(
         (*(after or ("", "")), at, limit),
     )
     return [stored_twin(row) for row in rows]
-
-
-def quarantined(connection: sqlite3.Connection, limit: int) -> list[QuarantinedMessage]:
-    """Return quarantined messages, the newest first."""
-    rows = connection.execute(
-        "SELECT at, topic, payload, code, error, message FROM quarantine ORDER BY id DESC LIMIT ?",
-        (limit,),
-    )
-    return [QuarantinedMessage(*row) for row in rows]
 
 
 def twin_names(connection: sqlite3.Connection, device: str) -> list[str]:

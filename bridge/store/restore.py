@@ -19,7 +19,9 @@ import orjson
 
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
+from bridge.store.audit import AuditRow, write_acts
 from bridge.store.backup import copy_database
+from bridge.store.base import StoreLimits
 from bridge.store.check import find_problems
 from bridge.store.connection import (
     make_fast,
@@ -78,7 +80,9 @@ class RestoreReport:
     replaced: Path | None
 
 
-def restore(source: Path, path: Path, *, raise_internals: RaiseInternals) -> RestoreReport:
+def restore(
+    source: Path, path: Path, *, raise_internals: RaiseInternals, act: AuditRow | None = None
+) -> RestoreReport:
     """Put a backup in the place of a store.
 
     At any moment, also if the process is killed, the path leads to the old store or to the new
@@ -88,6 +92,7 @@ def restore(source: Path, path: Path, *, raise_internals: RaiseInternals) -> Res
         source: A file that `Store.backup` wrote, of this schema or an older one.
         path: The store; it need not exist.
         raise_internals: `bridge.store.codec.raise_horizon`.
+        act: Written into the audit trail of the restored store; it goes on where the backup's ends.
 
     Raises:
         StoreLocked: A bridge holds the store.
@@ -111,6 +116,8 @@ def restore(source: Path, path: Path, *, raise_internals: RaiseInternals) -> Res
             ):
                 _verify(connection, source)
                 twins, raised_by, instance = _renew(connection, settle(path), raise_internals)
+                with transaction(connection):
+                    write_acts(connection, [act] if act else (), StoreLimits().audit_acts)
             replaced = keep_beside(path)
             put_in_place(prepared, path)
         except OSError as error:

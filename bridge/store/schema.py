@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.errors import StoreSchemaError
-from bridge.store import device_keys, history, tokens
+from bridge.store import audit, device_keys, history, quarantine, tokens
 from bridge.store.connection import transaction
 
 APPLICATION_ID = 0x53594E42
@@ -119,6 +119,8 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     history.SCHEMA,
     tokens.TABLE,
     device_keys.SCHEMA,
+    quarantine.TABLE,
+    audit.TABLE,
 )
 """Statements that lead from the schema of that index to the next."""
 

@@ -12,12 +12,15 @@ from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
 from bridge.query.terms import Term
 from bridge.store import conflicts, listing, reads, sealed_windows, tokens, writes
+from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, read_acts, write_acts
 from bridge.store.backup import write_backup
 from bridge.store.base import (
+    EVERYTHING,
     CommitBatch,
     ConflictRow,
     HistoryRow,
     QuarantinedMessage,
+    QuarantineFilter,
     StoredTwin,
     StoreLimits,
 )
@@ -126,6 +129,7 @@ class SqliteStore:
                     self._quarantine.add(batch.quarantined)
                     sealed_windows.write_windows(self._connection, batch.windows)
                     prove_keys(self._connection, batch.proven_keys)
+                    self._write_acts(batch.acts)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -160,10 +164,46 @@ class SqliteStore:
         with self._translated("reading"):
             return conflicts.read_conflicts(self._connection, key, before, limit)
 
-    def quarantine(self, limit: int) -> list[QuarantinedMessage]:
-        """Return quarantined messages, the newest first."""
+    def quarantine(
+        self,
+        limit: int,
+        before: int | None = None,
+        wanted: QuarantineFilter = EVERYTHING,
+        payload_bytes: int | None = None,
+    ) -> list[QuarantinedMessage]:
+        """Return quarantined messages, the newest first; see `Store.quarantine`."""
         with self._translated("reading"):
-            return reads.quarantined(self._connection, limit)
+            return self._quarantine.read(limit, before, wanted, payload_bytes)
+
+    def quarantined(self, message_id: int) -> QuarantinedMessage | None:
+        """Return one quarantined message, None where there is none of that id."""
+        with self._translated("reading"):
+            return self._quarantine.find(message_id)
+
+    def count_quarantine(self, wanted: QuarantineFilter) -> tuple[int, int]:
+        """Return how many messages there are, and the bytes of their payloads that are kept."""
+        with self._translated("reading"):
+            return self._quarantine.count(wanted)
+
+    def clear_quarantine(
+        self, wanted: QuarantineFilter, limit: int, act: AuditRow | None = None
+    ) -> int:
+        """Delete the oldest messages, durably; see `Store.clear_quarantine`."""
+        with self._translated("writing to"), transaction(self._connection):
+            self._write_acts([act] if act else ())
+            return self._quarantine.clear(wanted, limit)
+
+    def record(self, acts: Sequence[AuditRow]) -> None:
+        """Write acts into the audit trail, durably: before they take effect."""
+        with self._translated("writing to"), transaction(self._connection):
+            self._write_acts(acts)
+
+    def audit(
+        self, limit: int, before: int | None = None, wanted: AuditFilter = ALL_ACTS
+    ) -> list[AuditRow]:
+        """Return acts of the audit trail, the newest first; see `Store.audit`."""
+        with self._translated("reading"):
+            return read_acts(self._connection, limit, before, wanted)
 
     def metadata(self) -> Mapping[str, str]:
         """Return the store's own small facts."""
@@ -192,10 +232,12 @@ class SqliteStore:
         with self._translated("reading"):
             return listing.list_keys(self._connection, after, limit, descending=descending)
 
-    def add_token(self, token: tokens.StoredToken) -> bool:
+    def add_token(self, token: tokens.StoredToken, act: AuditRow | None = None) -> bool:
         """Keep a token of the HTTP API, durably; False where there are too many."""
         with self._translated("writing to"), transaction(self._connection):
-            return tokens.add_token(self._connection, token)
+            is_kept = tokens.add_token(self._connection, token)
+            self._write_acts([act] if act and is_kept else ())
+            return is_kept
 
     def list_tokens(self) -> list[tokens.StoredToken]:
         """Return all tokens, the newest first."""
@@ -207,10 +249,12 @@ class SqliteStore:
         with self._translated("reading"):
             return tokens.find_token(self._connection, token_id)
 
-    def revoke_token(self, token_id: str) -> bool:
+    def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
         """Delete a token, durably; False where there is none of that id."""
         with self._translated("writing to"), transaction(self._connection):
-            return tokens.revoke_token(self._connection, token_id)
+            is_gone = tokens.revoke_token(self._connection, token_id)
+            self._write_acts([act] if act and is_gone else ())
+            return is_gone
 
     def sealed_windows(
         self, places: Sequence[sealed_windows.SealedPlace]
@@ -257,6 +301,9 @@ class SqliteStore:
         """Forget what is known of the tables: the transaction was rolled back."""
         self._known.forget()
         self._quarantine.forget()
+
+    def _write_acts(self, acts: Sequence[AuditRow]) -> None:
+        write_acts(self._connection, acts, self._limits.audit_acts)
 
     def _translated(self, doing: str) -> contextlib.AbstractContextManager[None]:
         return translated(self._path, doing)

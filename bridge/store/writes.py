@@ -138,4 +138,5 @@ def is_empty(batch: CommitBatch) -> bool:
         or batch.conflicts
         or batch.windows
         or batch.proven_keys
+        or batch.acts
     )

@@ -16,15 +16,28 @@ ZLIB = 1
 ZSTD = 2
 """msgpack ext type of a payload compressed with Zstandard (RFC 8878)."""
 
-_LIMIT = "limits.payload_bytes"
-_SEALED = 16
+SEALED = 16
+"""msgpack ext type of a sealed payload (docs/sealed-payloads.md)."""
 
-_EXT_FIRST_BYTES = frozenset((0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xC7, 0xC8, 0xC9))
+_LIMIT = "limits.payload_bytes"
+
+# First byte of a msgpack ext -> bytes of its length, behind which the type stands.
+_EXT_LENGTH_BYTES = {
+    **dict.fromkeys((0xD4, 0xD5, 0xD6, 0xD7, 0xD8), 0), 0xC7: 1, 0xC8: 2, 0xC9: 4
+}  # fmt: skip
+_EXT_FIRST_BYTES = frozenset(_EXT_LENGTH_BYTES)
+_SEALED_TYPE = bytes([SEALED])
 
 
 def is_wrapper(payload: bytes) -> bool:
     """Tell by the first byte whether the payload is a wrapper."""
     return payload[0] in _EXT_FIRST_BYTES
+
+
+def is_sealed(payload: bytes) -> bool:
+    """Tell by the first bytes whether the payload is a sealed frame, whole or not."""
+    length_bytes = _EXT_LENGTH_BYTES.get(payload[0]) if payload else None
+    return length_bytes is not None and payload[1 + length_bytes : 2 + length_bytes] == _SEALED_TYPE
 
 
 def unwrap(payload: bytes, limit_bytes: int) -> bytes:
@@ -57,7 +70,7 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
 
 
 def _unknown(code: int) -> Malformed:
-    if code == _SEALED:
+    if code == SEALED:
         # Whatever can be opened was, before it came here.
         return Malformed(
             401, "seal_not_valid", "it is sealed, and whoever has sent it has no key: enrol it"
@@ -65,8 +78,7 @@ def _unknown(code: int) -> Malformed:
     return Malformed(
         415,
         "unknown_wrapper",
-        f"wrapper type {code} is not known; known: {ZLIB} (zlib), {ZSTD} (zstd), "
-        f"{_SEALED} (sealed)",
+        f"wrapper type {code} is not known; known: {ZLIB} (zlib), {ZSTD} (zstd), {SEALED} (sealed)",
     )
 
 

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
 from bridge.api import serve_administration
+from bridge.api.acting import Actor
 from bridge.api.orphans import Orphan, RetainedTopic, find_orphans
 from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.errors import ConfigError
 from bridge.security.key_wrapping import KeyWrapper
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store, StoreLimits
 from bridge.store.sqlite import SqliteStore
 
@@ -42,9 +45,15 @@ class Holder:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._executor, function, self.store)
 
-    async def apply(self, key: TwinKey, order: Order) -> Outcome:
+    async def apply(self, key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
         """Change a twin in the store's thread."""
-        return await self.run_store(lambda store: apply_offline(store, CONFIG, key, order, now_us))
+        return await self.run_store(
+            lambda store: apply_offline(store, CONFIG, key, order, now_us, act)
+        )
+
+    async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
+        """There are none here."""
+        raise ConfigError(f"{actor.who} asks for permissions, and there are none")
 
     def key_wrapper(self) -> KeyWrapper | None:
         """Return none: no test here gives out keys."""
@@ -54,10 +63,11 @@ class Holder:
         """Do nothing: nobody holds keys."""
 
     async def find_orphans(
-        self, topics: Sequence[RetainedTopic], *, clear: bool
+        self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
         """Find them; there is no broker to clear them at."""
         assert not clear
+        assert act is not None
         return await self.run_store(lambda store: find_orphans(store, topics, "json"))
 
     def change(self, key: TwinKey, order: Order) -> Outcome:

@@ -21,6 +21,7 @@ from bridge.core.update import Update
 from bridge.errors import AdminRefused, Refused, StoreUnavailable
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
+from bridge.store.audit import AuditRow
 from bridge.store.base import StoreLimits
 from bridge.store.sqlite import SqliteStore
 from tests.api.orders import LAMP, report, update
@@ -40,8 +41,8 @@ def store(tmp_path: Path) -> Iterator[SqliteStore]:
 def client(store: SqliteStore) -> Iterator[AdminClient]:
     """A client of it."""
 
-    def apply(key: TwinKey, order: Order) -> Outcome:
-        return apply_offline(store, Config(), key, order, now_us)
+    def apply(key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
+        return apply_offline(store, Config(), key, order, now_us, act)
 
     with offline_client(store, store.path, apply) as client:
         yield client
@@ -84,7 +85,7 @@ def test_problems_are_those_of_a_bridge(client: AdminClient) -> None:
 def test_a_store_that_fails_is_told(store: SqliteStore) -> None:
     """As an answer, and nothing took effect."""
 
-    def apply(_key: TwinKey, _order: Order) -> Outcome:
+    def apply(_key: TwinKey, _order: Order, _act: AuditRow | None) -> Outcome:
         raise StoreUnavailable("the disk is full", hint="make room")
 
     with (
@@ -108,8 +109,8 @@ def test_what_a_policy_keeps_after_a_rollback_is_told(tmp_path: Path) -> None:
     config = Config(policies=policies)
     with closing(SqliteStore.open(tmp_path / "policies.db", limits=StoreLimits())) as store:
 
-        def apply(key: TwinKey, order: Order) -> Outcome:
-            return apply_offline(store, config, key, order, now_us)
+        def apply(key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
+            return apply_offline(store, config, key, order, now_us, act)
 
         for patch in ({"total": 3, "on": True}, {"total": 7, "on": False}):
             apply(LAMP, update(patch))
@@ -127,11 +128,11 @@ def test_a_policy_that_refuses_is_told(tmp_path: Path) -> None:
     config = Config(policies=policies)
     with closing(SqliteStore.open(tmp_path / "policies.db", limits=StoreLimits())) as store:
 
-        def apply(key: TwinKey, order: Order) -> Outcome:
+        def apply(key: TwinKey, order: Order, act: AuditRow | None = None) -> Outcome:
             if isinstance(order, Update) and order.writer == "anna":
                 # Whoever was first: the rollback has not seen it.
                 order = order._replace(metadata=order.metadata._replace(seen=1, if_version=None))
-            return apply_offline(store, config, key, order, now_us)
+            return apply_offline(store, config, key, order, now_us, act)
 
         apply(LAMP, update({"locked": 1}))
         apply(LAMP, update({"locked": 2}, seen=1))

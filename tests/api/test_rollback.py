@@ -16,6 +16,7 @@ from bridge.core.timeline import Point
 from bridge.core.topics import TwinKey
 from bridge.core.update import Presence, SectionName
 from bridge.errors import AdminRefused, Refused
+from bridge.store.audit import AuditRow
 from tests.api.held import Holder
 from tests.api.orders import LAMP, report, update
 
@@ -154,9 +155,9 @@ def test_a_change_in_between_is_not_overwritten(
     """The rollback is refused, as one that says `if` would be by MQTT."""
     apply = held.apply
 
-    async def apply_second(key: TwinKey, order: Order) -> Outcome:
+    async def apply_second(key: TwinKey, order: Order, act: AuditRow | None) -> Outcome:
         await apply(LAMP, update({"on": "dimmed"}, writer="app-2"))
-        return await apply(key, order)
+        return await apply(key, order, act)
 
     monkeypatch.setattr(held, "apply", apply_second)
     with pytest.raises(Refused, match="refused with 409 version_mismatch") as caught:
@@ -172,9 +173,9 @@ def test_presence_in_between_does_no_harm(
     """It makes a version, but changes no section."""
     apply = held.apply
 
-    async def apply_second(key: TwinKey, order: Order) -> Outcome:
+    async def apply_second(key: TwinKey, order: Order, act: AuditRow | None) -> Outcome:
         await apply(LAMP, Presence(True))
-        return await apply(key, order)
+        return await apply(key, order, act)
 
     monkeypatch.setattr(held, "apply", apply_second)
     assert roll_back(client, 2)["version"] == 5

@@ -224,7 +224,7 @@ def test_the_past_is_told_and_brought_back(served: Served) -> None:
     back = served.ask("POST", f"{path}/rollback", json={"to": first})
     assert back.status_code == 200, back.text
     assert served.ask("GET", path).json()["desired"] == {"a": 1}
-    assert served.ask("GET", "/v1/quarantine").json() == {"quarantine": []}
+    assert served.ask("GET", "/v1/quarantine").json() == {"quarantine": [], "next": None}
 
 
 @pytest.mark.parametrize(

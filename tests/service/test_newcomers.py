@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from bridge import metrics
 from bridge.config import LimitsConfig
 from bridge.core.topics import TwinKey
+from bridge.service import Bridge
 from bridge.service.newcomers import MINUTE_US, Newcomers
+from tests.service.test_permissions import Sender
+from tests.support.bridge import connected_client, make_config
+from tests.support.mosquitto import Mosquitto
 
 
 def test_a_flood_of_new_devices_is_refused_until_the_next_minute() -> None:
@@ -34,3 +41,32 @@ def test_a_device_has_so_many_names_and_no_more() -> None:
     keys = [TwinKey("d", name) for name in ("", "one", "two")]
     refused = newcomers.refuse(keys, {"d": ["zero"]}, 0)
     assert {key: refusal.error for key, refusal in refused.items()} == {keys[2]: "too_many_names"}
+
+
+async def test_a_running_bridge_refuses_a_flood_of_new_devices(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """With 429, and nothing is made of it; devices that are known are served as before."""
+    config = make_config(mosquitto, tmp_path, limits=LimitsConfig(new_devices_per_minute=3))
+    now = [MINUTE_US * 10]
+    async with (
+        Bridge(config, clock=lambda: now[0]) as bridge,
+        connected_client(mosquitto, "sync/+/reply/+") as client,
+    ):
+        await bridge.wait_until_connected()
+        sender = Sender(bridge, client)
+        assert (await sender.report("known-1", n=1))["ok"]
+        assert (await sender.report("known-2", n=1))["ok"]
+        assert (await sender.desire("app", "known-3", n=1))["ok"]
+        for number in range(20):
+            await client.publish(f"sync/new-{number}/report", {"n": number})
+        for refused in (
+            await sender.report("new-20", n=1),
+            await sender.desire("app", "new-21", n=1),
+        ):
+            assert (refused["code"], refused["error"]) == (429, "too_many_new_devices")
+        assert (await sender.report("known-1", n=2))["version"] == 2
+        assert await bridge.run_store(lambda store: store.count_twins()) == 3
+        assert bridge.counters.value(metrics.UPDATES_REFUSED, "too_many_new_devices") >= 22
+        now[0] += MINUTE_US
+        assert (await sender.report("new-20", n=1))["ok"]

@@ -103,7 +103,7 @@ async def test_a_repeat_is_answered_like_the_first(mosquitto: Mosquitto, tmp_pat
 async def test_what_is_not_as_it_was_sealed_is_refused(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
-    """On another topic, with one bit flipped, cut short: kept as it came, counted, not applied."""
+    """On another topic, with one bit flipped, cut short: counted and noted, not applied."""
     async with sealed_world(mosquitto, tmp_path) as world:
         frame = await world.lamp.publish(REPORT, {"on": True, "$": {"id": "a"}})
         await world.lamp.answer(REPLY)
@@ -119,7 +119,8 @@ async def test_what_is_not_as_it_was_sealed_is_refused(
             (401, "seal_not_valid"),
             (401, "seal_not_valid"),
         ]
-        assert kept[2].payload == flipped
+        assert (kept[2].payload, kept[2].withheld) == (b"", "sealed")
+        assert kept[2].size_bytes == len(flipped)
         refused = world.bridge.counters.value(metrics.UPDATES_REFUSED, "seal_not_valid")
         assert refused == 3
         assert await world.version() == 1
@@ -136,7 +137,9 @@ async def test_a_device_with_a_key_may_not_send_in_clear(
         await world.client.publish("sync/lamp-1/get/eve")
         assert (await world.client.next("sync/lamp-1/reply/eve"))["$"]["error"] == "not_sealed"
         await world.client.publish("sync/lamp-1/presence", b"offline")
-        assert {(row.code, row.error) for row in await world.refusals(4)} == {(401, "not_sealed")}
+        kept = await world.refusals(4)
+        assert {(row.code, row.error) for row in kept} == {(401, "not_sealed")}
+        assert {(row.payload, row.withheld) for row in kept} == {(b"", "secret")}
         await world.client.publish("sync/lamp-1/get/lamp-1")
         answer = await world.lamp.answer(REPLY)
         assert (answer["code"], answer["error"]) == (401, "not_sealed")

@@ -90,9 +90,23 @@ def conflict(version: int, device: str = "lamp-1", *, name: str = "") -> Conflic
 
 def refused(number: int, payload: bytes = b"[1]") -> QuarantinedMessage:
     """Return a refused message."""
+    device = f"d{number}"
     return QuarantinedMessage(
-        NOON + number, f"sync/d{number}/report", payload, 400, "not_an_object", "an array"
+        NOON + number,
+        f"sync/{device}/report",
+        payload,
+        400,
+        "not_an_object",
+        "an array",
+        size_bytes=len(payload),
+        device=device,
+        writer=device,
     )
+
+
+def kept(store: Store, limit: int = 1000) -> list[QuarantinedMessage]:
+    """Return the quarantined messages, the newest first, without the ids that the store gave."""
+    return [message._replace(id=0) for message in store.quarantine(limit)]
 
 
 def commit(

@@ -23,7 +23,7 @@ from bridge.store.base import CommitBatch, StoreLimits
 from bridge.store.restore import VERSION_STEP, RestoreReport, restore
 from bridge.store.sqlite import SqliteStore
 from tests.store.processes import COMMIT, Child
-from tests.store.samples import NOON, all_pages, change, commit, load_one, refused, twin
+from tests.store.samples import NOON, all_pages, change, commit, kept, load_one, refused, twin
 
 OpenSqlite = Callable[..., SqliteStore]
 
@@ -336,4 +336,4 @@ def test_restore_of_many_twins_takes_all(open_sqlite: OpenSqlite, tmp_path: Path
     store = open_sqlite("many")
     assert len(all_pages(store, 700)) == 2500
     assert {t.version for t in all_pages(store, 700)} == {1 + VERSION_STEP}
-    assert store.quarantine(10) == [refused(1)]
+    assert kept(store) == [refused(1)]
