@@ -63,7 +63,8 @@ class HttpConfig(Section):
         default=2000,
         ge=1,
         le=100_000,
-        description="Connections at the same time; further ones are closed at once.",
+        description="Connections at the same time; further ones are answered with 503 and closed. "
+        "The limit on open files is raised for them, as far as the system allows.",
     )
     stream_events: int = Field(
         default=1000,

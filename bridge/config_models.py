@@ -17,6 +17,7 @@ from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
 from bridge.config_http import HttpConfig
 from bridge.config_observation import MetricsConfig, TracingConfig
+from bridge.config_schemas import NO_SCHEMAS, SchemaTable
 from bridge.config_sealing import SealingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
@@ -329,6 +330,15 @@ class Config(Section):
             "allowed": "`path pattern: policy` lines below device patterns; in the file only",
         },
     )
+    schemas: SchemaTable = Field(
+        default=NO_SCHEMAS,
+        description="Files of JSON Schema that sections have to fit ([schemas](schemas.md)).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "`reported: file` and `desired: file` lines below device patterns; "
+            "in the file only",
+        },
+    )
 
     @field_validator("prefix")
     @classmethod
@@ -351,3 +361,10 @@ class Config(Section):
         # Where the limits are wrong themselves, that is the error that is shown.
         limits: LimitsConfig = info.data.get("limits", LimitsConfig())
         return Policies.parse(_TABLE.validate_python(table), limits.to_core())
+
+    @field_validator("schemas", mode="before")
+    @classmethod
+    def _parse_schemas(cls, table: object) -> SchemaTable:
+        if isinstance(table, SchemaTable):
+            return table
+        return SchemaTable.parse(_TABLE.validate_python(table))

@@ -43,6 +43,8 @@ MAY_IMPORT = {
     ),
     # A language, and what it means: knows no database.
     "bridge.query": frozenset({"bridge.errors", "bridge.query.*"}),
+    # JSON Schema: what sections have to fit.
+    "bridge.schema": frozenset({"bridge.core.*", "bridge.errors", "bridge.schema.*"}),
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
@@ -51,6 +53,7 @@ MAY_IMPORT = {
             "bridge.query", "bridge.security.*", "bridge.service.*", "bridge.store.*",
             "bridge.wire.*",
             "bridge.log_traces",
+            "bridge.schema.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -84,6 +87,8 @@ MAY_IMPORT = {
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
             "bridge.store.indexed_paths",
+            "bridge.config_schemas", "bridge.core.pattern",
+            "bridge.core.update",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),
@@ -113,7 +118,7 @@ MAY_IMPORT = {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
             "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.doctor",
             "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.security.*",
-            "bridge.service", "bridge.store.*",
+            "bridge.schema.*", "bridge.service", "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             "bridge.secret_file",

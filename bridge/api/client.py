@@ -115,9 +115,9 @@ class AdminClient:
         )
 
     def query(
-        self, where: str, *, after: TwinKey | None = None, limit: int | None = None
+        self, where: str | None, *, after: TwinKey | None = None, limit: int | None = None
     ) -> Mapping[str, object]:
-        """Return a page of the twins that a query finds, ordered by device and name."""
+        """Return a page of the twins that a query finds (None: of all), by device and name."""
         behind = None if after is None else "/".join(filter(None, after))
         return self._ask(
             "GET", "/v1/twins", query={"where": where, "after": behind, "limit": limit}

@@ -36,6 +36,7 @@ COMMANDS = {
     "store": "Check, back up, restore, export and import the store.",
     "permissions": "Check and explain who may read and write what.",
     "enrol": "Let a device fetch a key of its own.",
+    "schemas": "Try a schema on the twins that there are.",
     "tokens": "Make, list and revoke tokens of the HTTP API.",
     "keys": "Make, list, rotate and revoke the keys of devices that seal.",
     "dictionary": "Train and list dictionaries for compressed payloads.",

@@ -356,7 +356,7 @@ class Device:
                 self._note_refused(event)
             case ReportDeferred():
                 _logger.warning(
-                    "the bridge cannot take reports now (%d %s); trying again in %.0f s",
+                    "the bridge cannot take reports now (%d %s); trying again in %.1f s",
                     event.code,
                     event.message,
                     event.delay_s,

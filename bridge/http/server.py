@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
@@ -13,7 +12,6 @@ from typing import Any, Final, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from bridge.api.metrics import Exposed
 from bridge.api.serving import GRACE_S, Server, running
@@ -21,37 +19,17 @@ from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
+from bridge.http.connection import IDLE_S, BoundedProtocol
+from bridge.http.file_limit import make_room
 from bridge.secret_file import NOBODY_ELSE, require_private
-
-IDLE_S: Final = 20
-"""How long a connection may be silent between requests, and before the first."""
 
 BACKLOG: Final = 1024
 
+STALLED_S: Final = 60
+"""How long a client may take nothing of what is sent to it. Then the kernel ends the connection."""
+
 MESSAGE_BYTES_MARGIN: Final = 4096
 """What a message of the WebSocket may hold beside a patch."""
-
-
-class _Protocol(H11Protocol):
-    """Closes a connection that is one too many, or on which nothing is asked."""
-
-    connections_max = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or not."""
-        if len(self.connections) >= self.connections_max:
-            # So that no close is waited for: it is the peer's memory that is to be held.
-            transport.abort()
-            self.transport = transport
-            self.flow = None  # type: ignore[assignment]
-            return
-        super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(IDLE_S, self.timeout_keep_alive_handler)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection, unless it was never taken."""
-        if self.flow is not None:
-            super().connection_lost(exc)
 
 
 class _Peer:
@@ -104,6 +82,8 @@ def _listen(host: str, port: int) -> socket.socket:
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; those that are accepted inherit it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_S * 1000)
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -122,7 +102,8 @@ def _make_server(backend: Backend, config: HttpConfig, exposed: Exposed | None) 
         # It types ASGI more narrowly than Starlette does.
         trusting = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=[config.proxy])
         app = cast("ASGIApp", trusting)
-    protocol = type("_BoundedProtocol", (_Protocol,), {"connections_max": config.connections})
+    bounds = {"connections_max": make_room(config.connections)}
+    protocol = type("_Protocol", (BoundedProtocol,), bounds)
     settings = uvicorn.Config(
         _Peer(app),
         http=protocol,

@@ -31,6 +31,7 @@ from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
 from bridge.service.identity import CLIENT_ID, SESSION, keep_fact, read_metadata
 from bridge.service.link_settings import make_link_settings, report_refused_filters
+from bridge.service.models import make_models
 from bridge.service.packer import Packer
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -239,7 +240,8 @@ class Bridge:
         config, grammar, clock = self.config, self._grammar, self._clock
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
-        self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+        models, limit_bytes = make_models(config), config.store.cache_bytes
+        self._cache = cache = TwinCache(limit_bytes, raised_by, config.policies, models)
         events = Events(grammar, encoding, limits.payload_bytes) if config.publish.events else None
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(

@@ -47,7 +47,7 @@ async def retry_while_unavailable(
             health.note(is_available=False)
             if clock() >= give_up_at:
                 raise BatchGivenUp(error.message) from error
-            log.error(
+            log.error(  # noqa: TRY400 - it is expected, and told in words
                 "the store cannot be written; nothing is acknowledged until it can",
                 reason=error.message,
                 hint=error.hint,

@@ -47,26 +47,6 @@ def test_requests_beyond_the_rate_are_told_when_to_come_again(
         assert answer.json()["status"] == 429
 
 
-def test_connections_beyond_the_limit_are_closed(mosquitto: Mosquitto, tmp_path: Path) -> None:
-    """Idle ones keep others out only as far as the limit, and the bridge goes on."""
-    config = http_config(mosquitto, tmp_path, http={"connections": 20})
-    with serving(config) as served:
-        idle = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(60)]
-        try:
-            closed = 0
-            for connection in idle[20:]:
-                connection.settimeout(10)
-                try:
-                    closed += connection.recv(1) == b""
-                except ConnectionResetError:
-                    closed += 1
-            assert closed == 40
-        finally:
-            for connection in idle:
-                connection.close()
-        assert served.run(served.bridge.run_store(lambda store: store.count_twins())) == 0
-
-
 def test_https_is_spoken_with_a_certificate(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """And a client that trusts the authority reads."""
     authority = Authority(tmp_path / "certificates")
