@@ -12,7 +12,7 @@ TABLE = (
     # `number` counts them: the largest is the current one.
     """
     CREATE TABLE dictionary (
-        number INTEGER PRIMARY KEY AUTOINCREMENT,
+        number INTEGER PRIMARY KEY,
         id INTEGER NOT NULL UNIQUE,
         created_at INTEGER NOT NULL,
         samples INTEGER NOT NULL,

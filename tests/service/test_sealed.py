@@ -10,10 +10,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from bridge import metrics
+from bridge.core.compression import CompressionRules
+from bridge.core.limits import Limits
 from bridge.core.topics import TwinKey
 from bridge.security.sealing import Sealer
 from bridge.service import Bridge
 from bridge.store.quarantined import QuarantinedMessage
+from bridge.wire.inbound import decode_body
 from tests.support.bridge import Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_keys, sealing_config
@@ -83,6 +86,29 @@ async def test_what_is_sealed_is_opened_and_answered_sealed(
                 assert b"night" not in payload
                 assert payload[:1] in (b"\xc7", b"\xc8")
         assert b"night" not in (await retained(mosquitto, STATE))[STATE]
+
+
+async def test_nothing_that_is_sealed_is_compressed(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Its length would tell of what is in it: the same content has the same length, whatever."""
+    config = sealing_config(
+        mosquitto, tmp_path, compression=CompressionRules.parse({"*": {"down": "zlib"}})
+    )
+    (key,) = give_keys(config.store, "lamp-1")
+    async with (
+        running_bridge(config),
+        connected_client(mosquitto, REPLY, "sync/clear-1/reply/clear-1") as client,
+    ):
+        lamp = SealedClient(client, key)
+        identifier = "a" * 64
+        await client.publish("sync/clear-1/report", {"on": True, "$": {"id": identifier}})
+        clear = (await client.next_message("sync/clear-1/reply/clear-1")).payload
+        await lamp.publish(REPORT, {"on": True, "$": {"id": identifier}})
+        sealed = (await client.next_message(REPLY)).payload
+    assert isinstance(clear, bytes)
+    assert isinstance(sealed, bytes)
+    plain = decode_body(clear, Limits()).plain
+    assert len(clear) < len(plain)
+    assert len(sealed) > len(plain)
 
 
 async def test_a_repeat_is_answered_like_the_first(mosquitto: Mosquitto, tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from bridge.config import Config, SealingConfig, StoreConfig
+from bridge.core.compression import NO_COMPRESSION, CompressionRules
 from bridge.core.refusal import Refusal
 from bridge.security.frame import Algorithm
 from bridge.security.key_wrapping import KeyWrapper, new_device_key
@@ -19,12 +20,18 @@ from tests.support.mosquitto import Mosquitto
 WRAPPING_KEY = bytes(range(32))
 
 
-def sealing_config(broker: Mosquitto, directory: Path, **sealing: Any) -> Config:
+def sealing_config(
+    broker: Mosquitto,
+    directory: Path,
+    compression: CompressionRules = NO_COMPRESSION,
+    **sealing: Any,
+) -> Config:
     """The configuration of a bridge whose devices may have keys."""
     file = directory / "wrapping.key"
     file.touch(mode=0o600)
     file.write_text(WRAPPING_KEY.hex())
-    return make_config(broker, directory, sealing=SealingConfig(wrapping_key_file=file, **sealing))
+    settings = SealingConfig(wrapping_key_file=file, **sealing)
+    return make_config(broker, directory, sealing=settings, compression=compression)
 
 
 def give_key(
