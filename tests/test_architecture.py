@@ -86,7 +86,13 @@ MAY_IMPORT = {
     "bridge.broker_login": frozenset[str](),
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
-    "bridge.device": frozenset({"bridge.core.*", "bridge.device.*", "bridge.errors"}),
+    # Of the link only the files of TLS, and the words for what goes wrong with it.
+    "bridge.device": frozenset(
+        {
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.link.tls",
+            "bridge.link.transport_reasons",
+        }
+    ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
     "bridge.doctor": frozenset(
         {"bridge.core.topics", "bridge.doctor.*", "bridge.errors", "bridge.link.reasons"}
@@ -106,8 +112,8 @@ MAY_IMPORT = {
     # A program like those of users: the public surface only.
     "device_sim": frozenset(
         {
-            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.service",
-            "device_sim.*",
+            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.secret_file",
+            "bridge.link.transport_reasons", "bridge.service", "device_sim.*",
         }
     ),
 }  # fmt: skip

@@ -23,6 +23,7 @@ from bridge.device.events import (
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
+from bridge.device.tls import make_tls_context
 
 __all__ = [
     "Answer",
@@ -45,4 +46,5 @@ __all__ = [
     "ResyncRequested",
     "StateReceived",
     "Twin",
+    "make_tls_context",
 ]

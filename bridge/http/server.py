@@ -20,7 +20,7 @@ from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
-from bridge.secret_file import NOBODY_ELSE, require_private
+from bridge.http.certificate import ServerCertificate
 
 IDLE_S: Final = 20
 """How long a connection may be silent between requests, and before the first."""
@@ -138,10 +138,10 @@ def _make_server(backend: Backend, config: HttpConfig) -> Server:
         ssl_keyfile=config.key_file,
     )
     try:
-        if config.key_file is not None:
-            mode = config.key_file.stat().st_mode
-            require_private("http.key_file", config.key_file, mode, NOBODY_ELSE)
         settings.load()
+        if config.certificate_file is not None and config.key_file is not None:
+            certificate = ServerCertificate(config.certificate_file, config.key_file)
+            settings.ssl = certificate.context
     except (OSError, ssl.SSLError) as error:
         raise HttpError(
             f"the certificate for HTTPS cannot be used: {error}",
