@@ -19,17 +19,13 @@ CONNECTIONS: Final = 8
 LAST_NUMBER: Final = 900_000
 """Number of each device's last update, which comes when everything is calm again."""
 
-START_RETRY_S: Final = 0.2
-"""How often it is tried whether the bridge is there."""
-
 
 async def await_bridge(
     process: ChildProcess, port: int, witnesses: int, interval_s: float
 ) -> Witnesses:
-    """Return devices that wait for answers, once the bridge answers them."""
+    """Return devices that wait for answers, once the bridge is there."""
     opened = await open_witnesses(port, witnesses, interval_s, Random(1))
-    await process.while_running(opened.fence(START_RETRY_S))
-    opened.sent = 1  # What was sent before the bridge was there, nobody has.
+    await process.while_running(opened.await_bridge())
     return opened
 
 

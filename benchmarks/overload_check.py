@@ -67,7 +67,6 @@ async def check(
 
 def _check_counts(report: Report, ledger: Ledger) -> None:
     received = int(ledger.metrics["syncbridge_messages_received_total", ""])
-    received -= ledger.witnesses.statuses  # The bridge's own.
     connections = int(ledger.metrics["syncbridge_link_connections_total", ""])
     report.add("published", ledger.published)
     report.add("dropped by the broker", ledger.dropped)

@@ -83,7 +83,6 @@ class Witnesses:
         sent: Publishes, those that were sent again too.
         repeated: Those that were sent again.
         faults: Answers that are no confirmation.
-        statuses: What the bridge said on its status topic, which it takes itself too.
     """
 
     def __init__(self, streams: Sequence[Stream], interval_s: float, random: Random) -> None:
@@ -97,7 +96,7 @@ class Witnesses:
         self.sent = 0
         self.repeated = 0
         self.faults: list[str] = []
-        self.statuses = 0
+        self._bridge_online = asyncio.Event()
 
     @property
     def streams(self) -> list[Stream]:
@@ -108,6 +107,15 @@ class Witnesses:
         """Connect, and subscribe to the answers."""
         self._client = await open_client(port, "witnesses", on_publish=self._take)
         await self._client.subscribe([f"{PREFIX}/+/reply/+", _STATUS], 1)
+
+    async def await_bridge(self) -> None:
+        """Wait until the bridge says that it is online: it has subscribed by then.
+
+        Raises:
+            TimeoutError: It did not say so.
+        """
+        async with asyncio.timeout(FENCE_TIMEOUT_S):
+            await self._bridge_online.wait()
 
     async def run(self) -> None:
         """Report until `stop`, and then until everything is answered."""
@@ -130,7 +138,7 @@ class Witnesses:
         """Begin nothing more."""
         self._stopping = True
 
-    async def fence(self, retry_s: float = RETRY_S) -> None:
+    async def fence(self) -> None:
         """Report as one of the devices while `run` does not; returns when that is answered.
 
         Everything that the broker had queued for the bridge before has been taken by then.
@@ -142,7 +150,7 @@ class Witnesses:
         answered = witness.answered = asyncio.get_running_loop().create_future()
         self._begin(witness, self._clock())
         async with asyncio.timeout(FENCE_TIMEOUT_S):
-            while not (await asyncio.wait({answered}, timeout=retry_s))[0]:
+            while not (await asyncio.wait({answered}, timeout=RETRY_S))[0]:
                 self.repeated += 1
                 self._send(witness, self._clock())
 
@@ -173,7 +181,8 @@ class Witnesses:
 
     def _take(self, publish: Publish) -> None:
         if publish.topic == _STATUS:
-            self.statuses += 1
+            if orjson.loads(publish.payload)["online"]:
+                self._bridge_online.set()
             return
         device = publish.topic.split("/")[1]
         about = orjson.loads(publish.payload)["$"]

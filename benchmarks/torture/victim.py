@@ -21,6 +21,8 @@ STOP_TIMEOUT_S: Final = 30.0
 ENDS_WITHIN_S: Final = 20.0
 """How long a bridge on a damaged store may take to say so and end."""
 
+_STARTED: Final = b'"event": "started"'
+
 
 class Victim:
     """One bridge after another on the same store.
@@ -34,6 +36,7 @@ class Victim:
     Attributes:
         store: The store's file.
         log: Its log.
+        has_started: It has opened its store, and is at work.
     """
 
     def __init__(
@@ -52,6 +55,7 @@ class Victim:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
+        self.has_started = False
 
     @property
     def pid(self) -> int:
@@ -77,6 +81,7 @@ class Victim:
         finally:
             os.close(write)
         self._ended = asyncio.Event()
+        self.has_started = False
         self._reader = asyncio.create_task(self._read_log(read, self._ended))
 
     async def _read_log(self, read: int, ended: asyncio.Event) -> None:
@@ -88,6 +93,7 @@ class Victim:
         try:
             with self.log.open("ab") as log:
                 while data := await reader.read(65_536):
+                    self.has_started = self.has_started or _STARTED in data
                     log.write(data)
                     log.flush()
         finally:

@@ -23,6 +23,10 @@ class Acknowledged:
         """Return how many twins wait to be handed out."""
         return len(self._lately) + len(self._earlier)
 
+    def has(self, key: TwinKey, version: int) -> bool:
+        """Tell whether the broker is known to have this version, or a newer one."""
+        return max(self._lately.get(key, 0), self._earlier.get(key, 0)) >= version
+
     def add(self, key: TwinKey, version: int) -> None:
         """Note that the broker has this version."""
         self._lately[key] = version

@@ -20,7 +20,7 @@ from bridge.service.status import (
     remembered_through,
 )
 from bridge.service.store_thread import StoreThread
-from bridge.service.twin_publication import TwinPublication
+from bridge.service.unpublished import publication_of
 from bridge.store.base import StoredTwin
 
 READ_BACK_TIMEOUT_S: Final = 60.0
@@ -186,7 +186,7 @@ class Announcer:
                     changed_since=since or "ever",
                 )
             for row in page:
-                self._publisher.offer([_publication(row)], rebuild=True)
+                self._publisher.offer([publication_of(row)], rebuild=True)
             self._publisher.pump()
             published += len(page)
             self._counters.add(metrics.REBUILT, count=len(page))
@@ -232,39 +232,3 @@ class Announcer:
             LinkError: It could not be published.
         """
         await self._link.publish(self._status.offline().publication(self._topic))
-
-
-async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:
-    """Offer everything that was committed and perhaps not published before the last end.
-
-    Returns:
-        How many twins there were.
-    """
-    after: TwinKey | None = None
-    total = 0
-    while True:
-        page = await _unpublished(store, after)
-        if not page:
-            return total
-        for row in page:
-            publisher.offer([_publication(row)])
-        publisher.pump()
-        total += len(page)
-        after = page[-1].key
-        await publisher.wait_for_room()
-
-
-async def _unpublished(store: StoreThread, after: TwinKey | None) -> list[StoredTwin]:
-    return await store.run(lambda opened: opened.unpublished(after, PAGE_TWINS))
-
-
-def _publication(row: StoredTwin) -> TwinPublication:
-    return TwinPublication(
-        row.key,
-        row.version,
-        row.state if row.exists else b"",
-        row.delta,
-        with_delta=True,
-        clear_presence=not row.exists,
-        at=row.at,
-    )

@@ -22,7 +22,7 @@ from bridge.link.base import Link, Session
 from bridge.link.broker_link import BrokerLink
 from bridge.logs import RateLimited, get_logger
 from bridge.service.administrator import Administrator
-from bridge.service.announcer import LAST_SINCE, Announcer, publish_unfinished
+from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
@@ -37,6 +37,7 @@ from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
 from bridge.service.tracing import tracing
+from bridge.service.unpublished import UNKNOWN_AT, publish_left_behind
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
@@ -289,16 +290,12 @@ class Bridge:
         """Connect, and start the tasks."""
         await self._link.start(self)
         self._stack.push_async_callback(self._say_goodbye)
-        self._spawn(self._run_pipeline(), "pipeline")
+        # What was committed before the last end and is not published.
+        self._publisher.left_behind.add(UNKNOWN_AT)
+        self._spawn(publish_left_behind(self._store, self._publisher), "left behind")
+        self._spawn(self._pipeline.run(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
         self._spawn(self._watch.run(self._pipeline), "watch")
-
-    async def _run_pipeline(self) -> None:
-        # Before anything newer is published, lest it be followed by what was left over.
-        unfinished = await publish_unfinished(self._store, self._publisher)
-        if unfinished:
-            _log.info("publishing what was committed before the last end", twins=unfinished)
-        await self._pipeline.run()
 
     def _spawn(self, work: Coroutine[None, None, None], name: str) -> None:
         """Run something until the bridge stops; if it fails, the bridge does."""

@@ -45,7 +45,11 @@ class _Counted(NamedTuple):
 
 
 _COUNTED: Final = (
-    _Counted(metrics.MESSAGES, "messages_received", "Messages taken from the broker."),
+    _Counted(
+        metrics.MESSAGES,
+        "messages_received",
+        "Messages taken from the broker, the bridge's own status aside.",
+    ),
     _Counted(
         metrics.UPDATES_REFUSED,
         "refusals",

@@ -99,7 +99,6 @@ class Pipeline:
             self._counters.stages.took(metrics.WAIT, self._link.backlog.waited_s)
             self._batch = asyncio.create_task(self.process(messages), name="batch")
             await asyncio.shield(self._batch)
-            await self._publisher.wait_for_room()
 
     async def finish(self) -> None:
         """Wait for the batch at work, after `run` was cancelled, and for orders.
@@ -125,9 +124,9 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        self._counters.add(metrics.MESSAGES, count=len(messages))
-        self._counters.batch_messages.observe(len(messages))
         updates = self._without_status(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates))
+        self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
                 async with self._turn():

@@ -22,11 +22,11 @@ from bridge.logs import RateLimited
 from bridge.service.acknowledged import Acknowledged
 from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
-from bridge.service.waiting import PublishBacklog, WaitingMessages
+from bridge.service.waiting import LeftBehind, PublishBacklog, WaitingMessages
 
-WAITING_TWINS: Final = 100_000
-"""Twins that may wait for the broker before the pipeline waits too. More than a broker's packet
-ids: one that sends all of these ahead acknowledges nothing before they have been taken."""
+WAITING_TWINS: Final = 50_000
+"""Twins that may wait for the broker in memory. Further ones wait in the store: a broker that runs
+ahead has its acknowledgements stand behind what the bridge has yet to take, so nobody may wait."""
 
 WAITING_BYTES: Final = 64 * 1024 * 1024
 """The same, as the sum of their states and deltas; and bound of the waiting replies, and of the
@@ -62,6 +62,7 @@ class Publisher:
         self._refused = RefusedTwins()
         self._begun: deque[Transfer] = deque()
         self._waiting_bytes = 0
+        self.left_behind = LeftBehind()
         self._rebuilding: set[TwinKey] = set()
         self._rebuilt = asyncio.Event()
         self._rebuilt.set()
@@ -76,10 +77,27 @@ class Publisher:
         self._timed_since = 0.0
 
     def offer(self, publications: Iterable[TwinPublication], *, rebuild: bool = False) -> None:
-        """Publish twins as soon as may be; older publications of them that wait are replaced."""
+        """Publish twins as soon as may be; older publications of them that wait are replaced.
+
+        Where too many wait already, one that is in the store is left there, see `left_behind`.
+        """
         for publication in publications:
             self._offer(publication, rebuild=rebuild)
         self._update_events()
+
+    def offer_unpublished(self, publications: Iterable[TwinPublication]) -> None:
+        """Publish what the store does not know to be acknowledged, where that is not under way."""
+        self.offer(
+            publication
+            for publication in publications
+            if not self._is_under_way(publication.key, publication.version)
+        )
+
+    def _is_under_way(self, key: TwinKey, version: int) -> bool:
+        in_flight = self._in_flight.get(key)
+        return self._acknowledged.has(key, version) or (
+            in_flight is not None and in_flight.version == version
+        )
 
     def _offer(self, publication: TwinPublication, *, rebuild: bool) -> None:
         key = publication.key
@@ -98,6 +116,13 @@ class Publisher:
                 publication = waiting
             else:
                 publication.absorb(waiting)
+        elif not rebuild:
+            if self._is_full:
+                self.left_behind.add(publication.at)
+                return
+            if self.left_behind:
+                # What is left of this twin is not published any more, whatever it would have done.
+                publication.with_delta = True
         if is_due or not rebuild:
             # A twin that waits keeps its place, however often it changes meanwhile.
             if self._rebuild:
@@ -295,16 +320,23 @@ class Publisher:
     def oldest_waiting_at(self) -> int | None:
         """Return the time of the oldest version that is not acknowledged yet, in µs, or None."""
         waiting = (*self._due.values(), *self._rebuild.values(), *self._in_flight.values())
-        return min((publication.at for publication in waiting), default=None)
+        oldest_at = min((publication.at for publication in waiting), default=None)
+        left_at = self.left_behind.oldest_at
+        return left_at if oldest_at is None else min(oldest_at, left_at or oldest_at)
 
     @property
     def has_room(self) -> bool:
-        """Tell whether more twins may be offered."""
+        """Tell whether twins may be offered that have time: half of what may wait is for those."""
         return self._room.is_set()
 
     async def wait_for_room(self) -> None:
-        """Wait while more twins are waiting than may wait."""
+        """Wait until twins may be offered that have time."""
         await self._room.wait()
+
+    @property
+    def _is_full(self) -> bool:
+        waiting = len(self._due) + len(self._rebuild)
+        return waiting >= WAITING_TWINS or self._waiting_bytes >= WAITING_BYTES
 
     async def wait_until_rebuilt(self) -> None:
         """Wait until the broker has answered everything that was offered with `rebuild`."""
@@ -316,7 +348,10 @@ class Publisher:
 
     def _update_events(self) -> None:
         waiting = len(self._due) + len(self._rebuild)
-        _set_to(self._room, waiting < WAITING_TWINS and self._waiting_bytes < WAITING_BYTES)
+        _set_to(
+            self._room,
+            2 * waiting < WAITING_TWINS and 2 * self._waiting_bytes < WAITING_BYTES,
+        )
         _set_to(self._rebuilt, not self._rebuilding)
         _set_to(self._idle, not (waiting or self._in_flight or self._replies or self._events))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections import deque
 from typing import NamedTuple
 
@@ -24,6 +25,52 @@ class PublishBacklog(NamedTuple):
     in_flight: int
     messages: int
     size_bytes: int
+
+
+class LeftBehind:
+    """What the publisher has left in the store, because too much waited: since when, no more.
+
+    What is left is found again by reading all that the broker has not acknowledged. What is left
+    meanwhile may stand in front of where the reader is, and takes another reading.
+    """
+
+    def __init__(self) -> None:
+        self._left_at: int | None = None
+        self._reading_at: int | None = None
+        self._some = asyncio.Event()
+
+    def __bool__(self) -> bool:
+        """Tell whether anything is left."""
+        return self._left_at is not None or self._reading_at is not None
+
+    @property
+    def oldest_at(self) -> int | None:
+        """Time of the oldest version that is left, in µs, or None."""
+        return min((at for at in (self._left_at, self._reading_at) if at is not None), default=None)
+
+    def add(self, at: int) -> None:
+        """Leave a version of this time, in µs."""
+        self._left_at = at if self._left_at is None else min(at, self._left_at)
+        self._some.set()
+
+    async def wait(self) -> None:
+        """Wait until something is left that is not being read."""
+        await self._some.wait()
+
+    def begin(self) -> None:
+        """Begin to read everything that is left by now."""
+        self._reading_at, self._left_at = self._left_at, None
+        self._some.clear()
+
+    def end(self) -> None:
+        """All that was left when it began has been offered."""
+        self._reading_at = None
+
+    def give_up(self) -> None:
+        """The reading has failed: all of it is still left."""
+        if self._reading_at is not None:
+            self.add(self._reading_at)
+        self._reading_at = None
 
 
 class WaitingMessages:

@@ -63,15 +63,13 @@ async def test_what_was_done_is_counted(mosquitto: Mosquitto, tmp_path: Path) ->
     assert found["syncbridge_updates_total", "changed"] == 5
     for stage in ("decode", "reconcile", "encode", "commit", "hand_off", "offer"):
         assert found["syncbridge_stage_seconds_count", stage] == 5, stage
-    # The bridge's own status comes in a batch too.
     assert found["syncbridge_stage_seconds_count", "batch"] >= 5
     assert found["syncbridge_stage_seconds_count", "load"] == 1
     assert found["syncbridge_stage_seconds_count", "publish"] >= 2
     assert found["syncbridge_commits_total", ""] == 5
-    assert (
-        found["syncbridge_batch_messages_sum", ""]
-        == found["syncbridge_messages_received_total", ""]
-    )
+    assert found["syncbridge_messages_received_total", ""] == 5
+    # The bridge's own status is none of them, and comes in a batch too.
+    assert found["syncbridge_batch_messages_sum", ""] >= 5
     assert (found["syncbridge_cache_lookups_total", ""], found["syncbridge_twins", ""]) == (5, 1)
     assert found["syncbridge_cache_misses_total", ""] == 1
 

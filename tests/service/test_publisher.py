@@ -236,7 +236,7 @@ async def test_an_event_whose_connection_is_lost_is_sent_again() -> None:
     assert link.topics() == ["event", "event"]
 
 
-async def test_the_pipeline_waits_while_too_much_is_due() -> None:
+async def test_what_has_time_waits_while_much_is_due() -> None:
     """States and deltas count."""
     link, publisher = make_publisher(0)
     large = b"x" * (module.WAITING_BYTES // 2 + 1)
