@@ -29,6 +29,7 @@ from bridge.config_models import (
 from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
+from bridge.config_sealing import SealingConfig
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.config_yaml import Table
@@ -53,6 +54,7 @@ __all__ = [
     "PresenceConfig",
     "PublishConfig",
     "ResyncConfig",
+    "SealingConfig",
     "Setting",
     "StoreConfig",
     "TracingConfig",

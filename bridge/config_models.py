@@ -17,6 +17,7 @@ from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
 from bridge.config_http import HttpConfig
 from bridge.config_observation import MetricsConfig, TracingConfig
+from bridge.config_sealing import SealingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
 from bridge.core.limits import KIBIBYTE, Limits
@@ -269,6 +270,7 @@ class Config(Section):
     presence: PresenceConfig = PresenceConfig()
     limits: LimitsConfig = LimitsConfig()
     permissions: PermissionsConfig = PermissionsConfig()
+    sealing: SealingConfig = SealingConfig()
     http: HttpConfig = HttpConfig()
     log: LogConfig = LogConfig()
     metrics: MetricsConfig = MetricsConfig()

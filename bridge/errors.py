@@ -16,9 +16,12 @@ SyncbridgeError
 ├── DeviceError            the device library
 │   ├── NotAnswered        no reply came in time
 │   ├── Refused            the bridge answered with a refusal
+│   ├── NotGenuine         an answer was not made by the bridge that was asked
+│   ├── KeyFileError       the file that holds a device's key cannot be used
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 ├── HttpError              the HTTP API cannot be served
+├── KeyWrappingError       a device's key in the store cannot be unwrapped
 ├── QueryError             a query is not of the language, too large, or takes too long
 └── AdminError             the administration socket
     ├── AdminUnreachable   no bridge answers on it
@@ -158,6 +161,14 @@ class Refused(DeviceError):
         self.error = error
 
 
+class NotGenuine(DeviceError):
+    """An answer was not made by the bridge that was asked, or not for this request."""
+
+
+class KeyFileError(DeviceError):
+    """The file that holds a device's key cannot be read or written, or others may use it."""
+
+
 class OutboxFull(DeviceError):
     """More reports are waiting for their reply than the outbox may hold."""
 
@@ -170,6 +181,10 @@ class JournalError(DeviceError):
 
 class HttpError(SyncbridgeError):
     """The HTTP API cannot be served: its address or its certificate cannot be used."""
+
+
+class KeyWrappingError(SyncbridgeError):
+    """A device's key in the store was wrapped with another wrapping key, or was tampered with."""
 
 
 class AdminError(SyncbridgeError):

@@ -48,7 +48,7 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.security.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
@@ -63,7 +63,7 @@ MAY_IMPORT = {
     "bridge.api": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.core.*", "bridge.errors", "bridge.logs",
-            "bridge.metrics", "bridge.query.*", "bridge.store.*",
+            "bridge.metrics", "bridge.query.*", "bridge.security.*", "bridge.store.*",
         }
     ),
     "bridge.config": frozenset(
@@ -72,7 +72,8 @@ MAY_IMPORT = {
             "bridge.config_layers", "bridge.config_models", "bridge.config_observation",
             "bridge.config_permissions",
             "bridge.config_policies",
-            "bridge.config_reference", "bridge.config_section", "bridge.config_settings",
+            "bridge.config_reference", "bridge.config_sealing", "bridge.config_section",
+            "bridge.config_settings",
             "bridge.config_watch", "bridge.config_yaml", "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
@@ -90,7 +91,7 @@ MAY_IMPORT = {
     "bridge.device": frozenset(
         {
             "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.link.tls",
-            "bridge.link.transport_reasons",
+            "bridge.link.transport_reasons", "bridge.secret_file", "bridge.security.*",
         }
     ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
@@ -101,7 +102,8 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
             "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.doctor",
-            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
+            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.security.*",
+            "bridge.service", "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             "bridge.secret_file",

@@ -14,8 +14,10 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from bridge import __version__
-from bridge.api.administration import Administration, run_beside
+from bridge.api.administration import Administration, KeyAdministration, run_beside
+from bridge.api.claims import claim_routes
 from bridge.api.described import quarantined
+from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.queries import query_route
@@ -38,7 +40,7 @@ EXPORT_MEDIA_TYPE = "application/x-ndjson"
 
 
 def create_app(
-    administration: Administration, store_path: Path, exposed: Exposed | None = None
+    administration: KeyAdministration, store_path: Path, exposed: Exposed | None = None
 ) -> Starlette:
     """Return the application.
 
@@ -61,6 +63,8 @@ def create_app(
             *retained_routes(administration),
             *([] if exposed is None else [metrics_route(exposed)]),
             *token_routes(administration),
+            *claim_routes(administration),
+            *key_routes(administration),
         ],
         exception_handlers={**HANDLERS},
     )

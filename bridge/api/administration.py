@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bridge.api.orphans import Orphan, RetainedTopic
 from bridge.core.orders import Order
@@ -12,6 +12,9 @@ from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.store.base import Store
+
+if TYPE_CHECKING:
+    from bridge.security.key_wrapping import KeyWrapper
 
 Result = TypeVar("Result")
 
@@ -51,6 +54,24 @@ class Administration(Protocol):
         Raises:
             AdminError: They cannot be cleared here.
             StoreError: What the store raises.
+        """
+
+
+class KeyAdministration(Administration, Protocol):
+    """The same, of who also gives keys to devices."""
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices; None where no wrapping key is set.
+
+        Raises:
+            ConfigError: It is set, and cannot be read.
+        """
+
+    async def keys_changed(self, device: str) -> None:
+        """Take over the keys of a device, which have changed in the store.
+
+        Raises:
+            StoreError: They cannot be read.
         """
 
 

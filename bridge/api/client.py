@@ -181,6 +181,33 @@ class AdminClient:
         """Revoke a token."""
         return self._ask("DELETE", f"/v1/tokens/{token_id}")
 
+    def create_claim(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
+        """Make a claim for enrolment; its text is in the answer and nowhere else."""
+        return self._ask("POST", "/v1/claims", wanted)
+
+    def claims(self) -> Mapping[str, object]:
+        """Return all claims, without their texts."""
+        return self._ask("GET", "/v1/claims")
+
+    def withdraw_claim(self, claim_id: str) -> Mapping[str, object]:
+        """Withdraw a claim that no device has used."""
+        return self._ask("DELETE", f"/v1/claims/{claim_id}")
+
+    def create_key(
+        self, device: str, algorithm: str | None, *, rotate: bool = False
+    ) -> Mapping[str, object]:
+        """Make the next key of a device; with `rotate` it must have one. It is in the answer."""
+        body = {"device": device, "algorithm": algorithm, "rotate": rotate}
+        return self._ask("POST", "/v1/keys", body)
+
+    def keys(self, device: str | None = None) -> Mapping[str, object]:
+        """Return the keys of all devices, or of one, without the keys themselves."""
+        return self._ask("GET", "/v1/keys", query={"device": device})
+
+    def revoke_keys(self, device: str, key_id: int | None = None) -> Mapping[str, object]:
+        """Revoke one key of a device, or all."""
+        return self._ask("DELETE", f"/v1/keys/{device}", query={"key_id": key_id})
+
     def _ask(
         self,
         method: str,

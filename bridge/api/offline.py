@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import httpx
 
@@ -19,6 +19,9 @@ from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
 from bridge.errors import AdminError
 from bridge.store.base import Store
+
+if TYPE_CHECKING:
+    from bridge.security.key_wrapping import KeyWrapper
 
 Result = TypeVar("Result")
 
@@ -33,6 +36,7 @@ def offline_client(
     apply: Apply,
     policies: Policies = NO_POLICIES,
     encoding: PublishedEncoding = "json",
+    read_wrapping_key: Callable[[], bytes | None] = lambda: None,
 ) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
@@ -42,8 +46,10 @@ def offline_client(
         apply: Changes a twin in it.
         policies: Which conflict policy holds where.
         encoding: In what a bridge on this store would publish.
+        read_wrapping_key: Returns the key that wraps the keys of devices, where one is set.
     """
-    transport = _InProcess(_Holder(store, apply, policies, encoding), path)
+    holder = _Holder(store, apply, policies, encoding, read_wrapping_key)
+    transport = _InProcess(holder, path)
     with AdminClient(path, transport) as client:
         yield client
 
@@ -52,11 +58,17 @@ class _Holder:
     """Holds a store in the thread that asks."""
 
     def __init__(
-        self, store: Store, apply: Apply, policies: Policies, encoding: PublishedEncoding
+        self,
+        store: Store,
+        apply: Apply,
+        policies: Policies,
+        encoding: PublishedEncoding,
+        read_wrapping_key: Callable[[], bytes | None],
     ) -> None:
         self._store = store
         self._apply = apply
         self._encoding = encoding
+        self._read_wrapping_key = read_wrapping_key
         self.policies = policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
@@ -66,6 +78,17 @@ class _Holder:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin."""
         return self._apply(key, order)
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices."""
+        # Only here: most commands have nothing to do with OpenSSL.
+        from bridge.security.key_wrapping import KeyWrapper
+
+        key = self._read_wrapping_key()
+        return None if key is None else KeyWrapper(key)
+
+    async def keys_changed(self, device: str) -> None:
+        """Do nothing: a bridge reads the keys when it starts."""
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from bridge.api.admin import create_app
-from bridge.api.administration import Administration
+from bridge.api.administration import KeyAdministration
 from bridge.api.metrics import Exposed
 from bridge.api.serving import serving
 from bridge.api.socket_file import listen, socket_path
@@ -15,7 +15,7 @@ from bridge.api.socket_file import listen, socket_path
 
 @contextlib.asynccontextmanager
 async def serve_administration(
-    administration: Administration, store_path: Path, exposed: Exposed | None = None
+    administration: KeyAdministration, store_path: Path, exposed: Exposed | None = None
 ) -> AsyncIterator[Path]:
     """Answer administrative requests until the end of the block.
 

@@ -79,6 +79,11 @@ def administer(config: Config) -> Iterator[AdminClient]:
             return apply_offline(store, config, key, order, lambda: time.time_ns() // 1000)
 
         with offline_client(
-            store, config.store.path, apply, config.policies, config.publish.encoding
+            store,
+            config.store.path,
+            apply,
+            config.policies,
+            config.publish.encoding,
+            config.sealing.read_wrapping_key,
         ) as client:
             yield client

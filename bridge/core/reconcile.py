@@ -43,6 +43,13 @@ DIGEST_BYTES = 8
 """Enough to tell a writer's own repeat from another message; not a protection against forgery."""
 
 
+_BOOT_CLOSED = Refusal(
+    401,
+    "boot_closed",
+    "this boot was closed, and sealed boots do not come back: begin a new one, with seq 1",
+)
+
+
 class Change(NamedTuple):
     """A visible change, for the history.
 
@@ -148,6 +155,8 @@ def _reconcile_numbered(
     if place.duplicate:
         refusal = twin.refusals.get((update.section, update.writer, place.order, seq))
         return Outcome(twin.version, duplicate=True, refusal=refusal)
+    if update.boot_is_known and place.record is None:
+        return Outcome(twin.version, refusal=_BOOT_CLOSED)
     return _reconcile_new(twin, update, clock, limits, place)
 
 

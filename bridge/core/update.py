@@ -69,6 +69,8 @@ class Update(NamedTuple):
         delivery: How they arrived.
         size_bytes: Their length without wrappers.
         refusal: Why it must be refused although its metadata could be read, or None.
+        boot_is_known: Its boot, which was sealed, has been received before: where the twin does not
+            remember it, it is closed, and begins nothing.
     """
 
     key: TwinKey
@@ -80,6 +82,7 @@ class Update(NamedTuple):
     delivery: Delivery = FRESH
     size_bytes: int = 0
     refusal: Refusal | None = None
+    boot_is_known: bool = False
 
 
 class Presence(NamedTuple):

@@ -5,6 +5,7 @@ client library, for programs that have an event loop of their own.
 """
 
 from bridge.device.client import Device
+from bridge.device.enrolling import enrol
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -46,5 +47,6 @@ __all__ = [
     "ResyncRequested",
     "StateReceived",
     "Twin",
+    "enrol",
     "make_tls_context",
 ]

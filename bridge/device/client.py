@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import secrets
 import ssl
 import time
 import weakref
@@ -15,6 +14,7 @@ from typing import Self, TypeVar, cast
 
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.device.boot import Sealing, begin
 from bridge.device.connection import ConnectionSettings, Protocol
 from bridge.device.dispatcher import Dispatcher
 from bridge.device.events import (
@@ -40,9 +40,6 @@ from bridge.device.session import DeviceSession
 from bridge.device.waiters import Waiters
 from bridge.device.whole_state import WholeState
 from bridge.errors import NotAnswered, Refused
-
-BOOT_BYTES = 8
-"""Random bytes of a boot: two starts of one device never share it."""
 
 CLOSE_TIMEOUT_S = 5.0
 """Time that leaving the `with` block waits for the last answers."""
@@ -85,10 +82,13 @@ class Device:
         outbox: A file that keeps unanswered reports over a restart; without one they are kept in
             memory.
         limits: The bridge's bounds on a report, where its operator has changed them.
+        sealing: The file with the device's key, where it seals what it sends and opens what it
+            gets; while its keys are being changed the new one's, and then that of the one before.
 
     Raises:
         ValueError: An argument is out of its range.
         JournalError: The outbox cannot be used.
+        ConfigError: A file of `sealing` cannot be read, or holds no key.
     """
 
     def __init__(
@@ -110,13 +110,15 @@ class Device:
         encoding: Encoding = "json",
         outbox: Path | str | None = None,
         limits: Limits = Limits(),  # noqa: B008 (immutable)
+        sealing: Sealing | None = None,
     ) -> None:
+        boot, envelope, limits = begin(device_id, sealing, limits)
         topic = TopicGrammar(prefix).topic(TwinKey(device_id, name), "report")
         self._journal = None if outbox is None else FileJournal(Path(outbox), topic)
         try:
             self._session = DeviceSession(
                 device_id,
-                boot=secrets.token_hex(BOOT_BYTES),
+                boot=boot,
                 prefix=prefix,
                 name=name,
                 window=window,
@@ -126,6 +128,7 @@ class Device:
                 limits=limits,
                 journal=self._journal,
                 restored=Restored() if self._journal is None else self._journal.restored,
+                envelope=envelope,
             )
             settings = ConnectionSettings(
                 host=host,

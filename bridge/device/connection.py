@@ -132,7 +132,8 @@ class Connection:
 
     Args:
         settings: How to reach the broker.
-        will: Published by the broker when the connection breaks.
+        will: Returns what the broker publishes when the connection breaks, if anything; asked
+            before each.
         deliver: Called with each signal, on paho's thread; may block while it has no room.
         offer: As `deliver`, but drops what there is no room for: it must not block.
     """
@@ -140,7 +141,7 @@ class Connection:
     def __init__(
         self,
         settings: ConnectionSettings,
-        will: OutgoingMessage,
+        will: Callable[[], OutgoingMessage | None],
         deliver: Callable[[Signal], None],
         offer: Callable[[Signal], None],
     ) -> None:
@@ -150,7 +151,8 @@ class Connection:
         self._attempts = 0
         self._connected_at: float | None = None
         self._subscribed: frozenset[str] = frozenset()
-        self._client = self._new_client(will)
+        self._will = will
+        self._client = self._new_client()
 
     def start(self) -> None:
         """Begin to connect, in the background; returns at once."""
@@ -159,9 +161,9 @@ class Connection:
         )
         self._client.loop_start()
 
-    def stop(self, farewell: OutgoingMessage) -> None:
+    def stop(self, farewell: OutgoingMessage | None) -> None:
         """Publish a last message, if there is a connection, and disconnect without the will."""
-        if self._client.is_connected():
+        if farewell is not None and self._client.is_connected():
             info = self._client.publish(*farewell)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 info.wait_for_publish(FAREWELL_TIMEOUT_S)
@@ -191,7 +193,7 @@ class Connection:
         """Hand a message to the network; it may be lost, and the session repeats it."""
         self._client.publish(*message)
 
-    def _new_client(self, will: OutgoingMessage) -> paho.Client:
+    def _new_client(self) -> paho.Client:
         settings = self._settings
         is_5 = settings.protocol == "5"
         client = paho.Client(
@@ -205,11 +207,11 @@ class Connection:
         client.username_pw_set(settings.username, settings.password)
         if settings.tls is not None:
             client.tls_set_context(settings.tls)
-        client.will_set(*will)
         client.connect_timeout = CONNECT_TIMEOUT_S
         client.max_inflight_messages_set(PUBLISHES_IN_FLIGHT_MAX)
         client.max_queued_messages_set(PUBLISHES_WAITING_MAX)
         client.on_socket_open = _send_without_delay
+        client.on_pre_connect = self._on_pre_connect
         client.on_connect = self._on_connect
         client.on_connect_fail = self._on_connect_fail
         client.on_disconnect = self._on_disconnect
@@ -217,6 +219,11 @@ class Connection:
         client.on_subscribe = self._on_subscribe
         client.on_publish = self._on_publish
         return client
+
+    def _on_pre_connect(self, client: paho.Client, _userdata: object) -> None:
+        # Anew each time: a sealed one is taken once.
+        if (will := self._will()) is not None:
+            client.will_set(*will)
 
     def _on_connect(
         self,

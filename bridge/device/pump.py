@@ -59,7 +59,7 @@ class Pump:
         self._handle = handle
         self._inbox: queue.Queue[Signal | None] = queue.Queue(INBOX_MAX)
         self._stopping = threading.Event()
-        self._connection = Connection(settings, session.will, self._deliver, self._offer)
+        self._connection = Connection(settings, lambda: session.will, self._deliver, self._offer)
         self._ignored = OccasionalLog(_logger)
         self._refused = OccasionalLog(_logger)
         self._woken = False

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar, TwinKey, is_name
+from bridge.device.envelope import CLEAR, Envelope
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -61,6 +62,7 @@ class DeviceSession:
         limits: The bridge's bounds, where its operator has changed them.
         journal: Where to keep reports over a restart of the process.
         restored: What the journal had at the start.
+        envelope: Seals what goes out and opens what comes; nothing does without it.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -80,6 +82,7 @@ class DeviceSession:
         limits: Limits = Limits(),  # noqa: B008 (immutable)
         journal: Journal | None = None,
         restored: Restored = Restored(),  # noqa: B008 (immutable)
+        envelope: Envelope = CLEAR,
     ) -> None:
         _check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
@@ -93,6 +96,7 @@ class DeviceSession:
         self._presence_topic = self._grammar.topic(TwinKey(device_id), "presence")
         self._retry_after_s = retry_after_s
         self._encoding = encoding
+        self._envelope = envelope
         self._outbox = Outbox(
             boot,
             window=window,
@@ -236,11 +240,12 @@ class DeviceSession:
         if now >= self._hold_until:
             self._outbox.seal(now)
             messages += [
-                OutgoingMessage(self._report_topic, entry.report.payload)
+                self._envelope.report(self._report_topic, entry.report)
                 for entry in self._outbox.in_flight()
                 if entry.retry.take(now, self._retry_after_s)
             ]
-        return messages + self._requests.take_due(now, self._retry_after_s)
+        requests = self._requests.take_due(now, self._retry_after_s)
+        return messages + [self._envelope.close(request) for request in requests]
 
     def next_due_s(self) -> float | None:
         """Return the time at which `outgoing` has something again, if nothing happens before.
@@ -282,13 +287,15 @@ class DeviceSession:
                 return 0
 
     def _follow(self, topic: str, payload: bytes, now: float) -> list[Event]:
+        own = (self._delta_topic, self._resync_topic, self._reply_topic)
+        if topic not in own and not self._requests.expect(topic):
+            return []
         try:
+            payload = self._envelope.open(topic, payload)
             if topic == self._delta_topic:
                 return self._delta_received(payload)
             if topic == self._resync_topic:
                 return self._resync.requested(read_resync(decode(payload)), now)
-            if topic != self._reply_topic and not self._requests.expect(topic):
-                return []
             document = decode(payload) if payload else {}
             if METADATA_KEY in document:
                 return self._reply_received(topic, document, now)
@@ -298,7 +305,8 @@ class DeviceSession:
 
     def _presence(self, *, online: bool) -> OutgoingMessage:
         payload = encode({"online": online, "boot": self.boot}, "json")
-        return OutgoingMessage(self._presence_topic, payload, retain=True)
+        message = OutgoingMessage(self._presence_topic, payload, retain=True)
+        return self._envelope.close(message)
 
     def _delta_received(self, payload: bytes) -> list[Event]:
         if not payload:

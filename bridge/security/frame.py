@@ -40,6 +40,13 @@ class Algorithm(IntEnum):
     CHACHA20_POLY1305 = 2
 
 
+ALGORITHM_NAMES: Final = {
+    Algorithm.AES_256_GCM: "aes-256-gcm",
+    Algorithm.CHACHA20_POLY1305: "chacha20-poly1305",
+}
+"""As people and key files name them."""
+
+
 class Frame(NamedTuple):
     """A sealed frame, taken apart; nothing of it is believed yet.
 

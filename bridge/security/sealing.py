@@ -129,9 +129,17 @@ class Sealer:
         if self._seq >= SEQ_MAX:
             raise OverflowError("no seq is left in this boot: begin a new one")
         self._seq += 1
-        sealed = self._cipher.seal(self._seq, payload)
+        return self.seal_numbered(self._seq, payload)
+
+    def seal_numbered(self, seq: int, payload: bytes) -> bytes:
+        """Return the frame of a message whose number its sender has given it for ever.
+
+        For who keeps messages with their numbers, and not their frames: the same number must never
+        meet another payload. Not to be mixed with `seal`, which counts by itself.
+        """
+        sealed = self._cipher.seal(seq, payload)
         key = self._key
-        return Frame(key.algorithm, key.key_id, self.boot, self._seq, sealed).encode()
+        return Frame(key.algorithm, key.key_id, self.boot, seq, sealed).encode()
 
 
 class Opener:

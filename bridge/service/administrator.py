@@ -11,8 +11,10 @@ from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
+from bridge.security.key_wrapping import KeyWrapper
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
+from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import Store
@@ -33,6 +35,7 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
+        sealing: Sealing | None = None,
     ) -> None:
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
@@ -40,6 +43,7 @@ class Administrator:
         self.pipeline = pipeline
         self._publisher = publisher
         self._clock = clock
+        self._sealing = sealing
         self.policies: Policies = config.policies
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
@@ -66,6 +70,21 @@ class Administrator:
             return found
 
         return await self.pipeline.between_batches(look)
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return what wraps the keys of devices; None where sealing is not configured."""
+        return None if self._sealing is None else self._sealing.keyring.wrapper
+
+    async def keys_changed(self, device: str) -> None:
+        """Take over the keys of a device, which have changed in the store."""
+        sealing = self._sealing
+        if sealing is None:
+            return
+
+        async def reload() -> None:
+            self._publisher.offer(await sealing.reload(device))
+
+        await self.pipeline.between_batches(reload)
 
     def _clear(self, orphans: Sequence[Orphan]) -> None:
         twins: dict[TwinKey, TwinPublication] = {}

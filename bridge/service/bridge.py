@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import secrets
 import time
 from collections.abc import Callable, Coroutine, Mapping
 from contextlib import AsyncExitStack
@@ -26,13 +25,16 @@ from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
+from bridge.service.enrolment import Enrolment, make_enrolment
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
+from bridge.service.identity import CLIENT_ID, read_metadata
 from bridge.service.link_settings import make_link_settings
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
+from bridge.service.sealing import make_sealing
 from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
@@ -42,9 +44,6 @@ from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
 from bridge.wire.inbound import Encoding
-
-CLIENT_ID: Final = "client_id"
-"""Name of the store's fact that holds the client id: the session at the broker belongs to it."""
 
 SESSION: Final = "session"
 """Name of the store's fact that tells at which broker a session was begun, and as whom."""
@@ -162,7 +161,8 @@ class Bridge:
         self._store = StoreThread(lambda: open_store(config.store))
         await self._store.open()
         self._stack.push_async_callback(self._store.close)
-        await self._read_metadata()
+        self._metadata = await read_metadata(self._store)
+        self._sealing = await make_sealing(config, self._store, self._clock)
         username = await self._start_broker()
         self._link = self._make_link(username)
         self._publisher = Publisher(
@@ -171,6 +171,7 @@ class Bridge:
             config.publish.encoding,
             self.counters,
             RateLimited(_log, time.monotonic),
+            None if self._sealing is None else self._sealing.downlink,
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -184,7 +185,10 @@ class Bridge:
             RateLimited(_log, time.monotonic),
             self._metadata,
         )
-        self._pipeline = self._make_pipeline(encoding)
+        enrolment = await make_enrolment(
+            config, self._sealing, self._store, self._publisher, self.counters, self._clock
+        )
+        self._pipeline = self._make_pipeline(encoding, enrolment)
         await self._serve()
         await self._begin()
         _log.info(
@@ -205,6 +209,7 @@ class Bridge:
                 client_id=self._client_id,
                 payload_bytes=self.config.limits.payload_bytes,
                 grammar=self._grammar,
+                enrols=self._sealing is not None,
                 will=lambda: self._announcer.will(),
             )
         )
@@ -224,7 +229,7 @@ class Bridge:
             lambda: self._pipeline.batch_began_at,
         )
 
-    def _make_pipeline(self, encoding: Encoding) -> Pipeline:
+    def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment | None) -> Pipeline:
         config = self.config
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
@@ -238,25 +243,21 @@ class Bridge:
             self._link,
             self._store,
             cache,
-            Reconciler(self._grammar, limits, cache, changes, self._clock, self._guard),
+            Reconciler(
+                self._grammar, limits, cache, changes, self._clock, self._guard, self._sealing
+            ),
             self._publisher,
             self.counters,
             self._clock,
             RateLimited(_log, time.monotonic),
             self._announcer.received,
+            self._sealing,
+            enrolment,
         )
 
     @property
     def _client_id(self) -> str:
         return self.config.broker.client_id or self._metadata[CLIENT_ID]
-
-    async def _read_metadata(self) -> None:
-        metadata = await self._store.run(lambda store: store.metadata())
-        if CLIENT_ID not in metadata:
-            client_id = f"syncbridge-{secrets.token_hex(8)}"
-            await self._store.run(lambda store: store.set_metadata(CLIENT_ID, client_id))
-            metadata = await self._store.run(lambda store: store.metadata())
-        self._metadata = metadata
 
     async def _start_broker(self) -> str | None:
         """Start the embedded broker where no other is configured; returns the user to log in as."""
@@ -272,7 +273,7 @@ class Bridge:
 
     async def _serve(self) -> None:
         administrator = Administrator(
-            self.config, self._store, self._pipeline, self._publisher, self._clock
+            self.config, self._store, self._pipeline, self._publisher, self._clock, self._sealing
         )
         self.exposition = Exposition(
             self.config.store.path,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 import orjson
@@ -25,6 +25,7 @@ from bridge.store.base import (
 )
 from bridge.store.codec import encode_internals
 from bridge.store.history_codec import block_of, encode_change
+from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.wire import outbound
 
 QUARANTINED_PAYLOAD_BYTES: Final = 64 * 1024
@@ -66,6 +67,8 @@ class Effects:
         self.counts: Counter[tuple[str, str]] = Counter()
         self.conflicts: list[ConflictRow] = []
         self.quarantined: list[QuarantinedMessage] = []
+        self.windows: Sequence[SealedWindow] = ()
+        self.proven: dict[tuple[str, int], int] = {}
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -122,6 +125,10 @@ class Effects:
             for conflict in conflicts
         ]
 
+    def prove(self, place: SealedPlace, at: int) -> None:
+        """Note that a device has used a new key; `at` in µs since the epoch."""
+        self.proven[place.device, place.key_id] = at
+
     def quarantine(self, message: Message, refusal: Refusal, at: int) -> None:
         """Keep a refused message that cannot be answered; `at` in µs since the epoch."""
         topic = message.topic[:QUARANTINED_TOPIC_CHARACTERS]
@@ -132,7 +139,14 @@ class Effects:
         """Encode every touched twin once, at its latest version."""
         rows = [_stored(change) for change in self.twins]
         history = [_block(change) for change in self.twins if change.history]
-        return CommitBatch(rows, history, self.quarantined, conflicts=self.conflicts)
+        return CommitBatch(
+            rows,
+            history,
+            self.quarantined,
+            conflicts=self.conflicts,
+            windows=self.windows,
+            proven_keys=[(*key, at) for key, at in self.proven.items()],
+        )
 
 
 def _stored(change: TwinChange) -> StoredTwin:

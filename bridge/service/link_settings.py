@@ -27,6 +27,7 @@ def make_link_settings(
     client_id: str,
     payload_bytes: int,
     grammar: TopicGrammar,
+    enrols: bool,
     will: Callable[[], Publication],
 ) -> LinkSettings:
     """Return how to connect to the broker at this address.
@@ -39,12 +40,14 @@ def make_link_settings(
         client_id: What the broker ties the session to.
         payload_bytes: Largest payload that is taken.
         grammar: The topics.
+        enrols: Listen also to devices that ask for their keys.
         will: Makes the last will.
 
     Raises:
         ConfigError: The password, or a file for TLS, cannot be used.
     """
-    filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
+    inbound = grammar.filters() + ((grammar.enrol_filter(),) if enrols else ())
+    filters = [Subscription(f, qos=1, retain_handling=1) for f in inbound]
     # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
     # connection, because whatever changed while the bridge was away is to be known.
     filters += [

@@ -23,9 +23,11 @@ from bridge.link.base import Link, Message
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
+from bridge.service.enrolment import Enrolment
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
+from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
@@ -65,6 +67,8 @@ class Pipeline:
         clock: Callable[[], int],
         refusals: RateLimited,
         on_status: Callable[[Message], None],
+        sealing: Sealing | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
@@ -77,7 +81,9 @@ class Pipeline:
         self._clock = clock
         self._refusals = refusals
         self._on_status = on_status
-        self._status_topic = TopicGrammar(config.prefix).status
+        self._enrolment = enrolment
+        self._grammar = TopicGrammar(config.prefix)
+        self._sealing = sealing
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
@@ -124,16 +130,19 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        updates = self._without_status(messages)
-        self._counters.add(metrics.MESSAGES, count=len(updates))
+        self._counters.add(metrics.MESSAGES, count=len(messages))
         self._counters.batch_messages.observe(len(messages))
+        updates, enrolments = self._sort(messages)
         try:
             if updates:
                 async with self._turn():
                     if self._throttle is not None:
                         updates = await self._within_limit(self._throttle, updates)
                     if updates:
-                        await self._process_or_halve(updates)
+                        await self._process_or_halve(updates, self._process_once)
+            for message in enrolments:
+                async with self._turn():
+                    await self._process_or_halve([message], self._enrol)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
@@ -165,19 +174,31 @@ class Pipeline:
             await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
         return within
 
-    def _without_status(self, messages: Sequence[Message]) -> list[Message]:
-        """Hand over what came on the bridge's own status topic, and return the rest."""
-        rest = []
+    def _sort(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+        """Hand over what came on the bridge's own status topic; return updates and enrolments."""
+        updates, enrolments = [], []
+        status, enrolling = self._grammar.status, self._grammar.enrolling
+        enrols = self._enrolment is not None
         for message in messages:
-            if message.topic == self._status_topic:
+            topic = message.topic
+            if topic == status:
                 self._on_status(message)
+            elif enrols and topic.endswith("/enrol") and enrolling(topic) is not None:
+                enrolments.append(message)
             else:
-                rest.append(message)
-        return rest
+                updates.append(message)
+        return updates, enrolments
 
-    async def _process_or_halve(self, messages: Sequence[Message]) -> None:
+    async def _enrol(self, messages: Sequence[Message]) -> None:
+        if self._enrolment is not None:
+            for message in messages:
+                await self._enrolment.answer(message)
+
+    async def _process_or_halve(
+        self, messages: Sequence[Message], process: Callable[[Sequence[Message]], Awaitable[None]]
+    ) -> None:
         try:
-            await self._retry_while_unavailable(lambda: self._process_once(messages))
+            await self._retry_while_unavailable(lambda: process(messages))
         except (BatchGivenUp, StoreCorrupt):
             # Nothing is wrong with the messages: they wait, unacknowledged, for a store that works.
             raise
@@ -189,8 +210,8 @@ class Pipeline:
             await self._put_away(messages[0], failure)
             return
         middle = len(messages) // 2
-        await self._process_or_halve(messages[:middle])
-        await self._process_or_halve(messages[middle:])
+        await self._process_or_halve(messages[:middle], process)
+        await self._process_or_halve(messages[middle:], process)
 
     async def _retry_while_unavailable(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something; while the store cannot be written, nothing is acknowledged, and try again.
@@ -229,12 +250,16 @@ class Pipeline:
         requests = self._reconciler.decode(messages, effects)
         stages.since(metrics.DECODE, began)
         keys, making = twins_of(requests)
+        if self._sealing is not None:
+            await self._sealing.prepare(requests)
         await self._transactions.run(
             keys,
             making,
             effects,
             lambda refused: self._reconciler.apply(requests, effects, refused),
         )
+        if self._sealing is not None:
+            self._publisher.offer(await self._sealing.conclude(effects.proven))
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""

@@ -20,6 +20,7 @@ from bridge.errors import LinkError, PublishRefused
 from bridge.link.base import Link, Publication
 from bridge.logs import RateLimited
 from bridge.service.acknowledged import Acknowledged
+from bridge.service.downlink import Downlink
 from bridge.service.refused_twins import RefusedTwins
 from bridge.service.twin_publication import Parts, PublishedEncoding, Transfer, TwinPublication
 from bridge.service.waiting import LeftBehind, PublishBacklog, WaitingMessages
@@ -49,8 +50,10 @@ class Publisher:
         encoding: PublishedEncoding,
         counters: metrics.Counters,
         log: RateLimited,
+        downlink: Downlink | None = None,
     ) -> None:
         self._link = link
+        self._downlink = downlink
         self._parts = Parts(grammar, encoding)
         self._counters = counters
         self._log = log
@@ -201,7 +204,7 @@ class Publisher:
                 return True
             part = transfer.unsent.pop()
             try:
-                link.send(part, partial(self._part_answered, transfer))
+                link.send(self._sealed(part), partial(self._part_answered, transfer))
             except LinkError as error:
                 self._part_answered(transfer, error)
                 return False
@@ -266,12 +269,18 @@ class Publisher:
             else:
                 send_later(publication)
 
+        sealed = self._sealed(publication)
+        if publication.payload and not sealed.payload:
+            return True  # Its reader has no key any more: it is told nothing.
         try:
-            self._link.send(publication, answered)
+            self._link.send(sealed, answered)
         except LinkError:
             send_later(publication)
             return False
         return True
+
+    def _sealed(self, publication: Publication) -> Publication:
+        return publication if self._downlink is None else self._downlink.seal(publication)
 
     def _is_refusal(self, error: LinkError, key: str) -> bool:
         """Tell a publish that the broker refused, and report it, from one that was lost."""

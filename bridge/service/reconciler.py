@@ -19,7 +19,9 @@ from bridge.service.changes import Changes
 from bridge.service.effects import Effects
 from bridge.service.guard import Guard
 from bridge.service.requests import Decoder, PlainReport, Request
+from bridge.service.sealing import Sealing
 from bridge.service.throttle import TooFast
+from bridge.service.unsealing import Unsealed
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
 
@@ -34,6 +36,7 @@ class Reconciler:
         changes: Changes them.
         clock: The bridge's clock, in µs since the epoch.
         guard: Says who may do what; None where everyone may do everything.
+        sealing: Opens what is sealed, and knows what was received of it; None where nothing is.
     """
 
     def __init__(
@@ -44,6 +47,7 @@ class Reconciler:
         changes: Changes,
         clock: Callable[[], int],
         guard: Guard | None = None,
+        sealing: Sealing | None = None,
     ) -> None:
         self._grammar = grammar
         self._cache = cache
@@ -51,7 +55,8 @@ class Reconciler:
         self._clock = clock
         self._limits = limits
         self._guard = guard
-        self._decoder = Decoder(grammar, limits)
+        self._sealing = sealing
+        self._decoder = Decoder(grammar, limits, None if sealing is None else sealing.unsealer)
 
     def decode(self, messages: Iterable[Message], effects: Effects) -> list[Request | PlainReport]:
         """Decode messages; those that are on no topic of ours go to the quarantine at once."""
@@ -62,6 +67,8 @@ class Reconciler:
             if isinstance(decoded, PlainReport):
                 requests.append(decoded)
             elif isinstance(decoded, Request):
+                if decoded.sealed is not None and decoded.sealed.is_proof:
+                    effects.prove(decoded.sealed.place, self._clock())
                 requests.append(decoded if guard is None else guard.admit(decoded))
             elif decoded is not None:
                 effects.counts[metrics.UPDATES_REFUSED, decoded.error] += 1
@@ -95,8 +102,12 @@ class Reconciler:
             refusal = request.refusal or refused.get(key)
             if refusal is not None:
                 self._refuse(request, refusal, None, effects)
-                continue
-            self._apply(request, use(key), effects)
+            elif request.sealed is not None and self._sealing is not None:
+                self._apply_sealed(request, request.sealed, self._sealing, use(key), effects)
+            else:
+                self._apply(request, use(key), effects)
+        if self._sealing is not None:
+            effects.windows = self._sealing.memory.added
 
     def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
         """Answer a message that made the program fail, if it asks for that."""
@@ -147,13 +158,54 @@ class Reconciler:
             order = self._guard.judge(order, twin)
         return self._changes.by_order(key, order, effects)
 
-    def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
+    def _apply_sealed(
+        self,
+        request: Request,
+        sealed: Unsealed,
+        sealing: Sealing,
+        cached: CachedTwin,
+        effects: Effects,
+    ) -> None:
+        """Apply what was sealed, unless its number has been received, or its boot was closed."""
+        order, memory, place = request.order, sealing.memory, sealed.place
+        if isinstance(order, GetRequest):
+            # It changes nothing, so that a repeat is answered anew.
+            self._apply(request, cached, effects)
+            return
+        if isinstance(order, Update):
+            refusal = memory.refusal_of(place)
+            if refusal is None:
+                order = order._replace(boot_is_known=memory.knows(place))
+                if self._apply(request._replace(order=order), cached, effects):
+                    memory.begin(place)
+                return
+        else:
+            received = memory.receive(place, sealed.seq)
+            if received is True:
+                self._apply(request, cached, effects)
+                return
+            if received is False:
+                self._answer_repeat(request, cached, effects)
+                return
+            refusal = received
+        self._refuse(request, refusal, Outcome(cached.twin.version), effects)
+
+    def _answer_repeat(self, request: Request, cached: CachedTwin, effects: Effects) -> None:
+        effects.counts[metrics.UPDATES_DUPLICATE, ""] += 1
+        if self._wants_reply(request, effects):
+            outcome = Outcome(cached.twin.version, duplicate=True)
+            self._reply(
+                request, outbound.answer(outcome, request.request_id, self._clock()), effects
+            )
+
+    def _apply(self, request: Request, cached: CachedTwin, effects: Effects) -> bool:
+        """Apply a request; returns whether the twin remembers it."""
         order = request.order
         if isinstance(order, GetRequest):
             self._answer_get(request, order, cached, effects)
-            return
+            return False
         if order is None:
-            return
+            return False
         guard = self._guard
         if guard is not None and isinstance(order, Update):
             order = guard.judge(order, cached.twin)
@@ -166,6 +218,7 @@ class Reconciler:
         elif self._wants_reply(request, effects):
             answer = outbound.answer(outcome, request.request_id, self._clock())
             self._reply(request, answer, effects)
+        return outcome.store
 
     def _answer_get(
         self, request: Request, order: GetRequest, cached: CachedTwin, effects: Effects

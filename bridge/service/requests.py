@@ -12,6 +12,7 @@ from bridge.core.section import JsonObject
 from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
 from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Update
 from bridge.link.base import Message
+from bridge.service.unsealing import NOT_SEALED, Unsealed, Unsealer
 from bridge.wire import json_codec
 from bridge.wire.inbound import (
     Body,
@@ -51,6 +52,7 @@ class Request(NamedTuple):
             counts carries its refusal itself.
         request_id: `$.id`, if there was one.
         encoding: What to answer in.
+        sealed: What it was, where it came sealed and was opened.
     """
 
     message: Message
@@ -59,6 +61,7 @@ class Request(NamedTuple):
     refusal: Refusal | None
     request_id: str | None
     encoding: Encoding
+    sealed: Unsealed | None = None
 
 
 class PlainReport(NamedTuple):
@@ -76,11 +79,20 @@ class PlainReport(NamedTuple):
 
 
 class Decoder:
-    """Decodes messages by their topics."""
+    """Decodes messages by their topics.
 
-    def __init__(self, grammar: TopicGrammar, limits: Limits) -> None:
+    Args:
+        grammar: The topics.
+        limits: Bounds on what is sent.
+        unsealer: Opens what is sealed; None where no device has a key.
+    """
+
+    def __init__(
+        self, grammar: TopicGrammar, limits: Limits, unsealer: Unsealer | None = None
+    ) -> None:
         self._grammar = grammar
         self._limits = limits
+        self._unsealer = unsealer
         self._topics: dict[str, InboundTopic] = {}
 
     def decode(self, message: Message) -> PlainReport | Request | Refusal | None:
@@ -89,6 +101,10 @@ class Decoder:
         if isinstance(topic, Refusal):
             return topic
         verb = topic.verb
+        if self._unsealer is not None and (message.payload or verb != "presence"):
+            sealed = self._unsealer.open(message, topic)
+            if sealed is not None:
+                return self._decode_sealed(message, topic, sealed)
         if verb == "report":
             return self._plain_report(message, topic) or self.decode_update(message, topic)
         if verb == "desire":
@@ -120,10 +136,30 @@ class Decoder:
         state = json_codec.parse_plain(payload, self._limits)
         return None if state is None else PlainReport(message, topic, state)
 
-    def decode_update(self, message: Message, topic: InboundTopic) -> Request:
+    def _decode_sealed(
+        self, message: Message, topic: InboundTopic, sealed: Unsealed | Refusal
+    ) -> Request:
+        """Decode what was sealed, or should have been."""
+        if isinstance(sealed, Refusal):
+            request_id = None
+            if sealed.error == NOT_SEALED:
+                request_id = decode_body(message.payload, self._limits).metadata.request_id
+            return Request(message, topic, None, sealed, request_id, "json")
+        if topic.verb in _SECTIONS:
+            return self.decode_update(message, topic, sealed)
+        opened = message._replace(payload=sealed.payload)
+        return self._other(opened, topic)._replace(message=message, sealed=sealed)
+
+    def decode_update(
+        self, message: Message, topic: InboundTopic, sealed: Unsealed | None = None
+    ) -> Request:
         """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
         payload = message.payload
-        state, metadata, encoding, refusal, size_bytes = decode_body(payload, self._limits)
+        body = decode_body(payload if sealed is None else sealed.payload, self._limits)
+        state, metadata, encoding, refusal, size_bytes = body
+        if sealed is not None:
+            # The seal vouches for these, and each frame has its own.
+            metadata = metadata._replace(boot=sealed.boot, seq=sealed.seq)
         if refusal is not None and metadata.seq is None:
             return Request(message, topic, None, refusal, metadata.request_id, encoding)
         order = Update(
@@ -137,7 +173,7 @@ class Decoder:
             size_bytes,
             refusal,
         )
-        return Request(message, topic, order, None, metadata.request_id, encoding)
+        return Request(message, topic, order, None, metadata.request_id, encoding, sealed)
 
     def _other(self, message: Message, topic: InboundTopic) -> Request:
         order: Asked | None

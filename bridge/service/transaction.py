@@ -123,7 +123,7 @@ class Transactions:
         return self._newcomers.refuse(new, names, self._clock())
 
     async def _commit(self, batch: CommitBatch) -> None:
-        if not (batch.twins or batch.quarantined):
+        if not (batch.twins or batch.quarantined or batch.windows or batch.proven_keys):
             return
         stages = self._counters.stages
 

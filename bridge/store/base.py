@@ -16,6 +16,9 @@ from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
+from bridge.store.claims import Claims
+from bridge.store.device_keys import DeviceKeys
+from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.store.tokens import StoredToken
 
 
@@ -130,6 +133,8 @@ class CommitBatch:
         quarantined: Refused messages.
         published: (key, version): the broker acknowledged that version.
         conflicts: Writes that were lost, the oldest first; their twins are kept or in `twins`.
+        windows: What was received of sealed messages.
+        proven_keys: Device and key id, and when in µs: a device has used a key for the first time.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -137,6 +142,8 @@ class CommitBatch:
     quarantined: Sequence[QuarantinedMessage] = ()
     published: Sequence[tuple[TwinKey, int]] = ()
     conflicts: Sequence[ConflictRow] = ()
+    windows: Sequence[SealedWindow] = ()
+    proven_keys: Sequence[tuple[str, int, int]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +180,24 @@ class Store(Protocol):
     Pages come in an order of the store's own that does not change. `after` is the key of the last
     twin of the page before, or None for the first page; an empty page is the end.
     """
+
+    @property
+    def device_keys(self) -> DeviceKeys:
+        """Keys of devices, wrapped."""
+
+    @property
+    def claims(self) -> Claims:
+        """Claims for enrolment, and the bridge's identity."""
+
+    def sealed_windows(
+        self, places: Sequence[SealedPlace]
+    ) -> tuple[dict[SealedPlace, SealedWindow], dict[tuple[str, int], int]]:
+        """Return those of the windows that are kept.
+
+        Returns:
+            The windows; and for each key of which one was not found, as device and key id, how
+            many it has.
+        """
 
     def load(self, keys: Sequence[TwinKey]) -> dict[TwinKey, StoredTwin]:
         """Return those of the twins that are kept, in one round trip."""

@@ -21,6 +21,7 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.store.backup import copy_database
 from bridge.store.check import find_problems
+from bridge.store.claims import withdraw_open_claims
 from bridge.store.connection import (
     make_fast,
     open_owner,
@@ -150,13 +151,15 @@ def _renew(
     before = int(read_facts(connection).get(VERSION_RAISE, "0"))
     # A second restore of the same backup has to go above the first one.
     total = max(before, int(replaced.get(VERSION_RAISE, "0"))) + VERSION_STEP
+    now = time.time_ns() // 1000
     with transaction(connection):
         twins = _raise_versions(connection, total - before, raise_internals)
         connection.execute("DELETE FROM outbox")
         connection.execute("INSERT INTO outbox (twin_id, published_version) SELECT id, 0 FROM twin")
         write_fact(connection, INSTANCE, instance)
         write_fact(connection, VERSION_RAISE, str(total))
-        write_fact(connection, RESTORED_AT, str(time.time_ns() // 1000))
+        write_fact(connection, RESTORED_AT, str(now))
+        withdraw_open_claims(connection, now)
     return twins, total - before, instance
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.errors import StoreSchemaError
-from bridge.store import history, tokens
+from bridge.store import claims, device_keys, history, tokens
 from bridge.store.connection import transaction
 
 APPLICATION_ID = 0x53594E42
@@ -113,7 +113,14 @@ _VERSION_2 = (
     "CREATE INDEX conflict_of_twin ON conflict (twin_id)",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_VERSION_1, _VERSION_2, history.SCHEMA, tokens.TABLE)
+MIGRATIONS: Sequence[Sequence[str]] = (
+    _VERSION_1,
+    _VERSION_2,
+    history.SCHEMA,
+    tokens.TABLE,
+    device_keys.SCHEMA,
+    claims.SCHEMA,
+)
 """Statements that lead from the schema of that index to the next."""
 
 SCHEMA_VERSION = len(MIGRATIONS)

@@ -11,7 +11,7 @@ from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import get_logger
 from bridge.query.terms import Term
-from bridge.store import conflicts, listing, reads, tokens, writes
+from bridge.store import conflicts, listing, reads, sealed_windows, tokens, writes
 from bridge.store.backup import write_backup
 from bridge.store.base import (
     CommitBatch,
@@ -23,6 +23,7 @@ from bridge.store.base import (
 )
 from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
+from bridge.store.device_keys import prove_keys
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
@@ -32,6 +33,8 @@ from bridge.store.quarantine import Quarantine
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+from bridge.store.sqlite_claims import SqliteClaims
+from bridge.store.sqlite_device_keys import SqliteDeviceKeys
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
 """Largest file that is checked whole after an unclean end: even a memory card reads that in a
@@ -49,6 +52,10 @@ class SqliteStore:
     `check`, `backup` and `export` read a snapshot through a connection of their own: they may be
     called from other threads at any time, and stop nobody. Everything else is for one thread at a
     time, whichever it is.
+
+    Attributes:
+        device_keys: Keys of devices, wrapped.
+        claims: Claims for enrolment, and the bridge's identity.
     """
 
     def __init__(
@@ -61,6 +68,8 @@ class SqliteStore:
         self._readers = Readers(path)
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
+        self.device_keys = SqliteDeviceKeys(connection, path)
+        self.claims = SqliteClaims(connection, path)
 
     @classmethod
     def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
@@ -118,6 +127,8 @@ class SqliteStore:
                     conflicts.write_conflicts(self._connection, batch.conflicts, self._limits)
                     writes.mark_published(self._connection, batch.published, self._known)
                     self._quarantine.add(batch.quarantined)
+                    sealed_windows.write_windows(self._connection, batch.windows)
+                    prove_keys(self._connection, batch.proven_keys)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -203,6 +214,15 @@ class SqliteStore:
         """Delete a token, durably; False where there is none of that id."""
         with self._translated("writing to"), transaction(self._connection):
             return tokens.revoke_token(self._connection, token_id)
+
+    def sealed_windows(
+        self, places: Sequence[sealed_windows.SealedPlace]
+    ) -> tuple[
+        dict[sealed_windows.SealedPlace, sealed_windows.SealedWindow], dict[tuple[str, int], int]
+    ]:
+        """Return windows of sealed messages, and how many some keys have; see `Store`."""
+        with self._translated("reading"):
+            return sealed_windows.read_windows(self._connection, places)
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""

@@ -131,5 +131,11 @@ def mark_published(
 def is_empty(batch: CommitBatch) -> bool:
     """Tell whether there is nothing to write."""
     return not (
-        batch.twins or batch.history or batch.quarantined or batch.published or batch.conflicts
+        batch.twins
+        or batch.history
+        or batch.quarantined
+        or batch.published
+        or batch.conflicts
+        or batch.windows
+        or batch.proven_keys
     )

@@ -17,7 +17,7 @@ ZSTD = 2
 """msgpack ext type of a payload compressed with Zstandard (RFC 8878)."""
 
 _LIMIT = "limits.payload_bytes"
-_NOT_YET = {16: "sealed"}
+_SEALED = 16
 
 _EXT_FIRST_BYTES = frozenset((0xD4, 0xD5, 0xD6, 0xD7, 0xD8, 0xC7, 0xC8, 0xC9))
 
@@ -57,13 +57,16 @@ def unwrap(payload: bytes, limit_bytes: int) -> bytes:
 
 
 def _unknown(code: int) -> Malformed:
-    known = _NOT_YET.get(code)
+    if code == _SEALED:
+        # Whatever can be opened was, before it came here.
+        return Malformed(
+            401, "seal_not_valid", "it is sealed, and whoever has sent it has no key: enrol it"
+        )
     return Malformed(
         415,
         "unknown_wrapper",
-        f"wrapper type {code}"
-        + (f" ({known}) is not offered by this version" if known else " is not known")
-        + f"; offered: {ZLIB} (zlib), {ZSTD} (zstd)",
+        f"wrapper type {code} is not known; known: {ZLIB} (zlib), {ZSTD} (zstd), "
+        f"{_SEALED} (sealed)",
     )
 
 

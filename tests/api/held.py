@@ -16,6 +16,7 @@ from bridge.config import Config
 from bridge.core.orders import Order
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TwinKey
+from bridge.security.key_wrapping import KeyWrapper
 from bridge.service import apply_offline
 from bridge.service.clock import now_us
 from bridge.store.base import Store, StoreLimits
@@ -44,6 +45,13 @@ class Holder:
     async def apply(self, key: TwinKey, order: Order) -> Outcome:
         """Change a twin in the store's thread."""
         return await self.run_store(lambda store: apply_offline(store, CONFIG, key, order, now_us))
+
+    def key_wrapper(self) -> KeyWrapper | None:
+        """Return none: no test here gives out keys."""
+        return None
+
+    async def keys_changed(self, device: str) -> None:
+        """Do nothing: nobody holds keys."""
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool

@@ -147,7 +147,7 @@ REFUSED: dict[str, tuple[bytes, int, str]] = {
     "zstd in zstd": (wrap_zstd(wrap_zstd(b"{}")), 400, "nested_wrapper"),
     "zlib in zstd": (wrap_zstd(wrap_zlib(b"{}")), 400, "nested_wrapper"),
     "zstd with a dictionary": (ext(2, of_dictionary(b"{}")), 415, "unknown_dictionary"),
-    "sealed": (ext(16, b"x"), 415, "unknown_wrapper"),
+    "sealed": (ext(16, b"x"), 401, "seal_not_valid"),
     "an unknown wrapper": (ext(99, b"x"), 415, "unknown_wrapper"),
     "a msgpack timestamp": (b"\xd6\xff\x00\x00\x00\x00", 415, "unknown_wrapper"),
 }

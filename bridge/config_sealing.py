@@ -1,0 +1,83 @@
+"""The settings of sealed payloads, and where the key comes from that wraps those of devices."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Final
+
+from pydantic import Field, SecretStr
+
+from bridge.config_section import Section
+from bridge.errors import ConfigError
+from bridge.secret_file import NOT_THE_WORLD, require_private
+
+WRAPPING_KEY_BYTES: Final = 32
+
+_FIELD: Final = "sealing.wrapping_key"
+_FILE_FIELD: Final = "sealing.wrapping_key_file"
+_DIGITS: Final = 2 * WRAPPING_KEY_BYTES
+_FORM: Final = f"it is {_DIGITS} hexadecimal digits, such as `openssl rand -hex 32` prints"
+
+
+class SealingConfig(Section):
+    """Sealed payloads: what only the bridge and one device can read ([sealed payloads](sealed-payloads.md))."""  # noqa: E501
+
+    wrapping_key: SecretStr | None = Field(
+        default=None,
+        description="Key that the keys of devices are wrapped with in the store, as 64 hexadecimal "
+        "digits; only from the environment, and stronger than `sealing.wrapping_key_file`. Never "
+        "printed.",
+    )
+    wrapping_key_file: Path | None = Field(
+        default=None,
+        description="File that holds it, with a newline at the end or none. Everybody else on the "
+        "machine must have no right on it. Neither set: no device can seal.",
+    )
+    refuse_clear: bool = Field(
+        default=True,
+        description="Refuse what a device that has a key sends in clear. Switch it off only while "
+        "a fleet is being moved to sealed payloads: anyone at the broker can then speak for it.",
+    )
+    overlap_days: int = Field(
+        default=7,
+        ge=0,
+        le=3650,
+        description="How long the key before still opens, once a device has used its new one: "
+        "what waited for its reply is sent again as it was sealed.",
+    )
+
+    def read_wrapping_key(self) -> bytes | None:
+        """Return the wrapping key from the environment or from its file, if there is one.
+
+        Raises:
+            ConfigError: The file cannot be read or is open to everybody, or it holds no such key.
+        """
+        if self.wrapping_key is not None:
+            return _decoded(self.wrapping_key.get_secret_value(), _FIELD)
+        if self.wrapping_key_file is None:
+            return None
+        try:
+            with self.wrapping_key_file.open("rb") as file:
+                mode = os.fstat(file.fileno()).st_mode
+                require_private(_FILE_FIELD, self.wrapping_key_file, mode, NOT_THE_WORLD)
+                content = file.read(_DIGITS + 3)
+        except OSError as error:
+            raise ConfigError(
+                f"{_FILE_FIELD}: {self.wrapping_key_file} cannot be read: {error.strerror}",
+                field=_FILE_FIELD,
+                hint="make one: (umask 077; openssl rand -hex 32 > FILE)",
+            ) from error
+        # What is no ASCII is no digit either; the content is never shown.
+        return _decoded(content.decode("ascii", "replace"), _FILE_FIELD)
+
+
+def _decoded(text: str, field: str) -> bytes:
+    digits = text.removesuffix("\n").removesuffix("\r")
+    try:
+        key = bytes.fromhex(digits)
+    except ValueError:
+        key = b""
+    if len(digits) != _DIGITS or len(key) != WRAPPING_KEY_BYTES:
+        raise ConfigError(f"{field} is no wrapping key", field=field, hint=_FORM)
+    return key

@@ -1,0 +1,82 @@
+"""Sealing what goes down, for the one who is to read it (docs/sealed-payloads.md).
+
+Every publication passes here last, so that nothing about a device with a key leaves the bridge in
+clear, whoever has made it.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from dataclasses import replace
+from typing import Final
+
+from bridge.link.base import Publication
+from bridge.security.sealing import DeviceKey, Sealer
+from bridge.service.keyring import Keyring
+
+SEALERS_KEPT: Final = 20_000
+"""Sealers, each of one key on one topic: about 30 MiB. One that is forgotten begins a new boot."""
+
+_REPLY: Final = "reply"
+_KEY: Final = "key"
+
+
+class Downlink:
+    """Seals publications.
+
+    Args:
+        keyring: The keys.
+        prefix: Of all topics.
+        sealers_kept: Sealers in memory at most.
+    """
+
+    def __init__(self, keyring: Keyring, prefix: str, sealers_kept: int = SEALERS_KEPT) -> None:
+        self._keyring = keyring
+        self._below = len(prefix) + 1
+        self._sealers_kept = sealers_kept
+        self._sealers: OrderedDict[tuple[DeviceKey, str], Sealer] = OrderedDict()
+
+    def seal(self, publication: Publication) -> Publication:
+        """Return a publication as its reader is to get it.
+
+        One that is empty stays so: it clears a retained topic. One becomes empty whose reader has
+        a key no more: what was retained for it is cleared, and it is told nothing.
+        """
+        if not publication.payload or not len(self._keyring):
+            return publication
+        reader = self._reader(publication.topic)
+        if reader not in self._keyring:
+            return publication
+        key = self._keyring.sealing(reader)
+        if key is None:
+            return replace(publication, payload=b"", content_type=None)
+        sealed = self._sealer(key, publication.topic).seal(publication.payload)
+        return replace(publication, payload=sealed, content_type=None)
+
+    def _reader(self, topic: str) -> str:
+        """Return for whom a topic is: a reply for who has asked, all else for the device.
+
+        Nobody's is what answers an enrolment: who asks has no key yet, or has lost the one that
+        is known here. What is secret in it is sealed otherwise.
+        """
+        levels = topic[self._below :].split("/")
+        if levels[1:] == [_KEY]:
+            return ""
+        is_reply = len(levels) > 2 and levels[-2] == _REPLY
+        return levels[-1] if is_reply else levels[0]
+
+    def _sealer(self, key: DeviceKey, topic: str) -> Sealer:
+        place = (key, topic)
+        sealer = self._sealers.get(place)
+        if sealer is None:
+            sealer = self._sealers[place] = Sealer(key, "down", topic)
+            if len(self._sealers) > self._sealers_kept:
+                self._sealers.popitem(last=False)
+        else:
+            self._sealers.move_to_end(place)
+        return sealer
+
+    def forget(self, device: str) -> None:
+        """Forget what was derived from a device's keys, after they have changed."""
+        for place in [place for place in self._sealers if place[0].device == device]:
+            del self._sealers[place]

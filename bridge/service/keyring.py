@@ -1,0 +1,144 @@
+"""The keys of devices in the memory of a bridge: who has one, what opens, what seals."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from bridge.config import SealingConfig
+from bridge.errors import ConfigError, KeyWrappingError
+from bridge.logs import RateLimited, get_logger
+from bridge.security.key_wrapping import KeyWrapper
+from bridge.security.sealing import DeviceKey
+from bridge.store.base import Store
+from bridge.store.device_keys import StoredDeviceKey
+
+_MICROSECONDS_PER_DAY: Final = 86_400 * 1_000_000
+
+_OPENS: Final = ("active", "next", "retiring")
+
+_log = get_logger("bridge.sealing")
+
+
+class Keyring:
+    """All keys of a store. Changed between batches only, by whoever has changed the store.
+
+    Args:
+        wrapper: Unwraps them.
+        overlap_days: How long a key opens that another one has replaced.
+        clock: The bridge's clock, in µs since the epoch.
+        refuse_clear: What concerns a device that has a key must be sealed.
+
+    Attributes:
+        refuse_clear: As given.
+        wrapper: As given.
+    """
+
+    def __init__(
+        self,
+        wrapper: KeyWrapper,
+        overlap_days: int,
+        clock: Callable[[], int],
+        *,
+        refuse_clear: bool = True,
+    ) -> None:
+        self.wrapper: Final = wrapper
+        self.refuse_clear: Final = refuse_clear
+        self._overlap_us = overlap_days * _MICROSECONDS_PER_DAY
+        self._clock = clock
+        self._log = RateLimited(_log, time.monotonic)
+        self._rows: dict[str, Sequence[StoredDeviceKey]] = {}
+        self._unwrapped: dict[tuple[str, int], DeviceKey] = {}
+
+    def __len__(self) -> int:
+        """Devices that have, or had, a key."""
+        return len(self._rows)
+
+    def __contains__(self, device: str) -> bool:
+        """Tell whether a device has, or had, a key."""
+        return device in self._rows
+
+    def load(self, rows: Iterable[StoredDeviceKey]) -> None:
+        """Take over all keys of a store."""
+        by_device: dict[str, list[StoredDeviceKey]] = {}
+        for row in rows:
+            by_device.setdefault(row.device, []).append(row)
+        self._rows.update(by_device)
+
+    def replace(self, device: str, rows: Sequence[StoredDeviceKey]) -> None:
+        """Take over the keys of a device, after they have changed in the store."""
+        for row in self._rows.get(device, ()):
+            self._unwrapped.pop((device, row.key_id), None)
+        self._rows[device] = rows
+
+    def opening(self, device: str) -> list[DeviceKey]:
+        """Return the keys that open what a device sends."""
+        rows = self._rows.get(device, ())
+        keys = (self._key(row) for row in rows if self._opens(row))
+        return [key for key in keys if key is not None]
+
+    def sealing(self, device: str) -> DeviceKey | None:
+        """Return the key that seals what goes to a device: the newest that it has used."""
+        rows = self._rows.get(device, ())
+        row = next((row for row in rows if row.state == "active"), None)
+        return None if row is None else self._key(row)
+
+    def is_next(self, device: str, key_id: int) -> bool:
+        """Tell whether a key is one that its device has not used before."""
+        rows = self._rows.get(device, ())
+        return any(row.key_id == key_id and row.state == "next" for row in rows)
+
+    def _opens(self, row: StoredDeviceKey) -> bool:
+        if row.state == "retiring":
+            return self._clock() < row.changed_at + self._overlap_us
+        return row.state in _OPENS
+
+    def _key(self, row: StoredDeviceKey) -> DeviceKey | None:
+        place = (row.device, row.key_id)
+        key = self._unwrapped.get(place)
+        if key is None:
+            try:
+                key = self.wrapper.unwrap(row.device, row.key_id, row.algorithm, row.wrapped)
+            except KeyWrappingError as error:
+                # Of one row that was tampered with: all others go on.
+                self._log.warning(error.message, row.device, hint=error.hint)
+                return None
+            self._unwrapped[place] = key
+        return key
+
+
+def make_keyring(config: SealingConfig, store: Store, clock: Callable[[], int]) -> Keyring | None:
+    """Read the keys of a store, and see that they can be unwrapped; None where none can be had.
+
+    Raises:
+        ConfigError: The wrapping key cannot be read; or there are keys, and it is not set.
+        KeyWrappingError: It is not the one that they were wrapped with.
+    """
+    rows = store.device_keys.list_all()
+    wrapping_key = config.read_wrapping_key()
+    if wrapping_key is None:
+        if rows:
+            raise ConfigError(
+                f"the store holds keys of devices ({len(rows)}), and there is no key to unwrap "
+                "them with: what these devices send could not be opened",
+                field="sealing.wrapping_key_file",
+                hint="set sealing.wrapping_key_file, or sealing.wrapping_key in the environment",
+            )
+        return None
+    keyring = Keyring(
+        KeyWrapper(wrapping_key), config.overlap_days, clock, refuse_clear=config.refuse_clear
+    )
+    keyring.load(rows)
+    first = next((row for row in rows if row.state in _OPENS), None)
+    if first is not None:
+        keyring.wrapper.unwrap(first.device, first.key_id, first.algorithm, first.wrapped)
+    if rows:
+        _log.info("sealed payloads are opened", devices=len(keyring))
+    if rows and not config.refuse_clear:
+        _log.warning(
+            "what devices with a key send in clear is accepted: anyone at the broker can speak "
+            "for them",
+            hint="set sealing.refuse_clear to true once all of them seal",
+        )
+    return keyring

@@ -1,0 +1,117 @@
+"""Everything of sealed payloads that a bridge holds, and what happens to it at each batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+
+from bridge.config import Config
+from bridge.core.topics import TwinKey
+from bridge.errors import StoreUnavailable
+from bridge.logs import get_logger
+from bridge.service.downlink import Downlink
+from bridge.service.keyring import Keyring, make_keyring
+from bridge.service.requests import PlainReport, Request
+from bridge.service.sealed_memory import SealedMemory
+from bridge.service.store_thread import StoreThread
+from bridge.service.twin_publication import TwinPublication, publication_of
+from bridge.service.unsealing import Unsealer
+from bridge.store.base import Store, StoredTwin
+from bridge.store.device_keys import StoredDeviceKey
+
+_log = get_logger("bridge.sealing")
+
+
+class Sealing:
+    """Sealed payloads of one bridge.
+
+    Args:
+        keyring: The keys.
+        config: All settings.
+        store: Where keys and windows are.
+
+    Attributes:
+        keyring: As given.
+        unsealer: Opens what arrives.
+        memory: Knows what has arrived.
+        downlink: Seals what goes down.
+    """
+
+    def __init__(self, keyring: Keyring, config: Config, store: StoreThread) -> None:
+        self.keyring = keyring
+        self.unsealer = Unsealer(keyring, config.limits.payload_bytes)
+        self.memory = SealedMemory()
+        self.downlink = Downlink(keyring, config.prefix)
+        self._store = store
+
+    async def prepare(self, requests: Iterable[Request | PlainReport]) -> None:
+        """Bring into memory what was received before in the places of a batch.
+
+        Raises:
+            StoreError: It cannot be read.
+        """
+        places = [
+            request.sealed.place
+            for request in requests
+            if isinstance(request, Request) and request.sealed is not None
+        ]
+        missing = self.memory.missing(places)
+        if missing:
+            found, counts = await self._store.run(lambda store: store.sealed_windows(missing))
+            self.memory.take_in(missing, found, counts)
+
+    async def conclude(self, proven: Collection[tuple[str, int]]) -> list[TwinPublication]:
+        """Note that a batch is on the disk.
+
+        Args:
+            proven: Devices, with the keys that they have used for the first time.
+
+        Returns:
+            What has to be published again, sealed with these.
+        """
+        self.memory.committed()
+        again = []
+        for device, key_id in proven:
+            _log.info("a device uses its new key", device=device, key_id=key_id)
+            try:
+                again += await self.reload(device)
+            except StoreUnavailable as error:
+                # The batch is on the disk: its devices prove their keys again by the next one.
+                _log.error("the keys of a device cannot be read", device=device, reason=str(error))
+        return again
+
+    async def reload(self, device: str) -> list[TwinPublication]:
+        """Take over the keys of a device from the store, between batches.
+
+        Returns:
+            What is retained for the device, to be published again, sealed with the key that it
+            has now.
+
+        Raises:
+            StoreError: They cannot be read.
+        """
+        rows, twins = await self._store.run(lambda store: _read(store, device))
+        self.keyring.replace(device, rows)
+        self.unsealer.forget(device)
+        self.downlink.forget(device)
+        self.memory.forget(device)
+        return [publication_of(twin) for twin in twins]
+
+
+async def make_sealing(
+    config: Config, store: StoreThread, clock: Callable[[], int]
+) -> Sealing | None:
+    """Read the keys; None where no wrapping key is set, and so no device can have one.
+
+    Raises:
+        ConfigError: The wrapping key cannot be read, or is needed and not set.
+        KeyWrappingError: It is another than the one that the keys were wrapped with.
+        StoreError: The keys cannot be read.
+    """
+    keyring = await store.run(lambda opened: make_keyring(config.sealing, opened, clock))
+    return None if keyring is None else Sealing(keyring, config, store)
+
+
+def _read(store: Store, device: str) -> tuple[list[StoredDeviceKey], list[StoredTwin]]:
+    names = ["", *store.twin_names(device)]
+    twins = store.load([TwinKey(device, name) for name in names])
+    return store.device_keys.of_device(device), [*twins.values()]

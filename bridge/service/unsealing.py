@@ -1,0 +1,106 @@
+"""Opening what arrives sealed, and refusing what should have been (docs/sealed-payloads.md)."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Final, NamedTuple
+
+from bridge.core.refusal import Refusal
+from bridge.core.topics import InboundTopic
+from bridge.link.base import Message
+from bridge.security.sealing import Opened, Opener
+from bridge.service.keyring import Keyring
+from bridge.store.sealed_windows import SealedPlace
+from bridge.wire.wrappers import is_wrapper
+
+PLACE_BYTES: Final = 16
+"""Of the hash of topic and boot: nobody finds two boots of one."""
+
+
+NOT_SEALED: Final = "not_sealed"
+"""Error of what came in clear and may not."""
+
+_NO_FRAME: Final = Refusal(415, NOT_SEALED, "")
+
+
+class Unsealed(NamedTuple):
+    """What was sealed.
+
+    Attributes:
+        payload: In clear.
+        boot: As `$.boot` would have it: the frame's, in hexadecimal digits.
+        seq: The frame's.
+        place: Where its number counts.
+        is_proof: It is the first that its device has sealed with this key.
+    """
+
+    payload: bytes
+    boot: str
+    seq: int
+    place: SealedPlace
+    is_proof: bool
+
+
+class Unsealer:
+    """Opens what comes from senders that have a key.
+
+    Args:
+        keyring: The keys.
+        payload_bytes: Bound of a payload, as it arrives.
+    """
+
+    def __init__(self, keyring: Keyring, payload_bytes: int) -> None:
+        self._keyring = keyring
+        self._payload_bytes = payload_bytes
+        self._opener = Opener()
+
+    def open(self, message: Message, topic: InboundTopic) -> Unsealed | Refusal | None:
+        """Open a message; None where it is in clear, and may be.
+
+        Args:
+            message: As it arrived.
+            topic: Its parsed topic.
+        """
+        keyring = self._keyring
+        sender = topic.sender
+        if sender not in keyring:
+            if topic.key.device in keyring and keyring.refuse_clear:
+                return _in_clear(topic.key.device, sender)
+            return None
+        payload = message.payload
+        if len(payload) > self._payload_bytes:
+            return Refusal(
+                413,
+                "payload_too_large",
+                f"the payload has {len(payload)} bytes, the limit is {self._payload_bytes}: "
+                "send less at once, or raise limits.payload_bytes",
+            )
+        opened: Opened | Refusal = _NO_FRAME
+        if payload and is_wrapper(payload):
+            opened = self._opener.open(payload, keyring.opening(sender), "up", message.topic)
+        if isinstance(opened, Refusal):
+            if opened.error != NOT_SEALED:
+                return opened
+            return _in_clear(sender, sender) if keyring.refuse_clear else None
+        boot = opened.boot
+        place = SealedPlace(sender, opened.key_id, _place(message.topic, boot))
+        is_proof = keyring.is_next(sender, opened.key_id)
+        return Unsealed(opened.payload, boot.hex(), opened.seq, place, is_proof)
+
+    def forget(self, device: str) -> None:
+        """Forget what was derived from a device's keys, after they have changed."""
+        self._opener.forget(device)
+
+
+def _place(topic: str, boot: bytes) -> bytes:
+    # The boot first: its length is fixed, so that no two pairs give the same bytes.
+    return hashlib.sha256(boot + topic.encode()).digest()[:PLACE_BYTES]
+
+
+def _in_clear(device: str, sender: str) -> Refusal:
+    what = "its messages" if device == sender else "what concerns it"
+    return Refusal(
+        401,
+        "not_sealed",
+        f"{device} has a key: {what} must be sealed, with the key of who sends (sealed payloads)",
+    )

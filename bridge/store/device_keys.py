@@ -1,0 +1,164 @@
+"""Keys of devices, as they are kept: wrapped, so that the store's file alone opens nothing.
+
+A device's key is *next* from when it is made until the device has used it, *active* while it is
+the newest that the device has used, *retiring* when a newer one took its place, and *revoked* in
+the end. What a device has not used yet takes nothing away from the key that it has: so a rotation
+that never reaches the device locks nobody out.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
+
+from bridge.store import sealed_windows
+from bridge.store.claims import TakenClaim
+
+DEVICE_KEYS_KEPT: Final = 1_000_000
+"""Keys of all devices, revoked ones too: each bridge holds them in memory."""
+
+KEYS_PER_DEVICE: Final = 16
+"""Keys kept of one device; the oldest revoked ones go first."""
+
+KeyState: TypeAlias = Literal["next", "active", "retiring", "revoked"]
+
+TABLE: Final = (
+    """
+    CREATE TABLE device_key (
+        device TEXT NOT NULL,
+        key_id INTEGER NOT NULL CHECK (key_id BETWEEN 0 AND 4294967295),
+        algorithm INTEGER NOT NULL,
+        wrapped BLOB NOT NULL,
+        created_at INTEGER NOT NULL,
+        state TEXT NOT NULL CHECK (state IN ('next', 'active', 'retiring', 'revoked')),
+        changed_at INTEGER NOT NULL,
+        PRIMARY KEY (device, key_id)
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+"""Statements that make the table."""
+
+SCHEMA: Final = (*TABLE, *sealed_windows.TABLE)
+"""Statements that make everything that sealed payloads need."""
+
+COLUMNS: Final = "device, key_id, algorithm, wrapped, created_at, state, changed_at"
+"""Of the table, as a row has them."""
+
+
+class StoredDeviceKey(NamedTuple):
+    """One key of one device.
+
+    Attributes:
+        device: Whose it is.
+        key_id: From 0 to 2^32 - 1; a device is never given one twice.
+        algorithm: Number of the AEAD that it is used with (docs/sealed-payloads.md).
+        wrapped: The key, as `bridge.security.key_wrapping` wraps it; empty once it is revoked.
+        created_at: When it was made, in µs since the epoch.
+        state: Whether it opens anything.
+        changed_at: When it came into that state, in µs since the epoch.
+    """
+
+    device: str
+    key_id: int
+    algorithm: int
+    wrapped: bytes
+    created_at: int
+    state: KeyState
+    changed_at: int
+
+    def __repr__(self) -> str:
+        """Return the key without what is wrapped: logs and tracebacks show this."""
+        return f"StoredDeviceKey({self.device!r}, {self.key_id}, {self.state})"
+
+
+class DeviceKeys(Protocol):
+    """The keys of all devices. Every change is durable on return.
+
+    All methods may raise `StoreUnavailable` or `StoreCorrupt`, as those of the store do.
+    """
+
+    def next_id(self, device: str) -> int:
+        """Return the id for the next key of a device: one above all that it ever had."""
+
+    def install(
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
+    ) -> StoredDeviceKey | None:
+        """Keep a new key: as the active one of a device that has none that is valid, else as next.
+
+        An older next one, which the device has never used, is revoked.
+
+        Args:
+            device: Whose it is.
+            key_id: As `next_id` gave it.
+            algorithm: Number of its AEAD.
+            wrapped: The key, wrapped.
+            now: In µs since the epoch.
+            taking: The device's claim, which is taken in the same transaction.
+
+        Returns:
+            What is kept; None where the id is taken, as many keys are kept as may be, or the claim
+            cannot be taken any more.
+        """
+
+    def find(self, device: str, key_id: int) -> StoredDeviceKey | None:
+        """Return a key of a device, None where there is none of that id."""
+
+    def of_device(self, device: str) -> list[StoredDeviceKey]:
+        """Return all keys of a device, the newest first."""
+
+    def list_all(self) -> list[StoredDeviceKey]:
+        """Return the keys of all devices by device, the newest of each first."""
+
+    def revoke(self, device: str, key_id: int | None, now: int) -> int:
+        """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes.
+
+        A device of which all keys are revoked stays known: it may not send in clear either.
+
+        Returns:
+            How many were revoked that were not before.
+        """
+
+
+def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, int]]) -> None:
+    """Make keys that devices have now used the active ones, inside the caller's transaction.
+
+    The one that was active retires, one that was retiring before is revoked.
+
+    Args:
+        connection: The owner of the store.
+        proven: Device, key id, and when, in µs since the epoch.
+    """
+    for device, key_id, now in proven:
+        row = connection.execute(
+            "SELECT 1 FROM device_key WHERE device = ? AND key_id = ? AND state = 'next'",
+            (device, key_id),
+        ).fetchone()
+        if row is None:
+            continue  # It is proven already, or was revoked meanwhile.
+        revoke_keys(connection, "device = ? AND state = 'retiring'", (device,), now)
+        for before, after in (("active", "retiring"), ("next", "active")):
+            connection.execute(
+                "UPDATE device_key SET state = ?, changed_at = ? WHERE device = ? AND state = ?",
+                (after, now, device, before),
+            )
+
+
+def revoke_keys(
+    connection: sqlite3.Connection, where: str, parameters: tuple[str | int, ...], now: int
+) -> int:
+    """Revoke keys inside the caller's transaction; returns how many."""
+    revoked = connection.execute(
+        "UPDATE device_key SET state = 'revoked', wrapped = x'', changed_at = ? "  # noqa: S608
+        f"WHERE {where} RETURNING device, key_id",
+        (now, *parameters),
+    ).fetchall()
+    # What it has sealed never opens again: nothing is left to be told from a repeat.
+    sealed_windows.forget_windows(connection, revoked)
+    return len(revoked)

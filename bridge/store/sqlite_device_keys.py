@@ -1,0 +1,110 @@
+"""The keys of devices in SQLite."""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+from bridge.store.claims import TakenClaim, take_claim
+from bridge.store.connection import transaction, translated
+from bridge.store.device_keys import (
+    COLUMNS,
+    DEVICE_KEYS_KEPT,
+    KEYS_PER_DEVICE,
+    KeyState,
+    StoredDeviceKey,
+    revoke_keys,
+)
+
+_SELECT = f"SELECT {COLUMNS} FROM device_key"  # noqa: S608 - names of columns
+
+
+class SqliteDeviceKeys:
+    """The table of keys; see `bridge.store.device_keys.DeviceKeys`.
+
+    Args:
+        connection: The owner of the store.
+        path: The store's file, for messages.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+
+    def next_id(self, device: str) -> int:
+        """Return the id for the next key of a device: one above all that it ever had."""
+        with translated(self._path, "reading"):
+            (highest,) = self._connection.execute(
+                "SELECT max(key_id) FROM device_key WHERE device = ?", (device,)
+            ).fetchone()
+        return 1 if highest is None else highest + 1
+
+    def install(
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
+    ) -> StoredDeviceKey | None:
+        """Keep a new key: as the active one of a device that has none that is valid."""
+        with translated(self._path, "writing to"), transaction(self._connection):
+            kept = self.of_device(device)
+            if any(key.key_id >= key_id for key in kept) or self._is_full():
+                return None
+            if taking and not take_claim(self._connection, taking, device, key_id, now):
+                return None
+            is_first = not any(key.state in ("active", "retiring") for key in kept)
+            state: KeyState = "active" if is_first else "next"
+            revoke_keys(self._connection, "device = ? AND state = 'next'", (device,), now)
+            row = StoredDeviceKey(device, key_id, algorithm, wrapped, now, state, now)
+            self._connection.execute(
+                f"INSERT INTO device_key ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?)",  # noqa: S608
+                row,
+            )
+            self._trim(device)
+        return row
+
+    def find(self, device: str, key_id: int) -> StoredDeviceKey | None:
+        """Return a key of a device, None where there is none of that id."""
+        with translated(self._path, "reading"):
+            row = self._connection.execute(
+                f"{_SELECT} WHERE device = ? AND key_id = ?", (device, key_id)
+            ).fetchone()
+        return None if row is None else StoredDeviceKey(*row)
+
+    def of_device(self, device: str) -> list[StoredDeviceKey]:
+        """Return all keys of a device, the newest first."""
+        with translated(self._path, "reading"):
+            rows = self._connection.execute(
+                f"{_SELECT} WHERE device = ? ORDER BY key_id DESC", (device,)
+            )
+            return [StoredDeviceKey(*row) for row in rows]
+
+    def list_all(self) -> list[StoredDeviceKey]:
+        """Return the keys of all devices by device, the newest of each first."""
+        with translated(self._path, "reading"):
+            rows = self._connection.execute(f"{_SELECT} ORDER BY device, key_id DESC")
+            return [StoredDeviceKey(*row) for row in rows]
+
+    def revoke(self, device: str, key_id: int | None, now: int) -> int:
+        """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes."""
+        with translated(self._path, "writing to"), transaction(self._connection):
+            where = "device = ? AND state <> 'revoked'"
+            parameters: tuple[str | int, ...] = (device,)
+            if key_id is not None:
+                where, parameters = f"{where} AND key_id = ?", (device, key_id)
+            return revoke_keys(self._connection, where, parameters, now)
+
+    def _is_full(self) -> bool:
+        (count,) = self._connection.execute("SELECT count(*) FROM device_key").fetchone()
+        return bool(count >= DEVICE_KEYS_KEPT)
+
+    def _trim(self, device: str) -> None:
+        # The newest id stays whatever its state, so that none is given again.
+        self._connection.execute(
+            "DELETE FROM device_key WHERE device = ?1 AND state = 'revoked' AND key_id NOT IN "
+            "(SELECT key_id FROM device_key WHERE device = ?1 ORDER BY key_id DESC LIMIT ?2)",
+            (device, KEYS_PER_DEVICE),
+        )

@@ -1,0 +1,221 @@
+"""A device that seals, a real bridge, a real broker, and somebody who has all that it carries."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import queue
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from bridge.config import Config
+from bridge.core.topics import TwinKey
+from bridge.device import Device, JsonObject
+from bridge.errors import ConfigError
+from bridge.security.sealing import DeviceKey
+from bridge.store.sqlite import SqliteStore
+from tests.device.scripted_bridge import PATIENCE_S
+from tests.support.bridge import Client, connected_client, running_bridge
+from tests.support.mosquitto import Mosquitto
+from tests.support.sealed import SealedClient, give_key, give_keys, sealing_config
+
+KEY = TwinKey("lamp-1")
+REPORT = "sync/lamp-1/report"
+TARIFF = "night-4711"
+
+
+class Place(NamedTuple):
+    """A broker, the settings of a bridge, two keys, and all that the broker carries."""
+
+    broker: Mosquitto
+    config: Config
+    lamp: DeviceKey
+    app: DeviceKey
+    eve: Client
+
+    def device(self, **options: object) -> Device:
+        """The lamp."""
+        return Device("lamp-1", port=self.broker.port, sealing=self.lamp, **options)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def place(mosquitto: Mosquitto, tmp_path: Path) -> AsyncIterator[Place]:
+    """Keys for a lamp and an application, and a client that sees everything."""
+    config = sealing_config(mosquitto, tmp_path)
+    lamp, app = give_keys(config.store, "lamp-1", "app-1")
+    async with connected_client(mosquitto, "sync/#") as eve:
+        yield Place(mosquitto, config, lamp, app, eve)
+
+
+async def report(lamp: Device, patch: JsonObject) -> int:
+    """Report, and return the version that the bridge answers with."""
+    answer = await asyncio.to_thread(lamp.report(patch).wait, PATIENCE_S)
+    return answer.version
+
+
+async def seen(eve: Client, topic: str) -> bytes:
+    """The next bytes on a topic, as the broker carries them."""
+    payload = (await eve.next_message(topic)).payload
+    assert isinstance(payload, bytes)
+    return payload
+
+
+async def test_everything_goes_both_ways_and_nothing_is_shown(place: Place) -> None:
+    """Reports and answers, what is wanted, and what is asked for: topics and opaque bytes."""
+    wanted: queue.Queue[JsonObject] = queue.Queue()
+    app = SealedClient(place.eve, place.app)
+    async with running_bridge(place.config):
+        with place.device() as lamp:
+            lamp.on_delta(wanted.put)
+            await report(lamp, {"secret": TARIFF})
+            carried = {await seen(place.eve, REPORT)}
+            await app.publish("sync/lamp-1/desire/app-1", {"secret": TARIFF + "!"})
+            delta = await asyncio.to_thread(wanted.get, True, PATIENCE_S)
+            assert delta == {"secret": TARIFF + "!"}
+            await report(lamp, delta)
+            twin = await asyncio.to_thread(lamp.get, PATIENCE_S)
+            assert twin.reported == twin.desired == {"secret": TARIFF + "!"}
+            for verb in ("reply/lamp-1", "delta", "state"):
+                carried.add(await seen(place.eve, f"sync/lamp-1/{verb}"))
+    assert not any(b"night" in payload or b"reported" in payload for payload in carried)
+
+
+async def test_what_was_recorded_is_of_no_use(place: Place) -> None:
+    """Sent again, on another topic, or with one bit flipped: refused, and that is seen."""
+    async with running_bridge(place.config) as bridge:
+        with place.device() as lamp:
+            await report(lamp, {"on": True})
+            frame = await seen(place.eve, REPORT)
+            await report(lamp, {"on": False})
+            flipped = bytearray(frame)
+            flipped[40] ^= 1
+            await place.eve.publish(REPORT, frame)
+            await place.eve.publish("sync/lamp-1/desire/app-1", frame)
+            await place.eve.publish(REPORT, bytes(flipped))
+            await report(lamp, {"on": 3})
+        history = await bridge.run_store(lambda store: store.history(KEY, None, 10))
+        assert [row.patch for row in history] == [b'{"on":3}', b'{"on":false}', b'{"on":true}']
+        kept = await bridge.run_store(lambda store: store.quarantine(10))
+        assert [(row.topic, row.error) for row in kept] == [
+            (REPORT, "seal_not_valid"),
+            ("sync/lamp-1/desire/app-1", "seal_not_valid"),
+        ]
+        assert bridge.counters.value("updates_duplicate") >= 1
+
+
+async def test_bridge_and_device_may_start_again(place: Place, tmp_path: Path) -> None:
+    """What waited is sent as it was sealed; what was recorded before stays of no use."""
+    outbox = tmp_path / "outbox"
+    async with running_bridge(place.config):
+        with place.device(outbox=outbox) as lamp:
+            await report(lamp, {"n": 1})
+            first = await seen(place.eve, REPORT)
+    lamp = place.device(outbox=outbox)
+    lamp.start()
+    lamp.report({"n": 2})
+    waiting = await seen(place.eve, REPORT)
+    await asyncio.to_thread(lamp.close, 0.0)
+    async with running_bridge(place.config) as bridge:
+        with place.device(outbox=outbox) as lamp:
+            again = await seen(place.eve, REPORT)
+            assert again == waiting
+            await place.eve.publish(REPORT, first)
+            await place.eve.publish(REPORT, waiting)
+            await report(lamp, {"n": 3})
+            twin = await asyncio.to_thread(lamp.get, PATIENCE_S)
+        history = await bridge.run_store(lambda store: store.history(KEY, None, 10))
+    assert twin.reported == {"n": 3}
+    assert [row.patch for row in history] == [b'{"n":3}', b'{"n":2}', b'{"n":1}']
+
+
+async def test_a_device_opens_nothing_that_was_not_sealed_for_it(place: Place) -> None:
+    """Whoever holds the broker cannot tell it what is wanted."""
+    wanted: queue.Queue[JsonObject] = queue.Queue()
+    app = SealedClient(place.eve, place.app)
+    async with running_bridge(place.config):
+        with place.device() as lamp:
+            lamp.on_delta(wanted.put)
+            await report(lamp, {"on": True})
+            forged = {"version": 99, "at": 1, "state": {"on": "forged"}}
+            await place.eve.publish("sync/lamp-1/delta", forged)
+            await place.eve.publish("sync/lamp-1/delta", await seen(place.eve, REPORT))
+            await app.publish("sync/lamp-1/desire/app-1", {"on": False})
+            assert await asyncio.to_thread(wanted.get, True, PATIENCE_S) == {"on": False}
+
+
+async def test_a_device_goes_over_to_a_new_key(place: Place) -> None:
+    """With both for a while: what is retained may still be sealed with the one before."""
+    async with running_bridge(place.config):
+        with place.device() as lamp:
+            await report(lamp, {"on": 1})
+    store = SqliteStore.open(place.config.store.path, limits=place.config.store.to_limits())
+    new = give_key(store)
+    store.close()
+    async with running_bridge(place.config) as bridge:
+        with Device("lamp-1", port=place.broker.port, sealing=[new, place.lamp]) as lamp:
+            await report(lamp, {"on": 2})
+        with Device("lamp-1", port=place.broker.port, sealing=new) as lamp:
+            assert (await asyncio.to_thread(lamp.get, PATIENCE_S)).reported == {"on": 2}
+        keys = await bridge.run_store(lambda held: held.device_keys.of_device("lamp-1"))
+        assert [key.state for key in keys] == ["active", "retiring"]
+
+
+async def test_a_lost_connection_is_said_each_time(place: Place) -> None:
+    """The last will is sealed anew for every connection, so that none is a repeat."""
+    app = SealedClient(place.eve, place.app)
+
+    async def until_online(*, online: bool) -> None:
+        while True:
+            await app.publish("sync/lamp-1/get/app-1")
+            answer = await app.next("sync/lamp-1/reply/app-1")
+            if answer.get("online") is online:
+                return
+
+    async with running_bridge(place.config):
+        lamp = place.device(keepalive_s=5)
+        lamp.start()
+        await report(lamp, {"on": True})
+        for _ in range(2):
+            await until_online(online=True)
+            # As a broken line does it: the socket is gone, and the broker publishes the will.
+            socket = lamp._pump._connection._client.socket()
+            assert socket is not None
+            socket.shutdown(2)
+            await until_online(online=False)
+        await asyncio.to_thread(lamp.close)
+
+
+def test_a_key_comes_from_a_private_file(tmp_path: Path) -> None:
+    """As `syncbridge keys create` writes it; others may have no right on it."""
+    path = tmp_path / "lamp-1.key"
+    path.touch(mode=0o600)
+    key = {"device": "lamp-1", "key_id": 1, "algorithm": "aes-256-gcm", "key": "5a" * 32}
+    path.write_text(json.dumps(key))
+    Device("lamp-1", sealing=path).close()
+    Device("lamp-1", sealing=[str(path)]).close()
+    with pytest.raises(ValueError, match="of lamp-1, not of lamp-2"):
+        Device("lamp-2", sealing=path)
+    with pytest.raises(ValueError, match="at least one key"):
+        Device("lamp-1", sealing=[])
+    for wrong in ({**key, "key": "5a"}, {**key, "algorithm": "rot13"}, {**key, "key_id": -1}, [1]):
+        path.write_text(json.dumps(wrong))
+        with pytest.raises(ConfigError, match="holds no key") as refused:
+            Device("lamp-1", sealing=path)
+        assert "5a5a" not in str(refused.value)
+    path.chmod(0o640)
+    with pytest.raises(ConfigError, match="chmod 600"):
+        Device("lamp-1", sealing=path)
+    with pytest.raises(ConfigError, match="cannot be read"):
+        Device("lamp-1", sealing=tmp_path / "none")
+
+
+async def test_the_twin_is_as_the_device_has_reported_it(place: Place) -> None:
+    """In the store it is in clear: it is the broker that may not read."""
+    async with running_bridge(place.config) as bridge:
+        with place.device() as lamp:
+            await report(lamp, {"secret": TARIFF})
+        state = (await bridge.run_store(lambda store: store.load([KEY])))[KEY].state
+        assert TARIFF.encode() in state
