@@ -100,7 +100,7 @@ def every_topic() -> list[str]:
             topics += [f"{twin}/{verb}" for verb in ("report", "state", "delta", "event", "resync")]
             for verb in ("desire", "get", "delete", "reply"):
                 topics += [f"{twin}/{verb}/{name}" for name in SENDERS]
-        topics.append(f"sync/{device}/presence")
+        topics += [f"sync/{device}/{verb}" for verb in ("presence", "enrol", "key")]
     return topics
 
 
@@ -112,7 +112,8 @@ def twin_topics(devices: Iterable[str], *ends: str) -> set[str]:
 
 def own_topics(device: str) -> set[str]:
     """Where a device publishes."""
-    return twin_topics([device], "report", f"get/{device}") | {f"sync/{device}/presence"}
+    own = {f"sync/{device}/{verb}" for verb in ("presence", "enrol")}
+    return twin_topics([device], "report", f"get/{device}") | own
 
 
 WRITES = {
@@ -132,10 +133,11 @@ READS = {
     "bert": twin_topics(["lamp-1"], "reply/bert") | {"sync/$bridge/status"},
     "viewer": twin_topics(DEVICES, "state", "delta", "event", "reply/viewer")
     | {"sync/$bridge/status"},
-    "lamp-1": twin_topics(["lamp-1"], "state", "delta", "resync", "reply/lamp-1"),
+    "lamp-1": twin_topics(["lamp-1"], "state", "delta", "resync", "reply/lamp-1")
+    | {"sync/lamp-1/key"},
     "lamp-2": twin_topics(["lamp-2"], "state", "delta", "resync")
     | twin_topics(DEVICES, "reply/lamp-2")
-    | {"sync/$bridge/status"},
+    | {"sync/$bridge/status", "sync/lamp-2/key"},
     "mallory": set[str](),
 }
 
