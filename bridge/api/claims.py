@@ -50,12 +50,12 @@ class _Routes:
         if not isinstance(expires_s, int) or not 1 <= expires_s <= EXPIRES_S_MAX:
             raise _bad(f"`expires_s` must be an integer from 1 to {EXPIRES_S_MAX}")
         algorithm = body.get("algorithm", ALGORITHM_NAMES[Algorithm.AES_256_GCM])
-        if algorithm not in _BY_NAME:
+        if not isinstance(algorithm, str) or algorithm not in _BY_NAME:
             raise _bad(f"`algorithm` must be one of {', '.join(_BY_NAME)}")
         wanted = _Wanted(
             device,
             Kem.MLKEM768_X25519 if body.get("hybrid") is True else Kem.X25519,
-            _BY_NAME[str(algorithm)],
+            _BY_NAME[algorithm],
             now := time.time_ns() // 1000,
             now + expires_s * _MICROSECONDS,
         )

@@ -172,8 +172,6 @@ def _of_all(permissions: Permissions, login: str) -> Iterator[TopicRight]:
     yield TopicRight("write", (login, "presence"))
     yield TopicRight("write", (login, "enrol"))
     yield TopicRight("read", (login, "key"))
-    yield TopicRight("write", (login, "enrol"))
-    yield TopicRight("read", (login, "key"))
     everyone = [rule for rule in permissions.rules if rule.rule.subject == EVERYONE]
     of_self = [rule for rule in permissions.rules if rule.rule.subject == SELF]
     for verb in ("state", "delta"):

@@ -29,6 +29,10 @@ KEY_ID_MAX: Final = 2**32 - 1
 
 _HEAD: Final = struct.Struct(">BBI16sQ")
 
+# The three forms of an ext that a frame can have: it is longer than those of a fixed size.
+_EXT_8, _EXT_16, _EXT_32 = 0xC7, 0xC8, 0xC9
+_UINT8_MAX, _UINT16_MAX = 2**8 - 1, 2**16 - 1
+
 Direction: TypeAlias = Literal["up", "down"]
 """From the device to the bridge, or from the bridge to the device."""
 
@@ -67,8 +71,16 @@ class Frame(NamedTuple):
     def encode(self) -> bytes:
         """Return the msgpack ext."""
         head = _HEAD.pack(FORMAT_VERSION, self.algorithm, self.key_id, self.boot, self.seq)
-        packed: bytes = msgpack.packb(msgpack.ExtType(SEALED, head + self.ciphertext))
-        return packed
+        return _ext_head(len(head) + len(self.ciphertext)) + head + self.ciphertext
+
+
+def _ext_head(size_bytes: int) -> bytes:
+    """Return what stands before the data of the msgpack ext, as short as it may be."""
+    if size_bytes <= _UINT8_MAX:
+        return bytes((_EXT_8, size_bytes, SEALED))
+    if size_bytes <= _UINT16_MAX:
+        return struct.pack(">BHB", _EXT_16, size_bytes, SEALED)
+    return struct.pack(">BIB", _EXT_32, size_bytes, SEALED)
 
 
 def parse_frame(payload: bytes) -> Frame | Refusal:

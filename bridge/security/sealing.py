@@ -39,6 +39,7 @@ CIPHERS_KEPT: Final = 20_000
 _NONCE_START: Final = bytes(4)
 
 _Aead: TypeAlias = AESGCM | ChaCha20Poly1305
+_Place: TypeAlias = tuple[str, bytes, int, Direction, str, bytes]
 
 
 class DeviceKey(NamedTuple):
@@ -151,7 +152,7 @@ class Opener:
 
     def __init__(self, ciphers_kept: int = CIPHERS_KEPT) -> None:
         self._ciphers_kept = ciphers_kept
-        self._ciphers: OrderedDict[tuple[DeviceKey, Direction, str, bytes], _Cipher] = OrderedDict()
+        self._ciphers: OrderedDict[_Place, _Cipher] = OrderedDict()
 
     def __len__(self) -> int:
         """Derived keys that are kept."""
@@ -188,7 +189,8 @@ class Opener:
     def _open(
         self, frame: Frame, key: DeviceKey, direction: Direction, topic: str
     ) -> Opened | Refusal:
-        place = (key, direction, topic, frame.boot)
+        # Not the key itself: its algorithm takes longer to hash than a short frame to open.
+        place = (key.device, key.secret, key.key_id, direction, topic, frame.boot)
         kept = self._ciphers.get(place)
         cipher = kept or _Cipher(key, direction, topic, frame.boot)
         content = cipher.open(frame.seq, frame.ciphertext)
@@ -207,7 +209,7 @@ class Opener:
 
     def forget(self, device: str) -> None:
         """Forget what was derived from a device's keys, after one was revoked."""
-        for place in [place for place in self._ciphers if place[0].device == device]:
+        for place in [place for place in self._ciphers if place[0] == device]:
             del self._ciphers[place]
 
 

@@ -7,7 +7,6 @@ clear, whoever has made it.
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import replace
 from typing import Final
 
 from bridge.link.base import Publication
@@ -34,7 +33,7 @@ class Downlink:
         self._keyring = keyring
         self._below = len(prefix) + 1
         self._sealers_kept = sealers_kept
-        self._sealers: OrderedDict[tuple[DeviceKey, str], Sealer] = OrderedDict()
+        self._sealers: OrderedDict[str, tuple[str, Sealer]] = OrderedDict()
 
     def seal(self, publication: Publication) -> Publication:
         """Return a publication as its reader is to get it.
@@ -42,16 +41,21 @@ class Downlink:
         One that is empty stays so: it clears a retained topic. One becomes empty whose reader has
         a key no more: what was retained for it is cleared, and it is told nothing.
         """
-        if not publication.payload or not len(self._keyring):
+        topic, payload = publication.topic, publication.payload
+        if not payload or not len(self._keyring):
             return publication
-        reader = self._reader(publication.topic)
-        if reader not in self._keyring:
-            return publication
-        key = self._keyring.sealing(reader)
-        if key is None:
-            return replace(publication, payload=b"", content_type=None)
-        sealed = self._sealer(key, publication.topic).seal(publication.payload)
-        return replace(publication, payload=sealed, content_type=None)
+        kept = self._sealers.get(topic)
+        if kept is not None:
+            self._sealers.move_to_end(topic)
+            sealer: Sealer | None = kept[1]
+        else:
+            reader = self._reader(topic)
+            if reader not in self._keyring:
+                return publication
+            key = self._keyring.sealing(reader)
+            sealer = None if key is None else self._new_sealer(key, topic)
+        sealed = b"" if sealer is None else sealer.seal(payload)
+        return Publication(topic, sealed, publication.retain, None, publication.correlation_data)
 
     def _reader(self, topic: str) -> str:
         """Return for whom a topic is: a reply for who has asked, all else for the device.
@@ -65,18 +69,14 @@ class Downlink:
         is_reply = len(levels) > 2 and levels[-2] == _REPLY
         return levels[-1] if is_reply else levels[0]
 
-    def _sealer(self, key: DeviceKey, topic: str) -> Sealer:
-        place = (key, topic)
-        sealer = self._sealers.get(place)
-        if sealer is None:
-            sealer = self._sealers[place] = Sealer(key, "down", topic)
-            if len(self._sealers) > self._sealers_kept:
-                self._sealers.popitem(last=False)
-        else:
-            self._sealers.move_to_end(place)
+    def _new_sealer(self, key: DeviceKey, topic: str) -> Sealer:
+        sealer = Sealer(key, "down", topic)
+        self._sealers[topic] = (key.device, sealer)
+        if len(self._sealers) > self._sealers_kept:
+            self._sealers.popitem(last=False)
         return sealer
 
     def forget(self, device: str) -> None:
         """Forget what was derived from a device's keys, after they have changed."""
-        for place in [place for place in self._sealers if place[0].device == device]:
-            del self._sealers[place]
+        for topic in [topic for topic, kept in self._sealers.items() if kept[0] == device]:
+            del self._sealers[topic]

@@ -50,6 +50,8 @@ class Keyring:
         self._log = RateLimited(_log, time.monotonic)
         self._rows: dict[str, Sequence[StoredDeviceKey]] = {}
         self._unwrapped: dict[tuple[str, int], DeviceKey] = {}
+        self._opening: dict[str, list[DeviceKey]] = {}
+        self._next: set[tuple[str, int]] = set()
 
     def __len__(self) -> int:
         """Devices that have, or had, a key."""
@@ -64,19 +66,30 @@ class Keyring:
         by_device: dict[str, list[StoredDeviceKey]] = {}
         for row in rows:
             by_device.setdefault(row.device, []).append(row)
-        self._rows.update(by_device)
+        for device, kept in by_device.items():
+            self.replace(device, kept)
 
     def replace(self, device: str, rows: Sequence[StoredDeviceKey]) -> None:
         """Take over the keys of a device, after they have changed in the store."""
         for row in self._rows.get(device, ()):
             self._unwrapped.pop((device, row.key_id), None)
+            self._next.discard((device, row.key_id))
+        self._opening.pop(device, None)
+        self._next.update((device, row.key_id) for row in rows if row.state == "next")
         self._rows[device] = rows
 
     def opening(self, device: str) -> list[DeviceKey]:
         """Return the keys that open what a device sends."""
+        known = self._opening.get(device)
+        if known is not None:
+            return known
         rows = self._rows.get(device, ())
         keys = (self._key(row) for row in rows if self._opens(row))
-        return [key for key in keys if key is not None]
+        opening = [key for key in keys if key is not None]
+        # One that retires ends by the clock.
+        if not any(row.state == "retiring" for row in rows):
+            self._opening[device] = opening
+        return opening
 
     def sealing(self, device: str) -> DeviceKey | None:
         """Return the key that seals what goes to a device: the newest that it has used."""
@@ -86,8 +99,7 @@ class Keyring:
 
     def is_next(self, device: str, key_id: int) -> bool:
         """Tell whether a key is one that its device has not used before."""
-        rows = self._rows.get(device, ())
-        return any(row.key_id == key_id and row.state == "next" for row in rows)
+        return (device, key_id) in self._next
 
     def _opens(self, row: StoredDeviceKey) -> bool:
         if row.state == "retiring":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from bridge.core.refusal import Refusal
@@ -12,6 +13,9 @@ from bridge.security.sealing import Opened, Opener
 from bridge.service.keyring import Keyring
 from bridge.store.sealed_windows import SealedPlace
 from bridge.wire.wrappers import is_wrapper
+
+PLACES_KEPT: Final = 20_000
+"""Places that need not be computed again: as many as there are derived keys in memory."""
 
 PLACE_BYTES: Final = 16
 """Of the hash of topic and boot: nobody finds two boots of one."""
@@ -82,19 +86,21 @@ class Unsealer:
             if opened.error != NOT_SEALED:
                 return opened
             return _in_clear(sender, sender) if keyring.refuse_clear else None
-        boot = opened.boot
-        place = SealedPlace(sender, opened.key_id, _place(message.topic, boot))
-        is_proof = keyring.is_next(sender, opened.key_id)
-        return Unsealed(opened.payload, boot.hex(), opened.seq, place, is_proof)
+        content, boot, seq, key_id = opened
+        place, boot_text = _placed(sender, key_id, message.topic, boot)
+        return Unsealed(content, boot_text, seq, place, keyring.is_next(sender, key_id))
 
     def forget(self, device: str) -> None:
         """Forget what was derived from a device's keys, after they have changed."""
         self._opener.forget(device)
 
 
-def _place(topic: str, boot: bytes) -> bytes:
+@lru_cache(PLACES_KEPT)
+def _placed(sender: str, key_id: int, topic: str, boot: bytes) -> tuple[SealedPlace, str]:
+    """Return where a frame's number counts, and the boot as `$.boot` has it."""
     # The boot first: its length is fixed, so that no two pairs give the same bytes.
-    return hashlib.sha256(boot + topic.encode()).digest()[:PLACE_BYTES]
+    digest = hashlib.sha256(boot + topic.encode()).digest()[:PLACE_BYTES]
+    return SealedPlace(sender, key_id, digest), boot.hex()
 
 
 def _in_clear(device: str, sender: str) -> Refusal:

@@ -146,9 +146,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def broker_options(function: _Function) -> _Function:
     """Add the options that say where the broker is (a decorator); see `read_login`."""
     for option in (
-        _file_option("--key", "KEY", "The private key of that certificate, in PEM."),
-        _file_option("--cert", "CERTIFICATE", "The devices' certificate in PEM, if they have one."),
-        _file_option("--ca", "CA", "Authorities to trust, in PEM. Default: the system's."),
+        _file_option(
+            "--key", "private_key_file", "KEY_FILE", "The private key of that certificate, in PEM."
+        ),
+        _file_option(
+            "--cert",
+            "certificate_file",
+            "CERTIFICATE_FILE",
+            "The devices' certificate in PEM, if they have one.",
+        ),
+        _file_option(
+            "--ca", "ca_file", "CA_FILE", "Authorities to trust, in PEM. Default: the system's."
+        ),
         click.option(
             "--password-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -183,12 +192,14 @@ def broker_options(function: _Function) -> _Function:
     return function
 
 
-def _file_option(name: str, variable: str, text: str) -> Callable[[_Function], _Function]:
+def _file_option(
+    option: str, name: str, variable: str, text: str
+) -> Callable[[_Function], _Function]:
     return click.option(
+        option,
         name,
-        f"{variable.lower()}_file",
         type=click.Path(path_type=Path),
-        envvar=f"SYNCBRIDGE_BROKER_{variable}_FILE",
+        envvar=f"SYNCBRIDGE_BROKER_{variable}",
         metavar="FILE",
         help=text,
     )
@@ -201,7 +212,7 @@ class Login(TypedDict):
     password_file: Path | None
     ca_file: Path | None
     certificate_file: Path | None
-    key_file: Path | None
+    private_key_file: Path | None
 
 
 def read_login(broker: Broker, **login: Unpack[Login]) -> Broker:
@@ -224,7 +235,7 @@ def read_login(broker: Broker, **login: Unpack[Login]) -> Broker:
             password=None if username is None else password,
             ca_file=login["ca_file"],
             certificate_file=login["certificate_file"],
-            key_file=login["key_file"],
+            key_file=login["private_key_file"],
         )
     except ValueError as error:
         raise click.UsageError(f"{error} (--ca, --cert, --key)") from error

@@ -83,11 +83,11 @@ def _check_that_nobody_is_forged(broker: Broker, sender: str, key: TwinKey) -> N
     other = "anna" if sender != "anna" else "bert"
     for verb in ("desire", "get", "delete"):
         assert not broker.allows(sender, "write", _topic(key, verb, other))
-    for verb in ("state", "delta", "event", "resync", "reply/" + sender):
+    for verb in ("state", "delta", "event", "resync", "key", "reply/" + sender):
         assert not broker.allows(sender, "write", _topic(key, verb))
     assert not broker.allows(sender, "read", _topic(key, "reply", other))
     if sender != key.device:
-        for verb in ("report", "presence"):
+        for verb in ("report", "presence", "enrol"):
             assert not broker.allows(sender, "write", _topic(key, verb))
     assert not broker.allows(sender, "write", "$bridge/status")
 

@@ -12,8 +12,10 @@ from typing import NamedTuple
 import pytest
 
 from bridge.config import Config
+from bridge.core.limits import Limits
 from bridge.core.topics import TwinKey
 from bridge.device import Device, JsonObject
+from bridge.device.boot import begin
 from bridge.errors import ConfigError
 from bridge.security.sealing import DeviceKey
 from bridge.store.sqlite import SqliteStore
@@ -194,22 +196,22 @@ def test_a_key_comes_from_a_private_file(tmp_path: Path) -> None:
     path.touch(mode=0o600)
     key = {"device": "lamp-1", "key_id": 1, "algorithm": "aes-256-gcm", "key": "5a" * 32}
     path.write_text(json.dumps(key))
-    Device("lamp-1", sealing=path).close()
-    Device("lamp-1", sealing=[str(path)]).close()
+    begin("lamp-1", path, Limits())
+    begin("lamp-1", [str(path)], Limits())
     with pytest.raises(ValueError, match="of lamp-1, not of lamp-2"):
-        Device("lamp-2", sealing=path)
+        begin("lamp-2", path, Limits())
     with pytest.raises(ValueError, match="at least one key"):
-        Device("lamp-1", sealing=[])
+        begin("lamp-1", [], Limits())
     for wrong in ({**key, "key": "5a"}, {**key, "algorithm": "rot13"}, {**key, "key_id": -1}, [1]):
         path.write_text(json.dumps(wrong))
         with pytest.raises(ConfigError, match="holds no key") as refused:
-            Device("lamp-1", sealing=path)
+            begin("lamp-1", path, Limits())
         assert "5a5a" not in str(refused.value)
     path.chmod(0o640)
     with pytest.raises(ConfigError, match="chmod 600"):
-        Device("lamp-1", sealing=path)
+        begin("lamp-1", path, Limits())
     with pytest.raises(ConfigError, match="cannot be read"):
-        Device("lamp-1", sealing=tmp_path / "none")
+        begin("lamp-1", tmp_path / "none", Limits())
 
 
 async def test_the_twin_is_as_the_device_has_reported_it(place: Place) -> None:

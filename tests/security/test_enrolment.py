@@ -117,7 +117,7 @@ def test_a_second_implementation_makes_each_vector(vector: dict[str, Any]) -> No
         assert again == sealed
 
 
-@settings(max_examples=30)
+@settings(max_examples=30, deadline=None)
 @given(
     private_key=st.binary(min_size=32, max_size=32),
     about=st.binary(max_size=100),
@@ -243,6 +243,7 @@ def test_what_is_no_request_is_refused(change: dict[str, object]) -> None:
     assert (refusal.code, refusal.error) == (400, "bad_enrolment")
 
 
+@settings(deadline=None)
 @given(
     st.dictionaries(
         st.sampled_from(["key_id", "algorithm", "sealed", "signature", "$"]),

@@ -113,6 +113,17 @@ async def test_both_keys_open_while_one_takes_the_place_of_the_other(
         assert (await new.answer(REPLY))["id"] == "d"
 
 
+async def test_any_message_proves_a_key(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """Also one that changes nothing."""
+    async with keyed_world(sealing_config(mosquitto, tmp_path), mosquitto) as world:
+        old = await world.give()
+        assert (await report(old, "a"))["ok"]
+        new = await world.give(rotate=True)
+        await new.publish("sync/lamp-1/get/lamp-1")
+        await world.until_state_opens(new)
+        assert await world.states() == ["active", "retiring"]
+
+
 async def test_a_key_before_ends_with_the_overlap(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """Here at once: an overlap of no days."""
     config = sealing_config(mosquitto, tmp_path, overlap_days=0)
