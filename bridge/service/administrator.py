@@ -82,7 +82,7 @@ class Administrator:
             return
 
         async def reload() -> None:
-            self._publisher.offer(await sealing.reload(device))
+            self._publisher.offer(await sealing.reload(device), rebuild=True)
 
         await self.pipeline.between_batches(reload)
 

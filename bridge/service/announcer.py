@@ -20,7 +20,7 @@ from bridge.service.status import (
     remembered_through,
 )
 from bridge.service.store_thread import StoreThread
-from bridge.service.twin_publication import publication_of
+from bridge.service.unpublished import publication_of
 from bridge.store.base import StoredTwin
 
 READ_BACK_TIMEOUT_S: Final = 60.0

@@ -259,7 +259,8 @@ class Pipeline:
             lambda refused: self._reconciler.apply(requests, effects, refused),
         )
         if self._sealing is not None:
-            self._publisher.offer(await self._sealing.conclude(effects.proven))
+            again = await self._sealing.conclude(effects.proven)
+            self._publisher.offer(again, rebuild=True)
 
     async def _put_away(self, message: Message, error: Exception) -> None:
         """Quarantine a message that can never be processed, and answer it if that is possible."""

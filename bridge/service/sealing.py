@@ -13,7 +13,8 @@ from bridge.service.keyring import Keyring, make_keyring
 from bridge.service.requests import PlainReport, Request
 from bridge.service.sealed_memory import SealedMemory
 from bridge.service.store_thread import StoreThread
-from bridge.service.twin_publication import TwinPublication, publication_of
+from bridge.service.twin_publication import TwinPublication
+from bridge.service.unpublished import publication_of
 from bridge.service.unsealing import Unsealer
 from bridge.store.base import Store, StoredTwin
 from bridge.store.device_keys import StoredDeviceKey

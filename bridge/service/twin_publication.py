@@ -7,7 +7,6 @@ from typing import Final, Literal, TypeAlias
 
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
-from bridge.store.base import StoredTwin
 from bridge.wire import outbound
 
 PublishedEncoding: TypeAlias = Literal["json", "msgpack", "both"]
@@ -47,19 +46,6 @@ class TwinPublication:
         """Take over what an older publication of the twin would have done beside."""
         self.with_delta = self.with_delta or older.with_delta
         self.clear_presence = self.clear_presence or older.clear_presence
-
-
-def publication_of(row: StoredTwin) -> TwinPublication:
-    """Return everything that a twin's retained topics should hold, as the store has it."""
-    return TwinPublication(
-        row.key,
-        row.version,
-        row.state if row.exists else b"",
-        row.delta,
-        with_delta=True,
-        clear_presence=not row.exists,
-        at=row.at,
-    )
 
 
 class Transfer:

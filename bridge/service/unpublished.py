@@ -10,7 +10,7 @@ from bridge.errors import StoreUnavailable
 from bridge.logs import get_logger
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
-from bridge.service.twin_publication import publication_of
+from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import StoredTwin
 
 PAGE_TWINS: Final = 500
@@ -23,6 +23,19 @@ UNKNOWN_AT: Final = 1
 """Time, in µs, of what is left where nobody knows since when."""
 
 _log = get_logger("bridge.unpublished")
+
+
+def publication_of(row: StoredTwin) -> TwinPublication:
+    """Return everything that a twin's retained topics should hold."""
+    return TwinPublication(
+        row.key,
+        row.version,
+        row.state if row.exists else b"",
+        row.delta,
+        with_delta=True,
+        clear_presence=not row.exists,
+        at=row.at,
+    )
 
 
 async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:

@@ -115,10 +115,11 @@ async def test_bridge_and_device_may_start_again(place: Place, tmp_path: Path) -
         with place.device(outbox=outbox) as lamp:
             await report(lamp, {"n": 1})
             first = await seen(place.eve, REPORT)
-    lamp = place.device(outbox=outbox)
+    lamp = place.device(outbox=outbox, retry_after_s=0.1)
     lamp.start()
     lamp.report({"n": 2})
     waiting = await seen(place.eve, REPORT)
+    assert await seen(place.eve, REPORT) == waiting
     await asyncio.to_thread(lamp.close, 0.0)
     async with running_bridge(place.config) as bridge:
         with place.device(outbox=outbox) as lamp:
