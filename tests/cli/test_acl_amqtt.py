@@ -32,7 +32,7 @@ from tests.cli.principals import (
     twin_topics,
     vanish,
 )
-from tests.support.bridge import running_bridge
+from tests.support.bridge import WAIT_S, running_bridge
 from tests.support.mosquitto import free_port
 
 _V311 = aiomqtt.ProtocolVersion.V311
@@ -128,6 +128,32 @@ async def test_a_last_will_is_refused_by_the_embedded_broker(broker: EmbeddedBro
         await vanish(broker, "lamp-2", "sync/lamp-2/presence")
         assert (await bridge.next_message()).topic.value == "sync/lamp-2/presence"
         assert await arrived(bridge, BRIDGE) == set()
+
+
+async def test_who_takes_a_session_gets_nothing_of_it(broker: EmbeddedBroker) -> None:
+    """Its client id is all that amqtt asks for; what it may read is its login's all the same."""
+
+    def taking(user: str) -> aiomqtt.Client:
+        return aiomqtt.Client(
+            broker.host,
+            broker.port,
+            username=user,
+            password=PASSWORD,
+            identifier="found out",
+            clean_session=False,
+            protocol=_V311,
+        )
+
+    async with taking("lamp-1") as lamp:
+        await lamp.subscribe("sync/lamp-1/reply/lamp-1", qos=1)
+    async with logged_in(broker, BRIDGE, protocol=_V311) as bridge, taking("mallory") as mallory:
+        await mallory.subscribe(f"{FENCE}/mallory", qos=1)
+        await bridge.publish("sync/lamp-1/reply/lamp-1", b"secret")
+        await bridge.publish(f"{FENCE}/{BRIDGE}", b"end")
+        await bridge.next_message(f"{FENCE}/{BRIDGE}")
+        await mallory.publish(f"{FENCE}/mallory", b"end", qos=1)
+        async with asyncio.timeout(WAIT_S):
+            assert (await anext(mallory.messages)).topic.value == f"{FENCE}/mallory"
 
 
 async def test_who_has_no_login_is_not_let_in_by_the_embedded_broker(

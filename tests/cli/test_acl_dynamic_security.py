@@ -27,6 +27,7 @@ from tests.cli.principals import (
     logged_in,
     vanish,
 )
+from tests.support.bridge import WAIT_S
 from tests.support.mosquitto import Mosquitto
 from tests.support.services import require_program
 
@@ -169,6 +170,22 @@ async def test_who_has_no_client_or_no_password_is_not_let_in(broker: DynamicMos
         with pytest.raises(aiomqtt.MqttError):
             async with aiomqtt.Client(broker.host, broker.port, username=user, password=password):
                 pass
+
+
+async def test_a_stolen_device_is_shut_out_at_the_broker(broker: DynamicMosquitto) -> None:
+    """At once, while it is connected, and for ever; the others stay."""
+    control = require_program("mosquitto_ctrl")
+    command = [control, *broker.options, "dynsec", "disableClient", "lamp-1"]
+    async with logged_in(broker, "lamp-2") as other:
+        with pytest.raises(aiomqtt.MqttError):
+            async with logged_in(broker, "lamp-1") as stolen, asyncio.timeout(WAIT_S):
+                await asyncio.to_thread(subprocess.run, command, check=True)
+                while True:
+                    await stolen.publish("sync/lamp-1/report", b"x")
+        with pytest.raises(aiomqtt.MqttError):
+            async with logged_in(broker, "lamp-1"):
+                pass
+        assert await arrived(other, "lamp-2") == set()
 
 
 async def test_running_it_again_brings_the_roles_up_to_date(
