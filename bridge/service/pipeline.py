@@ -130,9 +130,9 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        self._counters.add(metrics.MESSAGES, count=len(messages))
-        self._counters.batch_messages.observe(len(messages))
         updates, enrolments = self._sort(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates) + len(enrolments))
+        self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
                 async with self._turn():
