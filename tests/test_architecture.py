@@ -100,13 +100,14 @@ MAY_IMPORT = {
     "bridge.broker_login": frozenset[str](),
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
+    # Of the link only the files of TLS, and the words for what goes wrong with it.
     "bridge.device": frozenset(
         {
-            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
-            "bridge.security.*",
             # Wrappers are the same on both sides.
             "bridge.wire.compression", "bridge.wire.dictionaries", "bridge.wire.malformed",
             "bridge.wire.wrappers",
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.link.tls",
+            "bridge.link.transport_reasons", "bridge.secret_file", "bridge.security.*",
         }
     ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
@@ -129,8 +130,8 @@ MAY_IMPORT = {
     # A program like those of users: the public surface only.
     "device_sim": frozenset(
         {
-            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.service",
-            "device_sim.*",
+            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.secret_file",
+            "bridge.link.transport_reasons", "bridge.service", "device_sim.*",
         }
     ),
 }  # fmt: skip

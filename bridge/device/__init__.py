@@ -24,6 +24,7 @@ from bridge.device.events import (
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
+from bridge.device.tls import make_tls_context
 
 __all__ = [
     "Answer",
@@ -47,4 +48,5 @@ __all__ = [
     "StateReceived",
     "Twin",
     "enrol",
+    "make_tls_context",
 ]

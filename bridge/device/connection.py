@@ -10,6 +10,7 @@ import logging
 import random
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.device.events import OutgoingMessage
+from bridge.device.tls import why_unreachable
 
 Protocol: TypeAlias = Literal["3.1.1", "5"]
 
@@ -116,8 +118,13 @@ class ConnectionSettings:
         if self.password is not None and self.username is None:
             raise ValueError("password without username: MQTT 3.1.1 (section 3.1.2.9) has none")
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
-        return f"broker {self.host}:{self.port}"
+        return f"broker {self.address}"
 
 
 class Connection:
@@ -236,7 +243,9 @@ class Connection:
 
     def _on_connect_fail(self, client: paho.Client, _userdata: object) -> None:
         self._back_off(client)
-        self._deliver(Disconnected(f"{self._settings} cannot be reached"))
+        # paho calls this while it handles the error, which it does not hand on.
+        reason = why_unreachable(self._settings.address, sys.exc_info()[1])
+        self._deliver(Disconnected(reason))
 
     def _on_disconnect(
         self,

@@ -70,7 +70,7 @@ def enrol(
         port: Of the broker.
         username: At the broker.
         password: At the broker.
-        tls: Where the broker wants TLS: a context, such as `ssl.create_default_context()`.
+        tls: Where the broker wants TLS: a context, such as `make_tls_context()` returns.
         prefix: Of all topics.
         protocol: MQTT's version.
         key_file: Where the key is written; `read_device_key` reads it.

@@ -19,9 +19,9 @@ from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
+from bridge.http.certificate import ServerCertificate
 from bridge.http.connection import IDLE_S, BoundedProtocol
 from bridge.http.file_limit import make_room
-from bridge.secret_file import NOBODY_ELSE, require_private
 
 BACKLOG: Final = 1024
 
@@ -124,10 +124,10 @@ def _make_server(backend: Backend, config: HttpConfig, exposed: Exposed | None) 
         ssl_keyfile=config.key_file,
     )
     try:
-        if config.key_file is not None:
-            mode = config.key_file.stat().st_mode
-            require_private("http.key_file", config.key_file, mode, NOBODY_ELSE)
         settings.load()
+        if config.certificate_file is not None and config.key_file is not None:
+            certificate = ServerCertificate(config.certificate_file, config.key_file)
+            settings.ssl = certificate.context
     except (OSError, ssl.SSLError) as error:
         raise HttpError(
             f"the certificate for HTTPS cannot be used: {error}",

@@ -275,7 +275,7 @@ class Bridge:
         self._stack.push_async_callback(embedded.stop)
         await embedded.start()
         self.host, self.port = embedded.host, embedded.port
-        return embedded.username
+        return self.config.broker.username or embedded.username
 
     async def _serve(self) -> None:
         administrator = self.administrator = Administrator(

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TextIO
+from typing import TextIO, Unpack
 
 import click
 
 from bridge.device import enrol as fetch_key
 from device_sim.broker import Broker
-from device_sim.commands.options import DURATION, broker_options, read_login
+from device_sim.commands.options import DURATION, Login, broker_options, read_login
 
 WAIT_S = 60.0
 
@@ -50,8 +50,7 @@ def enrol(
     wait_s: float,
     broker: Broker,
     prefix: str,
-    username: str | None,
-    password_file: Path | None,
+    **login: Unpack[Login],
 ) -> None:
     """Fetch the key of DEVICE with a claim that `syncbridge enrol` made.
 
@@ -61,15 +60,16 @@ def enrol(
     An operator and a device on one machine, in a laboratory:
       syncbridge enrol lamp-1 | device-sim enrol lamp-1 --key-file lamp-1.key
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
-    login = read_login(broker, username, password_file)
+    broker = read_login(broker, **login)
     try:
         key = fetch_key(
             device,
             claim_file.read(_CLAIM_CHARACTERS),
-            host=login.host,
-            port=login.port,
-            username=login.username,
-            password=login.password,
+            host=broker.host,
+            port=broker.port,
+            username=broker.username,
+            password=broker.password,
+            tls=broker.make_tls_context(),
             prefix=prefix,
             key_file=key_file,
             timeout_s=wait_s,

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 
-from bridge.core.broker_rights import BrokerRights, Kind, TopicRight, broker_rights
+from bridge.core.broker_rights import BrokerRights, broker_rights
 from bridge.core.permissions import Permissions
+from bridge.core.topic_rights import Kind, TopicRight
 from bridge.core.topics import TwinKey
 from tests.core.test_permissions import _GROUPS, _KEYS, _PRINCIPALS, _RULES, make
 from tests.support.examples import examples
