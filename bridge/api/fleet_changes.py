@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Final, NamedTuple, Protocol
 
@@ -11,6 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import Actor, actor_of
 from bridge.api.administration import Administration
 from bridge.api.problems import RequestProblem, RequestRefused
 from bridge.api.requests import json_response, number, read_body, read_writer
@@ -68,10 +69,10 @@ class FleetControl(Protocol):
 
     `pause`, `resume` and `undo` raise `RequestProblem` where there is no such change, and
     `RequestRefused` where it stands so that it cannot be done; all raise `StoreError` where nothing
-    took effect.
+    took effect. The audit trail tells who did what.
     """
 
-    async def start(self, order: FleetOrder) -> StoredFleetChange:
+    async def start(self, order: FleetOrder, actor: Actor) -> StoredFleetChange:
         """Find the devices, keep the change, and begin.
 
         Raises:
@@ -80,13 +81,13 @@ class FleetControl(Protocol):
             QueryError: The query cannot be understood, or takes too long.
         """
 
-    async def pause(self, change_id: str) -> StoredFleetChange:
+    async def pause(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Stop writing."""
 
-    async def resume(self, change_id: str) -> StoredFleetChange:
+    async def resume(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Go on after a pause or a halt."""
 
-    async def undo(self, change_id: str) -> StoredFleetChange:
+    async def undo(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Restore what was there before, where nobody has written since."""
 
     async def wait(
@@ -245,7 +246,9 @@ class _Routes:
         """Begin a change; nobody is asked for permission here."""
         body = await read_body(request)
         writer = read_writer(body.get("writer"))
-        change = await self._control.start(read_order(body, writer, judged=False))
+        change = await self._control.start(
+            read_order(body, writer, judged=False), actor_of(request)
+        )
         return json_response(described(change))
 
     async def list_all(self, _request: Request) -> Response:
@@ -287,17 +290,29 @@ class _Routes:
             raise no_such_change(change_id)
         return json_response(targets_page(found, limit))
 
+    async def _command(
+        self, request: Request, command: Callable[[str, Actor], Awaitable[StoredFleetChange]]
+    ) -> Response:
+        changed = await command(request.path_params["id"], actor_of(request))
+        return json_response(described(changed))
+
     async def pause(self, request: Request) -> Response:
         """Stop writing."""
-        return json_response(described(await self._control.pause(request.path_params["id"])))
+        return json_response(
+            described(await self._control.pause(request.path_params["id"], actor_of(request)))
+        )
 
     async def resume(self, request: Request) -> Response:
         """Go on."""
-        return json_response(described(await self._control.resume(request.path_params["id"])))
+        return json_response(
+            described(await self._control.resume(request.path_params["id"], actor_of(request)))
+        )
 
     async def undo(self, request: Request) -> Response:
         """Restore what was there before."""
-        return json_response(described(await self._control.undo(request.path_params["id"])))
+        return json_response(
+            described(await self._control.undo(request.path_params["id"], actor_of(request)))
+        )
 
 
 def targets_page(found: Sequence[StoredTarget], limit: int) -> dict[str, object]:

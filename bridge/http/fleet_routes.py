@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Annotated, Any, Final
 
@@ -9,6 +10,7 @@ from fastapi import FastAPI, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from bridge.api.acting import Actor
 from bridge.api.fleet_changes import (
     TARGETS_LIMIT_DEFAULT,
     TARGETS_LIMIT_MAX,
@@ -138,7 +140,9 @@ class FleetRoutes:
         judged = self._backend.permissions is not None
         if "writer" in wanted:
             raise RequestProblem(HTTPStatus.BAD_REQUEST, "`writer` is whose the token is")
-        change = await self._control.start(read_order(wanted, principal, judged=judged))
+        change = await self._control.start(
+            read_order(wanted, principal, judged=judged), Actor("http", principal)
+        )
         answer = negotiation.respond(request, described(change))
         if change.status != "planned":
             answer.status_code = HTTPStatus.CREATED
@@ -182,20 +186,28 @@ class FleetRoutes:
         )
         return negotiation.respond(request, targets_page(found, limit))
 
+    async def _command(
+        self,
+        request: Request,
+        change_id: str,
+        command: Callable[[str, Actor], Awaitable[StoredFleetChange]],
+    ) -> Response:
+        await self._find(request, change_id)
+        principal = await self._authenticator.principal_of(request)
+        changed = await command(change_id, Actor("http", principal))
+        return negotiation.respond(request, described(changed))
+
     async def pause(self, request: Request, change: Id) -> Response:
         """Stop writing; devices that are written are still judged."""
-        await self._find(request, change)
-        return negotiation.respond(request, described(await self._control.pause(change)))
+        return await self._command(request, change, self._control.pause)
 
     async def resume(self, request: Request, change: Id) -> Response:
         """Go on after a pause, or after a halt: what has failed so far is accepted."""
-        await self._find(request, change)
-        return negotiation.respond(request, described(await self._control.resume(change)))
+        return await self._command(request, change, self._control.resume)
 
     async def undo(self, request: Request, change: Id) -> Response:
         """Restore what was desired before, where nobody has written since."""
-        await self._find(request, change)
-        return negotiation.respond(request, described(await self._control.undo(change)))
+        return await self._command(request, change, self._control.undo)
 
 
 def add_fleet_routes(app: FastAPI, routes: FleetRoutes) -> None:

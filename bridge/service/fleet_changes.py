@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from bridge import metrics
+from bridge.api.acting import Actor, act
 from bridge.api.fleet_changes import FleetOrder, no_such_change, refused
 from bridge.core.fleet_change import GOING, FleetChange
 from bridge.core.limits import Limits
@@ -26,6 +27,7 @@ from bridge.service.fleet_writer import FleetWriter
 from bridge.service.guard import Guard
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
+from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 from bridge.store.fleet_changes import CHANGES_KEPT, StoredFleetChange, StoredTarget
 
@@ -42,6 +44,8 @@ TARGETS_PER_PAGE: Final = 5000
 """Devices of a change that are read at once, so that commits get their turn."""
 
 _TWINS_PER_LOAD: Final = 1000
+
+_DONE: Final = {"pause": "paused", "resume": "resumed", "undo": "undone"}
 
 
 class FleetChanges:
@@ -193,7 +197,7 @@ class FleetChanges:
                 "a fleet change has halted", record.row.id, id=record.row.id, reason=record.why
             )
 
-    async def _keep(self, record: FleetRecord) -> None:
+    async def _keep(self, record: FleetRecord, act: AuditRow | None = None) -> None:
         """Bring the store up to date, and let go of what does not go on by itself."""
         row = record.present(self._clock())
         before = record.row._replace(revision=row.revision, changed_at=row.changed_at)
@@ -201,7 +205,7 @@ class FleetChanges:
             # What was noted and then undone is in the store as undone already.
             states = record.change.states
             notes = tuple(note for note in record.notes if note.state == states[note.position])
-            await self._store.run(lambda store: store.fleet_changes.update(row, notes))
+            await self._store.run(lambda store: store.fleet_changes.update(row, notes, act))
             record.tell(row)
         if record.change.status not in GOING and not record.change.in_flight:
             del self._records[row.id]
@@ -249,7 +253,7 @@ class FleetChanges:
             targets += page
         return targets
 
-    async def start(self, order: FleetOrder) -> StoredFleetChange:
+    async def start(self, order: FleetOrder, actor: Actor) -> StoredFleetChange:
         """Find the devices, keep the change, and begin; see `FleetControl.start`."""
         patch = check_patch(order.patch, self._limits)
         guard = self._guard if order.judged else None
@@ -265,7 +269,8 @@ class FleetChanges:
             return row
         async with self._lock:
             self._require_room()
-            if not await self._store.run(lambda store: store.fleet_changes.add(row, keys)):
+            done = act(actor, "fleet.start", row.id, devices=len(keys))
+            if not await self._store.run(lambda store: store.fleet_changes.add(row, keys, done)):
                 raise refused(
                     409,
                     "too_many_changes",
@@ -286,20 +291,20 @@ class FleetChanges:
                 "or undo one",
             )
 
-    async def pause(self, change_id: str) -> StoredFleetChange:
+    async def pause(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Stop writing."""
-        return await self._command(change_id, "paused", FleetChange.pause)
+        return await self._command(change_id, "pause", FleetChange.pause, actor)
 
-    async def resume(self, change_id: str) -> StoredFleetChange:
+    async def resume(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Go on after a pause or a halt."""
-        return await self._command(change_id, "resumed", FleetChange.resume)
+        return await self._command(change_id, "resume", FleetChange.resume, actor)
 
-    async def undo(self, change_id: str) -> StoredFleetChange:
+    async def undo(self, change_id: str, actor: Actor) -> StoredFleetChange:
         """Restore what was there before."""
-        return await self._command(change_id, "undone", FleetChange.undo)
+        return await self._command(change_id, "undo", FleetChange.undo, actor)
 
     async def _command(
-        self, change_id: str, what: str, command: Callable[[FleetChange], bool]
+        self, change_id: str, name: str, command: Callable[[FleetChange], bool], actor: Actor
     ) -> StoredFleetChange:
         async with self._lock:
             record = self._records.get(change_id)
@@ -314,11 +319,11 @@ class FleetChanges:
                 raise refused(
                     409,
                     "wrong_status",
-                    f"the fleet change {change_id} is {status}: it cannot be {what}",
+                    f"the fleet change {change_id} is {status}: it cannot be {_DONE[name]}",
                 )
             record.why = record.halting() if record.change.status == "halted" else ""
             try:
-                await self._keep(record)
+                await self._keep(record, act(actor, f"fleet.{name}", change_id))
             except StoreError:
                 record.standing = before
                 raise

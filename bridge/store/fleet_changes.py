@@ -13,6 +13,7 @@ from typing import NamedTuple, Protocol
 from bridge.core.fleet_change import FINISHED
 from bridge.core.fleet_plan import TargetState
 from bridge.core.topics import TwinKey
+from bridge.store.audit import AuditRow
 
 CHANGES_KEPT = 100
 """Fleet changes that are kept. The oldest that has ended or halted goes for a new one."""
@@ -137,8 +138,15 @@ class TargetNote(NamedTuple):
 class FleetChangeStore(Protocol):
     """The part of a store that holds fleet changes; see `bridge.store.base.Store`."""
 
-    def add(self, change: StoredFleetChange, keys: Sequence[TwinKey]) -> bool:
+    def add(
+        self, change: StoredFleetChange, keys: Sequence[TwinKey], act: AuditRow | None = None
+    ) -> bool:
         """Keep a fleet change with its devices, durably; the oldest that has ended may go.
+
+        Args:
+            change: The change.
+            keys: Its devices, in its order.
+            act: Written into the audit trail in the same transaction.
 
         Returns:
             False where as many are kept as may be, and none of them has ended.
@@ -162,8 +170,19 @@ class FleetChangeStore(Protocol):
             states: Only those in one of these states; all where none is given.
         """
 
-    def update(self, change: StoredFleetChange, notes: Sequence[TargetNote] = ()) -> None:
-        """Keep how a fleet change goes on, and what has become of its devices, durably."""
+    def update(
+        self,
+        change: StoredFleetChange,
+        notes: Sequence[TargetNote] = (),
+        act: AuditRow | None = None,
+    ) -> None:
+        """Keep how a fleet change goes on, and what has become of its devices, durably.
+
+        Args:
+            change: The change.
+            notes: What has become of devices.
+            act: Written into the audit trail in the same transaction.
+        """
 
 
 def add_change(

@@ -77,7 +77,7 @@ class SqliteStore:
         self._quarantine = Quarantine(connection, limits)
         self.claims = SqliteClaims(connection, path, limits.audit_acts)
         self.dictionaries = SqliteDictionaries(connection, path)
-        self.fleet_changes = SqliteFleetChanges(connection, path)
+        self.fleet_changes = SqliteFleetChanges(connection, path, limits.audit_acts)
         self.device_keys = SqliteDeviceKeys(connection, path, limits.audit_acts)
 
     @classmethod

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from bridge.core.topics import TwinKey
 from bridge.store import fleet_changes
+from bridge.store.audit import AuditRow, write_acts
 from bridge.store.connection import transaction, translated
 from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
 
@@ -18,16 +19,22 @@ class SqliteFleetChanges:
     Args:
         connection: The owner of the store.
         path: The store's file, for messages.
+        audit_acts: How many acts the audit trail keeps.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, audit_acts: int) -> None:
+        self._audit_acts = audit_acts
         self._connection = connection
         self._path = path
 
-    def add(self, change: StoredFleetChange, keys: Sequence[TwinKey]) -> bool:
+    def add(
+        self, change: StoredFleetChange, keys: Sequence[TwinKey], act: AuditRow | None = None
+    ) -> bool:
         """Keep a fleet change with its devices; see `FleetChangeStore.add`."""
         with translated(self._path, "writing to"), transaction(self._connection):
-            return fleet_changes.add_change(self._connection, change, keys)
+            is_kept = fleet_changes.add_change(self._connection, change, keys)
+            write_acts(self._connection, [act] if act and is_kept else (), self._audit_acts)
+        return is_kept
 
     def list_all(self) -> list[StoredFleetChange]:
         """Return all fleet changes, the newest first."""
@@ -50,8 +57,10 @@ class SqliteFleetChanges:
         self,
         change: StoredFleetChange,
         notes: Sequence[TargetNote] = (),
+        act: AuditRow | None = None,
     ) -> None:
         """Keep how a fleet change goes on; see `FleetChangeStore.update`."""
         with translated(self._path, "writing to"), transaction(self._connection):
             fleet_changes.update_change(self._connection, change)
             fleet_changes.write_notes(self._connection, notes)
+            write_acts(self._connection, [act] if act else (), self._audit_acts)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from bridge import metrics
+from bridge.api.acting import Actor
 from bridge.api.fleet_changes import FleetOrder
 from bridge.api.problems import RequestRefused
 from bridge.config import LimitsConfig
@@ -26,6 +27,8 @@ from tests.api.orders import report, update
 from tests.service.test_pipeline import count_to, set_page_limit
 from tests.support.bridge import make_config, running_bridge
 from tests.support.mosquitto import Mosquitto
+
+ANNA = Actor("socket", "anna")
 
 PATIENCE_S = 60.0
 """Far longer than anything takes, also on a machine that is busy with something else."""
@@ -51,7 +54,7 @@ def fleet_of(bridge: Bridge) -> FleetChanges:
 async def start(bridge: Bridge, patch: dict[str, Any], **plan: Any) -> str:
     """Begin a change of all lamps; returns its id."""
     order = FleetOrder("anna", False, "version > 0", patch, FleetPlan()._replace(**plan), False)
-    return (await fleet_of(bridge).start(order)).id
+    return (await fleet_of(bridge).start(order, ANNA)).id
 
 
 async def until(bridge: Bridge, change: str, *statuses: str) -> StoredFleetChange:
@@ -131,13 +134,31 @@ async def test_only_so_many_changes_are_at_work(
     await start(bridge, {"b": 1}, converge_within_s=3600.0)
     with pytest.raises(RequestRefused, match="2 fleet changes are at work"):
         await start(bridge, {"c": 1})
-    await fleet_of(bridge).undo(first)
+    await fleet_of(bridge).undo(first, ANNA)
     await until(bridge, first, "undone")
     third = await start(bridge, {"c": 1}, converge_within_s=0.1, halt_at_percent=100.0)
     await until(bridge, third, "halted")
     await start(bridge, {"d": 1}, converge_within_s=3600.0)
     with pytest.raises(RequestRefused, match="2 fleet changes are at work"):
-        await fleet_of(bridge).resume(third)
+        await fleet_of(bridge).resume(third, ANNA)
+
+
+async def test_the_audit_trail_tells_who_commanded_what(bridge: Bridge) -> None:
+    """What was refused did not happen, and is not there."""
+    change = await start(bridge, {"a": 1}, converge_within_s=3600.0)
+    await fleet_of(bridge).pause(change, ANNA)
+    await fleet_of(bridge).resume(change, Actor("http", "bert"))
+    with pytest.raises(RequestRefused, match="it cannot be resumed"):
+        await fleet_of(bridge).resume(change, ANNA)
+    await fleet_of(bridge).undo(change, ANNA)
+    acts = await bridge.run_store(lambda store: store.audit(10))
+    told = [(row.act, row.who, row.target) for row in acts if row.act.startswith("fleet.")]
+    assert told == [
+        ("fleet.undo", "anna", change),
+        ("fleet.resume", "bert", change),
+        ("fleet.pause", "anna", change),
+        ("fleet.start", "anna", change),
+    ]
 
 
 async def test_who_waits_for_a_change_is_let_go_when_the_bridge_ends(

@@ -114,7 +114,7 @@ def test_a_restored_change_is_paused(open_store: OpenStore, tmp_path: Path) -> N
         store.fleet_changes.add(change("00000001", status="done"), KEYS)
         store.backup(tmp_path / "backup.db")
     restore(tmp_path / "backup.db", tmp_path / "new.db", raise_internals=raise_horizon)
-    found = {row.id: (row.status, row.why) for row in open_store("new").list_fleet_changes()}
+    found = {row.id: (row.status, row.why) for row in open_store("new").fleet_changes.list_all()}
     assert found == {
         "5f0c2a91": ("paused", "the store was restored from a backup"),
         "00000001": ("done", ""),
