@@ -78,7 +78,7 @@ class EmbeddedBroker:
     """
 
     def __init__(self, config: EmbeddedConfig, data_directory: Path) -> None:
-        self._file = (config.configuration or _shipped_configuration()).resolve()
+        self._file = (config.configuration or shipped_configuration()).resolve()
         bind_host = _bind_host(self._file)
         self._bind = f"{bind_host}:{config.port}"
         self.host = _WILDCARDS.get(bind_host, bind_host.strip("[]"))
@@ -284,7 +284,7 @@ def backoff() -> Iterator[float]:
         delay_s = min(2 * delay_s, RESTART_MAX_S)
 
 
-def _shipped_configuration() -> Path:
+def shipped_configuration() -> Path:
     """Return `broker.yaml`: in the package where installed, beside it in a checkout."""
     package = Path(__file__).resolve().parent
     installed = package / "broker.yaml"

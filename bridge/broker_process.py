@@ -22,6 +22,7 @@ from typing import Any
 
 import yaml
 from amqtt.broker import Broker
+from amqtt.session import Session
 
 _SHUTDOWN_TIMEOUT_S = 2.0
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -36,6 +37,21 @@ class _Subscriptions(dict[str, Any]):
 
     def __iter__(self) -> Iterator[str]:
         return iter(tuple(super().__iter__()))
+
+
+class _Broker(Broker):  # type: ignore[misc]  # amqtt has no types
+    """amqtt's broker, which sends what is retained to those only who have subscribed to it.
+
+    amqtt 0.12.1 goes through the subscriptions of all clients whenever one connects, and sends it
+    what is retained for them, whether it may read that or not.
+    """
+
+    async def _publish_retained_messages_for_subscription(
+        self, subscription: tuple[str, int], session: Session
+    ) -> None:
+        subscribed = self._subscriptions.get(subscription[0], ())
+        if any(each is session for each, _ in subscribed):
+            await super()._publish_retained_messages_for_subscription(subscription, session)
 
 
 def main(arguments: list[str]) -> None:
@@ -78,7 +94,7 @@ def _configuration(file: Path, bind: str) -> dict[str, Any]:
 async def _serve(configuration: dict[str, Any], ready: int) -> None:
     ending = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, ending.set)
-    broker = Broker(configuration)
+    broker = _Broker(configuration)
     broker._subscriptions = _Subscriptions()
     await broker.start()
     os.write(ready, b"ready\n")

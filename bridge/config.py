@@ -30,6 +30,8 @@ from bridge.config_models import (
 from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
+from bridge.config_schemas import NAME as SCHEMAS
+from bridge.config_schemas import SchemaTable, SchemaTableError, schema_table_error, with_paths
 from bridge.config_sealing import SealingConfig
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
@@ -94,7 +96,7 @@ class LoadedConfig:
     def value(self, name: str) -> str | None:
         """Return a setting's value as a file would have it, None where it is not set.
 
-        Secrets are not shown, and of the policies only how many there are.
+        Secrets are not shown, and of tables only how many entries they have.
         """
         value: object = self.config
         for level in name.split("."):
@@ -102,7 +104,9 @@ class LoadedConfig:
         if value is None:
             return None
         if isinstance(value, Policies | CompressionRules):
-            return _count(len(value.table))
+            return _count(len(value.table), "rule")
+        if isinstance(value, SchemaTable):
+            return _count(len(value.files), "file")
         if isinstance(value, bool):
             return "true" if value else "false"
         return _HIDDEN if isinstance(value, SecretStr) else str(value)
@@ -142,10 +146,10 @@ def _file_to_read(file: Path | None, environment: Mapping[str, str]) -> Path | N
     return DEFAULT_FILE if DEFAULT_FILE.is_file() else None
 
 
-def _count(rules: int) -> str | None:
-    if not rules:
+def _count(entries: int, what: str) -> str | None:
+    if not entries:
         return None
-    return "1 rule" if rules == 1 else f"{rules} rules"
+    return f"1 {what}" if entries == 1 else f"{entries} {what}s"
 
 
 def _rule_origins(config: Config, values: Mapping[str, Value]) -> dict[tuple[str, str], str]:
@@ -163,7 +167,7 @@ def _nested(values: Mapping[str, Value]) -> dict[str, object]:
     for name, value in values.items():
         raw = value.raw
         if isinstance(raw, Table):
-            raw = raw.entries
+            raw = with_paths(raw) if name == SCHEMAS else raw.entries
         elif SETTINGS[name].is_path and isinstance(raw, str | Path):
             raw = _expanded(name, value, Path(raw))
         section, _, last = name.rpartition(".")
@@ -196,6 +200,8 @@ def _explained(error: ValidationError, values: Mapping[str, Value]) -> ConfigErr
         return policy_error(cause, table, values[name].origin)
     if isinstance(cause, CompressionError) and isinstance(table := values[name].raw, Table):
         return compression_error(cause, table, values[name].origin)
+    if isinstance(cause, SchemaTableError) and isinstance(table := values[name].raw, Table):
+        return schema_table_error(cause, table, values[name].origin)
     # Our own rules explain themselves; of the library's, `Setting.allowed` says it better.
     reason = str(first["msg"]).removeprefix("Value error, ") if first["type"] == _OWN_RULE else ""
     setting = SETTINGS.get(name)

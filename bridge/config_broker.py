@@ -2,20 +2,15 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from pydantic import Field, SecretStr, ValidationInfo, field_validator, model_validator
 
 from bridge.config_address import URL_RULE, Address, is_printable, parse_url
 from bridge.config_section import Section
-from bridge.errors import ConfigError
-from bridge.secret_file import NOT_THE_WORLD, require_private
+from bridge.secret_file import read_secret
 
 _SECONDS_PER_DAY = 86_400
-
-PASSWORD_FILE_BYTES = 65_535
-"""The longest password that MQTT's length field can say (MQTT 5 section 3.1.3.6)."""
 
 
 class BrokerConfig(Section):
@@ -173,21 +168,4 @@ class BrokerConfig(Section):
             return self.password.get_secret_value()
         if self.password_file is None:
             return None
-        try:
-            with self.password_file.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                require_private("broker.password_file", self.password_file, mode, NOT_THE_WORLD)
-                content = file.read(PASSWORD_FILE_BYTES + 3)
-            password = content.decode().removesuffix("\n").removesuffix("\r")
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(
-                f"broker.password_file: {self.password_file} cannot be read: {error}",
-                field="broker.password_file",
-            ) from error
-        if not 0 < len(password.encode()) <= PASSWORD_FILE_BYTES:
-            raise ConfigError(
-                f"broker.password_file: {self.password_file} is empty or holds more than "
-                f"{PASSWORD_FILE_BYTES} bytes",
-                field="broker.password_file",
-            )
-        return password
+        return read_secret("broker.password_file", self.password_file)

@@ -8,6 +8,10 @@ from pathlib import Path
 from pydantic import Field, field_validator, model_validator
 
 from bridge.config_section import Section
+from bridge.core.topics import is_name
+
+EVERYONE = "*"
+"""In `http.metrics`: whoever asks."""
 
 
 class HttpConfig(Section):
@@ -59,7 +63,8 @@ class HttpConfig(Section):
         default=2000,
         ge=1,
         le=100_000,
-        description="Connections at the same time; further ones are closed at once.",
+        description="Connections at the same time; further ones are answered with 503 and closed. "
+        "The limit on open files is raised for them, as far as the system allows.",
     )
     stream_events: int = Field(
         default=1000,
@@ -67,12 +72,35 @@ class HttpConfig(Section):
         le=1_000_000,
         description="Changes that may wait for one reader of a stream; a slower one is closed.",
     )
+    stream_queries: int = Field(
+        default=100,
+        ge=0,
+        le=10_000,
+        description="Readers that may follow a query at the same time: each is held against every "
+        "change of a twin that it could find.",
+    )
     replay_bytes: int = Field(
         default=16 * 1024 * 1024,
         ge=0,
         le=1024 * 1024 * 1024,
         description="Memory for past changes, from which a reader that comes back goes on.",
     )
+
+    metrics: str = Field(
+        default="",
+        max_length=4096,
+        description="Principals whose tokens may read `/metrics`, separated by commas; `*` is "
+        "everyone, without a token. Without permissions everyone may in any case.",
+        json_schema_extra={"allowed": "names of principals, separated by commas, or *"},
+    )
+
+    @field_validator("metrics")
+    @classmethod
+    def _check_metrics(cls, text: str) -> str:
+        for name in _split(text):
+            if name != EVERYONE and not is_name(name):
+                raise ValueError(f"{name[:80]!r} cannot be a principal")
+        return text
 
     @field_validator("listen")
     @classmethod
@@ -112,6 +140,11 @@ class HttpConfig(Section):
         return _names(self.hosts)
 
     @property
+    def metrics_readers(self) -> frozenset[str]:
+        """Who may read the metrics; `EVERYONE` among them is whoever asks."""
+        return frozenset(_split(self.metrics))
+
+    @property
     def allowed_origins(self) -> frozenset[str]:
         """What `Origin` may say."""
         return _names(self.origins)
@@ -135,4 +168,8 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def _names(text: str) -> frozenset[str]:
-    return frozenset(name.strip().lower() for name in text.split(",") if name.strip())
+    return frozenset(name.lower() for name in _split(text))
+
+
+def _split(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]

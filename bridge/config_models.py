@@ -17,6 +17,7 @@ from bridge.config_address import MQTT_PORT
 from bridge.config_broker import BrokerConfig
 from bridge.config_http import HttpConfig
 from bridge.config_observation import MetricsConfig, TracingConfig
+from bridge.config_schemas import NO_SCHEMAS, SchemaTable
 from bridge.config_sealing import SealingConfig
 from bridge.config_section import Section
 from bridge.config_watch import PresenceConfig, ResyncConfig
@@ -25,6 +26,7 @@ from bridge.core.limits import KIBIBYTE, Limits
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TopicGrammar
 from bridge.store.base import StoreLimits
+from bridge.store.indexed_paths import parse_indexed_paths
 
 _MEBIBYTE = 1024 * KIBIBYTE
 _MICROSECONDS_PER_SECOND = 1_000_000
@@ -95,6 +97,16 @@ class StoreConfig(Section):
         description="Memory for twins, half of it for those that are written often. Twins beyond "
         "it are read from the store again.",
     )
+    indexes: str = Field(
+        default="",
+        max_length=4096,
+        description="Paths that [queries](queries.md#indexes) find by an index, such as "
+        "`reported.battery, desired.mode`, separated by commas. Each costs time at every commit.",
+        json_schema_extra={
+            "allowed": "paths such as reported.battery, with keys of A-Z a-z 0-9 _ : @ ~ -, "
+            "separated by commas"
+        },
+    )
     retry_timeout_s: float = Field(
         default=30.0,
         ge=1.0,
@@ -102,6 +114,12 @@ class StoreConfig(Section):
         description="How long a batch that cannot be committed is tried again before the "
         "connection is dropped, so that the broker keeps its messages.",
     )
+
+    @field_validator("indexes")
+    @classmethod
+    def _check_indexes(cls, text: str) -> str:
+        parse_indexed_paths(text)
+        return text
 
     def to_limits(self) -> StoreLimits:
         """Return what a store needs to know of this."""
@@ -312,6 +330,15 @@ class Config(Section):
             "allowed": "`path pattern: policy` lines below device patterns; in the file only",
         },
     )
+    schemas: SchemaTable = Field(
+        default=NO_SCHEMAS,
+        description="Files of JSON Schema that sections have to fit ([schemas](schemas.md)).",
+        json_schema_extra={
+            "table": True,
+            "allowed": "`reported: file` and `desired: file` lines below device patterns; "
+            "in the file only",
+        },
+    )
 
     @field_validator("prefix")
     @classmethod
@@ -334,3 +361,10 @@ class Config(Section):
         # Where the limits are wrong themselves, that is the error that is shown.
         limits: LimitsConfig = info.data.get("limits", LimitsConfig())
         return Policies.parse(_TABLE.validate_python(table), limits.to_core())
+
+    @field_validator("schemas", mode="before")
+    @classmethod
+    def _parse_schemas(cls, table: object) -> SchemaTable:
+        if isinstance(table, SchemaTable):
+            return table
+        return SchemaTable.parse(_TABLE.validate_python(table))

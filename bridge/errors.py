@@ -16,6 +16,8 @@ SyncbridgeError
 ├── DeviceError            the device library
 │   ├── NotAnswered        no reply came in time
 │   ├── Refused            the bridge answered with a refusal
+│   ├── NotGenuine         an answer was not made by the bridge that was asked
+│   ├── KeyFileError       the file that holds a device's key cannot be used
 │   ├── OutboxFull         more is waiting than the outbox may hold
 │   └── JournalError       the outbox's file cannot be used
 ├── HttpError              the HTTP API cannot be served
@@ -68,7 +70,15 @@ class ConfigError(SyncbridgeError):
 
 
 class QueryError(SyncbridgeError):
-    """A query over twins is not of the language, too large, or takes too long."""
+    """A query over twins is not of the language, too large, or takes too long.
+
+    Attributes:
+        position: The character of the query where it is wrong, from 1; 0 where there is no such.
+    """
+
+    def __init__(self, message: str, *, hint: str = "", position: int = 0) -> None:
+        super().__init__(message, hint=hint)
+        self.position = position
 
 
 class LinkError(SyncbridgeError):
@@ -157,6 +167,14 @@ class Refused(DeviceError):
         super().__init__(f"refused with {code} {error}: {message}", hint=hint)
         self.code = code
         self.error = error
+
+
+class NotGenuine(DeviceError):
+    """An answer was not made by the bridge that was asked, or not for this request."""
+
+
+class KeyFileError(DeviceError):
+    """The file that holds a device's key cannot be read or written, or others may use it."""
 
 
 class OutboxFull(DeviceError):

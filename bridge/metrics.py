@@ -30,6 +30,7 @@ SILENT_OFFLINE: Final = "devices_offline_by_silence"
 SESSIONS_LOST: Final = "sessions_lost"
 REBUILT: Final = "twins_rebuilt"
 CONFLICTS: Final = "conflicts"
+FLEET_TARGETS: Final = "fleet_targets"
 CACHE_LOOKUPS: Final = "cache_lookups"
 CACHE_MISSES: Final = "cache_misses"
 

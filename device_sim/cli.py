@@ -9,6 +9,7 @@ import click
 from bridge import __version__
 from bridge.errors import SyncbridgeError
 from device_sim.commands.check import check
+from device_sim.commands.enrol import enrol
 from device_sim.commands.faults import faults
 from device_sim.commands.kinds import kinds
 from device_sim.commands.listing import print_list
@@ -54,7 +55,7 @@ def device_sim() -> None:
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
-for _command in (run, check, replay, kinds, scenarios, faults):
+for _command in (run, check, replay, enrol, kinds, scenarios, faults):
     device_sim.add_command(_command)
 
 

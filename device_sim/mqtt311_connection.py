@@ -14,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
+import ssl
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -25,6 +26,7 @@ from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.errors import ConnectRefused
 from device_sim.broker import Broker
+from device_sim.refused import unreachable
 from device_sim.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Client, Outgoing
 
 CONNECT_THREADS = 8
@@ -41,6 +43,7 @@ class Mqtt311Network:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self.tls = broker.make_tls_context()
         self.connections: set[Mqtt311Connection] = set()
         self.deserted: set[Mqtt311Connection] = set()
         self.sessions: set[str] = set()
@@ -138,6 +141,8 @@ class Mqtt311Connection:
         made.connect_timeout = CONNECT_TIMEOUT_S
         if broker.username is not None:
             made.username_pw_set(broker.username, broker.password)
+        if self._network.tls is not None:
+            made.tls_set_context(self._network.tls)
         if client.will is not None:
             will = client.will
             made.will_set(will.topic, will.payload, will.qos, will.retain)
@@ -172,10 +177,7 @@ class Mqtt311Connection:
                 hint="is an MQTT broker listening there?",
             ) from error
         except OSError as error:
-            raise ConnectRefused(
-                f"no broker at {broker}: {error.strerror or error}",
-                hint="start one, or name another with --broker mqtt://host:port",
-            ) from error
+            raise unreachable(broker, error) from error
         self._network.connections.add(self)
 
     def publish(self, message: Outgoing) -> None:
@@ -345,7 +347,13 @@ class Mqtt311Connection:
         if self.lost.is_set():
             sock.close()
         elif sock.fileno() >= 0:
-            self._loop.add_reader(sock, self._paho.loop_read)
+            self._loop.add_reader(sock, self._read)
+
+    def _read(self) -> None:
+        self._paho.loop_read()
+        # What TLS has decrypted already makes the socket readable for nobody.
+        while isinstance(sock := self._paho.socket(), ssl.SSLSocket) and sock.pending():
+            self._paho.loop_read()
 
     def _on_socket_close(self, client: paho.Client, userdata: object, sock: object) -> None:  # noqa: ARG002
         if isinstance(sock, socket.socket) and sock.fileno() >= 0:

@@ -8,6 +8,7 @@ ended is the device library's matter, which sends it again until the bridge has 
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections import deque
 from typing import cast
 
@@ -16,6 +17,7 @@ import mqtt5
 from bridge.errors import ConnectRefused
 from device_sim.broker import Broker
 from device_sim.mqtt5_packets import connect_packet, publish_packet, subscribe_packet
+from device_sim.refused import unreachable
 from device_sim.wire import CONNECT_TIMEOUT_S, KEEPALIVE_S, Client, Outgoing
 
 CONNECTING_MAX = 500
@@ -51,6 +53,7 @@ class Shared:
 
     Attributes:
         broker: Where they lead to.
+        tls: For TLS; None: without.
         connections: Those that stand.
         deserted: Sockets that their clients have taken for lost and the broker has not closed.
         connecting: Bounds how many are being opened.
@@ -60,6 +63,7 @@ class Shared:
 
     def __init__(self, broker: Broker) -> None:
         self.broker = broker
+        self.tls = broker.make_tls_context()
         self.connections: set[Mqtt5Connection] = set()
         self.deserted: set[Mqtt5Connection] = set()
         self.connecting = asyncio.Semaphore(CONNECTING_MAX)
@@ -115,7 +119,8 @@ class Mqtt5Connection(asyncio.Protocol):
         assert ready is not None  # noqa: S101 - it is opened once
         try:
             async with self._network.connecting, asyncio.timeout(CONNECT_TIMEOUT_S):
-                await self._loop.create_connection(lambda: self, broker.host, broker.port)
+                tls = self._network.tls
+                await self._loop.create_connection(lambda: self, broker.host, broker.port, ssl=tls)
                 await ready
         except TimeoutError as error:
             raise ConnectRefused(
@@ -123,12 +128,7 @@ class Mqtt5Connection(asyncio.Protocol):
                 hint="is an MQTT 5 broker listening there? --protocol 3.1.1 speaks the older one",
             ) from error
         except OSError as error:
-            is_refused = isinstance(error, ConnectionRefusedError)
-            reason = "Connection refused" if is_refused else error.strerror or str(error)
-            raise ConnectRefused(
-                f"no broker at {broker}: {reason}",
-                hint="start one, or name another with --broker mqtt://host:port",
-            ) from error
+            raise unreachable(broker, error) from error
         self._ready = None
         if not self.lost.is_set():
             self._network.connections.add(self)
@@ -252,8 +252,11 @@ class Mqtt5Connection(asyncio.Protocol):
         self._is_paused = False
         self._send_waiting()
 
-    def connection_lost(self, error: Exception | None) -> None:  # noqa: ARG002
+    def connection_lost(self, error: Exception | None) -> None:
         """Take that the connection is over."""
+        if isinstance(error, ssl.SSLError) and self._ready is not None and not self._ready.done():
+            # In TLS 1.3 a broker refuses our certificate only after the handshake.
+            self._ready.set_exception(unreachable(self._network.broker, error))
         self._fail("the broker closed the connection", recoverable=True)
         self._end()
         self._network.deserted.discard(self)

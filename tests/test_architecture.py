@@ -43,21 +43,25 @@ MAY_IMPORT = {
     ),
     # A language, and what it means: knows no database.
     "bridge.query": frozenset({"bridge.errors", "bridge.query.*"}),
+    # JSON Schema: what sections have to fit.
+    "bridge.schema": frozenset({"bridge.core.*", "bridge.errors", "bridge.schema.*"}),
     # Joins them, and alone knows them all; also offers the administration, which does not know it.
     "bridge.service": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.security.*", "bridge.service.*", "bridge.store.*", "bridge.wire.*",
+            "bridge.query", "bridge.security.*", "bridge.service.*", "bridge.store.*",
+            "bridge.wire.*",
             "bridge.log_traces",
+            "bridge.schema.*",
         }
     ),
     # The open API: what administration knows, and how payloads are decoded.
     "bridge.http": frozenset(
         {
             "bridge", "bridge.api.*", "bridge.config_http", "bridge.core.*", "bridge.errors",
-            "bridge.http.*", "bridge.logs", "bridge.secret_file", "bridge.store.*",
-            "bridge.wire.*",
+            "bridge.http.*", "bridge.logs", "bridge.query.*", "bridge.secret_file",
+            "bridge.store.*", "bridge.wire.*",
         }
     ),
     # Administration: of a store, by whoever holds it.
@@ -82,6 +86,9 @@ MAY_IMPORT = {
             "bridge.core.limits",
             "bridge.core.permission_rules", "bridge.core.permissions", "bridge.core.policy",
             "bridge.core.topics", "bridge.errors", "bridge.secret_file", "bridge.store.base",
+            "bridge.store.indexed_paths",
+            "bridge.config_schemas", "bridge.core.pattern",
+            "bridge.core.update",
         }
     ),
     "bridge.logs": frozenset({"bridge.config_models", "bridge.log_traces"}),
@@ -93,13 +100,14 @@ MAY_IMPORT = {
     "bridge.broker_login": frozenset[str](),
     "bridge.broker_process": frozenset[str](),
     # A library for devices: shares the topics' grammar and the bounds with the bridge.
+    # Of the link only the files of TLS, and the words for what goes wrong with it.
     "bridge.device": frozenset(
         {
-            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.secret_file",
-            "bridge.security.*",
             # Wrappers are the same on both sides.
             "bridge.wire.compression", "bridge.wire.dictionaries", "bridge.wire.malformed",
             "bridge.wire.wrappers",
+            "bridge.core.*", "bridge.device.*", "bridge.errors", "bridge.link.tls",
+            "bridge.link.transport_reasons", "bridge.secret_file", "bridge.security.*",
         }
     ),
     # Examines a broker as a client: with the topics' grammar, and the link's words for failures.
@@ -110,7 +118,8 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.cli.*", "bridge.config",
             "bridge.config_reference", "bridge.core.*", "bridge.device.*", "bridge.doctor",
-            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.service", "bridge.store.*",
+            "bridge.errors", "bridge.logs", "bridge.metrics", "bridge.security.*",
+            "bridge.schema.*", "bridge.service", "bridge.store.*",
             # Only the words for what goes wrong with a broker, and the files of TLS.
             "bridge.link.reasons", "bridge.link.tls", "bridge.link.transport_reasons",
             "bridge.secret_file",
@@ -121,8 +130,8 @@ MAY_IMPORT = {
     # A program like those of users: the public surface only.
     "device_sim": frozenset(
         {
-            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.service",
-            "device_sim.*",
+            "bridge", "bridge.broker", "bridge.device", "bridge.errors", "bridge.secret_file",
+            "bridge.link.transport_reasons", "bridge.service", "device_sim.*",
         }
     ),
 }  # fmt: skip

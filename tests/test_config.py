@@ -202,6 +202,7 @@ def test_a_file_that_is_not_text_is_refused(tmp_path: Path) -> None:
         ("publish.encoding", "xml", "one of json, msgpack, both"),
         ("prefix", "a/#", "topic levels without + or #"),
         ("store.path", "~nobody-of-that-name/x", "in full"),
+        ("store.indexes", "battery", "paths such as reported.battery"),
     ],
 )
 def test_a_wrong_value_is_named_with_its_source_and_what_is_allowed(

@@ -16,7 +16,9 @@ from starlette.routing import Route
 from bridge import __version__
 from bridge.api.administration import Administration, KeyAdministration, run_beside
 from bridge.api.audit import audit_route
+from bridge.api.claims import claim_routes
 from bridge.api.dictionaries import dictionary_routes
+from bridge.api.fleet_changes import fleet_routes
 from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
 from bridge.api.permissions import permissions_route
@@ -64,8 +66,10 @@ def create_app(
             *retained_routes(administration),
             *([] if exposed is None else [metrics_route(exposed)]),
             *token_routes(administration),
+            *claim_routes(administration),
             *dictionary_routes(administration),
             *key_routes(administration),
+            *fleet_routes(administration),
         ],
         exception_handlers={**HANDLERS},
     )

@@ -16,6 +16,7 @@ from bridge.store.audit import AuditRow
 from bridge.store.base import Store
 
 if TYPE_CHECKING:
+    from bridge.api.fleet_changes import FleetControl
     from bridge.security.key_wrapping import KeyWrapper
 
 Result = TypeVar("Result")
@@ -27,6 +28,10 @@ class Administration(Protocol):
     @property
     def policies(self) -> Policies:
         """Which conflict policy holds where."""
+
+    @property
+    def fleet(self) -> FleetControl | None:
+        """Makes fleet changes go; None where no bridge runs."""
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store in the store's thread and return its result.

@@ -19,7 +19,7 @@ from bridge.core.topics import TwinKey
 from bridge.core.update import SectionName
 from bridge.errors import AdminError, AdminRefused, Refused
 from bridge.store.audit import ALL_ACTS, AuditFilter
-from bridge.store.base import EVERYTHING, QuarantineFilter
+from bridge.store.quarantined import EVERYTHING, QuarantineFilter
 
 ANSWER_TIMEOUT_S = 60.0
 """Longest wait for an ordinary answer, or for the next piece of a long one."""
@@ -115,9 +115,9 @@ class AdminClient:
         )
 
     def query(
-        self, where: str, *, after: TwinKey | None = None, limit: int | None = None
+        self, where: str | None, *, after: TwinKey | None = None, limit: int | None = None
     ) -> Mapping[str, object]:
-        """Return a page of the twins that a query finds, ordered by device and name."""
+        """Return a page of the twins that a query finds (None: of all), by device and name."""
         behind = None if after is None else "/".join(filter(None, after))
         return self._ask(
             "GET", "/v1/twins", query={"where": where, "after": behind, "limit": limit}
@@ -235,6 +235,18 @@ class AdminClient:
         """Revoke a token."""
         return self._ask("DELETE", f"/v1/tokens/{token_id}")
 
+    def create_claim(self, wanted: Mapping[str, object]) -> Mapping[str, object]:
+        """Make a claim for enrolment; its text is in the answer and nowhere else."""
+        return self._ask("POST", "/v1/claims", wanted)
+
+    def claims(self) -> Mapping[str, object]:
+        """Return all claims, without their texts."""
+        return self._ask("GET", "/v1/claims")
+
+    def withdraw_claim(self, claim_id: str) -> Mapping[str, object]:
+        """Withdraw a claim that no device has used."""
+        return self._ask("DELETE", f"/v1/claims/{claim_id}")
+
     def create_key(
         self, device: str, algorithm: str | None, *, rotate: bool = False
     ) -> Mapping[str, object]:
@@ -249,6 +261,32 @@ class AdminClient:
     def revoke_keys(self, device: str, key_id: int | None = None) -> Mapping[str, object]:
         """Revoke one key of a device, or all."""
         return self._ask("DELETE", f"/v1/keys/{device}", query={"key_id": key_id})
+
+    def start_fleet_change(self, order: Mapping[str, object]) -> Mapping[str, object]:
+        """Begin a fleet change, or tell what it would do; see docs/fleet-changes.md."""
+        return self._ask("POST", "/v1/fleet-changes", order)
+
+    def fleet_changes(self) -> Mapping[str, object]:
+        """Return the fleet changes, the newest first."""
+        return self._ask("GET", "/v1/fleet-changes")
+
+    def fleet_change(self, change_id: str, *, after: int | None = None) -> Mapping[str, object]:
+        """Return a fleet change; with `after`, once it has a higher revision, or after a while."""
+        return self._ask("GET", f"/v1/fleet-changes/{change_id}", query={"after": after})
+
+    def fleet_devices(
+        self, change_id: str, *, state: str | None = None, start: int = 0, limit: int | None = None
+    ) -> Mapping[str, object]:
+        """Return a page of the devices of a fleet change, from a position on."""
+        return self._ask(
+            "GET",
+            f"/v1/fleet-changes/{change_id}/devices",
+            query={"state": state, "from": start or None, "limit": limit},
+        )
+
+    def command_fleet_change(self, change_id: str, verb: str) -> Mapping[str, object]:
+        """Pause, resume or undo a fleet change."""
+        return self._ask("POST", f"/v1/fleet-changes/{change_id}/{verb}")
 
     def _ask(
         self,

@@ -44,7 +44,7 @@ class _Routes:
 
     async def list_all(self, _request: Request) -> Response:
         """List the dictionaries, the current one first."""
-        rows = await self._administration.run_store(lambda store: store.list_dictionaries())
+        rows = await self._administration.run_store(lambda store: store.dictionaries.list_all())
         return json_response({"dictionaries": [*map(_described, rows)]})
 
     async def train(self, request: Request) -> Response:
@@ -73,7 +73,7 @@ class _Routes:
             ) from error
         row = StoredDictionary(made.id, time.time_ns() // 1000, len(samples), made.content)
         gone = await self._administration.run_store(
-            lambda store: store.add_dictionary(row, DICTIONARIES_KEPT)
+            lambda store: store.dictionaries.add(row, DICTIONARIES_KEPT)
         )
         await self._administration.dictionaries_changed(gone)
         return json_response({**_described(row), "forgotten": gone})

@@ -14,6 +14,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import Actor, act, actor_of
 from bridge.api.administration import KeyAdministration
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
@@ -56,8 +57,9 @@ class _Routes:
                 "no key is set that keys of devices could be wrapped with",
                 hint="set sealing.wrapping_key_file, and start the bridge again if it runs",
             )
+        actor = actor_of(request)
         key, row = await self._administration.run_store(
-            lambda store: _install(store, wrapper, device, algorithm, must_rotate=must_rotate)
+            lambda store: _install(store, wrapper, device, algorithm, actor, rotate=must_rotate)
         )
         await self._administration.keys_changed(device)
         return json_response({**_described(row), "key": key.secret.hex()})
@@ -82,8 +84,9 @@ class _Routes:
             raise RequestProblem(HTTPStatus.BAD_REQUEST, "`key_id` must be an integer")
         key_id = None if given is None else int(given)
         now = time.time_ns() // 1000
+        done = act(actor_of(request), "key.revoke", device, key_id=key_id or "all")
         revoked = await self._administration.run_store(
-            lambda store: store.device_keys.revoke(device, key_id, now)
+            lambda store: store.device_keys.revoke(device, key_id, now, done)
         )
         if not revoked:
             which = "key that is valid" if key_id is None else f"valid key {key_id}"
@@ -97,15 +100,16 @@ def _install(
     wrapper: KeyWrapper,
     device: str,
     algorithm: Algorithm | None,
+    actor: Actor,
     *,
-    must_rotate: bool,
+    rotate: bool,
 ) -> tuple[DeviceKey, StoredDeviceKey]:
     # Only here: most commands have nothing to do with OpenSSL.
     from bridge.security.key_wrapping import new_device_key
 
     keys = store.device_keys
     before = keys.of_device(device)
-    if must_rotate and not before:
+    if rotate and not before:
         raise RequestProblem(
             HTTPStatus.NOT_FOUND,
             f"{device} has no key that could be replaced",
@@ -114,7 +118,10 @@ def _install(
     if algorithm is None:
         algorithm = Algorithm(before[0].algorithm) if before else Algorithm.AES_256_GCM
     key = new_device_key(device, keys.next_id(device), algorithm)
-    row = keys.install(device, key.key_id, algorithm, wrapper.wrap(key), time.time_ns() // 1000)
+    name = "key.rotate" if rotate else "key.create"
+    done = act(actor, name, device, key_id=key.key_id, algorithm=ALGORITHM_NAMES[algorithm])
+    wrapped, now = wrapper.wrap(key), time.time_ns() // 1000
+    row = keys.install(device, key.key_id, algorithm, wrapped, now, act=done)
     if row is None:
         raise RequestProblem(
             HTTPStatus.CONFLICT, f"{DEVICE_KEYS_KEPT} keys are kept already, or the ids are used up"

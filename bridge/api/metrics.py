@@ -23,11 +23,16 @@ def metrics_route(exposed: Exposed) -> Route:
     """Return `/metrics`, for any application in the bridge's event loop."""
 
     async def read(request: Request) -> Response:
-        body, media_type = await exposed(request.headers.get("accept", ""))
-        # As it is: Starlette would add a charset to a text that names one.
-        return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
+        return await metrics_response(request, exposed)
 
     return Route("/metrics", read)
+
+
+async def metrics_response(request: Request, exposed: Exposed) -> Response:
+    """Return the metrics as a client accepts them."""
+    body, media_type = await exposed(request.headers.get("accept", ""))
+    # As it is: Starlette would add a charset to a text that names one.
+    return Response(body, headers={"content-type": media_type, "cache-control": "no-store"})
 
 
 @contextlib.asynccontextmanager

@@ -73,6 +73,7 @@ class _Holder:
         self._encoding = encoding
         self._read_wrapping_key = read_wrapping_key
         self.policies = policies
+        self.fleet = None
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store."""

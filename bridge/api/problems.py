@@ -63,14 +63,18 @@ class RequestRefused(Exception):
         self.refusal = refusal
 
 
-def problem(status: HTTPStatus, detail: str, hint: str = "", error: str = "") -> Response:
+def problem(
+    status: HTTPStatus, detail: str, hint: str = "", error: str = "", position: int = 0
+) -> Response:
     """Return a response that describes a problem.
 
-    The `type` is about:blank, so that `title` is HTTP's own phrase; `hint` says what to do, and
-    `error` is the short name of a refusal.
+    The `type` is about:blank, so that `title` is HTTP's own phrase; `hint` says what to do,
+    `error` is the short name of a refusal, and `position` the character of a query, from 1.
     """
     body = {"type": "about:blank", "title": status.phrase, "status": status, "detail": detail}
     body |= {name: text for name, text in (("hint", hint), ("error", error)) if text}
+    if position:
+        body["position"] = position
     return Response(orjson.dumps(body), status, media_type=MEDIA_TYPE)
 
 
@@ -91,7 +95,8 @@ async def on_syncbridge_error(_request: Request, error: Exception) -> Response:
     """Answer an error of the project."""
     assert isinstance(error, SyncbridgeError)  # noqa: S101
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
-    return problem(status, error.message, error.hint)
+    position = error.position if isinstance(error, QueryError) else 0
+    return problem(status, error.message, error.hint, position=position)
 
 
 async def on_http_exception(request: Request, error: Exception) -> Response:

@@ -18,7 +18,8 @@ from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, number, read_time
 from bridge.core.limits import INTEGER_MAX
 from bridge.core.topics import is_device_id
-from bridge.store.base import EVERYTHING, QuarantinedMessage, QuarantineFilter, Store
+from bridge.store.base import Store
+from bridge.store.quarantined import EVERYTHING, QuarantinedMessage, QuarantineFilter
 
 LIMIT_DEFAULT: Final = 50
 

@@ -55,6 +55,14 @@ def config(invocation: Invocation, as_json: bool, markdown: bool) -> None:
                 for (device, path, policy), origin in _rules(loaded)
             ]
         )
+    if loaded.config.schemas.files:
+        click.echo("\nschemas:")
+        _print_aligned(
+            [
+                (f"  {printable(device)}", section, printable(str(file)))
+                for device, section, file, _ in loaded.config.schemas.files
+            ]
+        )
 
 
 def _print_aligned(rows: Sequence[tuple[str, ...]]) -> None:
@@ -83,6 +91,10 @@ def _document(loaded: LoadedConfig) -> JsonObject:
             for name in SETTINGS
         },
         "policies": [{**rule._asdict(), "origin": origin} for rule, origin in _rules(loaded)],
+        "schemas": [
+            {"device": device, "section": section, "file": str(file)}
+            for device, section, file, _ in loaded.config.schemas.files
+        ],
     }
 
 

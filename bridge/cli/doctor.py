@@ -17,6 +17,7 @@ from bridge.cli.terminal import line_printer, print_note
 from bridge.cli.text import DURATION, compact_json
 from bridge.cli.transport import Transport
 from bridge.core.topics import TopicGrammar
+from bridge.secret_file import read_secret
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -138,10 +139,7 @@ def _device(username: str | None, password_file: str | None) -> Login | None:
         return None
     if password_file is None:
         return Login(username)
-    try:
-        password = Path(password_file).read_text("utf-8").rstrip("\r\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise click.UsageError(f"--device-password-file: {error}") from error
+    password = read_secret("--device-password-file", Path(password_file))
     return Login(username, password)
 
 

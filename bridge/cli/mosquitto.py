@@ -7,8 +7,10 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+from bridge.cli.narrowed import narrowed_lines
 from bridge.cli.text import printable
-from bridge.core.broker_rights import BrokerRights, TopicRight
+from bridge.core.broker_rights import BrokerRights
+from bridge.core.topic_rights import TopicRight
 
 LOGIN: Final = "%u"
 """Stands in a pattern for the login; `%c` is a client id, which everybody chooses."""
@@ -67,10 +69,7 @@ def mosquitto_lines(
     yield from (_line("pattern", right, prefix) for right in rights.of_all)
     if rights.narrowed:
         yield ""
-        yield "# What Mosquitto cannot express:"
-    for narrowed in rights.narrowed:
-        yield printable(f"# line {narrowed.rule.line}, {narrowed.rule}")
-        yield from (f"#   {how}" for how in narrowed.how)
+    yield from narrowed_lines(rights.narrowed, "Mosquitto")
 
 
 def _line(word: str, right: TopicRight, prefix: str) -> str:

@@ -15,5 +15,5 @@ def read_published(topics: RetainedTopics, message: Received) -> Observed | None
         return topics.read(message.topic, message.payload)
     except UnreadableError as error:
         topic = printable(message.topic)
-        print_error(f"{topic} was not written by a bridge: {printable(str(error))}")
+        print_error(f"{topic} cannot be read: {printable(str(error))}")
         return None

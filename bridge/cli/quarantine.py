@@ -22,7 +22,7 @@ from bridge.core.limits import INTEGER_MAX
 
 if TYPE_CHECKING:
     from bridge.api import AdminClient
-    from bridge.store.base import QuarantineFilter
+    from bridge.store.quarantined import QuarantineFilter
 
 _ROWS_PER_PAGE = 100
 
@@ -86,7 +86,7 @@ def quarantine(
 
     Ends with status 5 if there is no message ID.
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
-    from bridge.store.base import EVERYTHING, QuarantineFilter
+    from bridge.store.quarantined import EVERYTHING, QuarantineFilter
 
     if device is not None:
         twin_key(device, "")

@@ -82,6 +82,10 @@ class Grant:
                 return True
         return False
 
+    def allows_below(self, path: Path) -> bool:
+        """Tell whether a path is allowed with everything that may lie below it."""
+        return self.allows(path) and not any(rule.reaches_below(path) for rule in self._denying)
+
 
 class Access:
     """What one sender may do with one twin."""

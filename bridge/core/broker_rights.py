@@ -9,10 +9,9 @@ for what is read it is given less, because what the broker hands out the bridge 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Final, Literal, NamedTuple, TypeAlias
+from typing import Final, NamedTuple
 
-from bridge.core.paths import Parts
-from bridge.core.pattern import DevicePattern, common_text, is_literal, level_matches
+from bridge.core.pattern import DevicePattern, level_matches
 from bridge.core.permission_rules import (
     EVERYONE,
     SELF,
@@ -21,12 +20,19 @@ from bridge.core.permission_rules import (
     Right,
 )
 from bridge.core.permissions import Permissions
+from bridge.core.topic_rights import (
+    ANY_TEXT,
+    MOSQUITTO,
+    Broker,
+    TopicRight,
+    covers,
+    is_exact,
+    overlap,
+    twin_levels,
+    twin_topics,
+    without_denials,
+)
 from bridge.core.update import SECTIONS, SectionName
-
-ANY: Final = "+"
-"""A level of a topic filter, of whatever name."""
-
-Kind: TypeAlias = Literal["read", "write", "deny"]
 
 STATUS: Final = ("$bridge", "status")
 """The topic, below the prefix, on which the bridge says that it is there."""
@@ -35,26 +41,12 @@ DICTIONARY: Final = ("$bridge", "dictionary")
 """The topic, below the prefix, on which the bridge names the current dictionary; and below it the
 dictionaries themselves."""
 
-_ANY_TEXT: Final[Parts] = ("", "")
-
 _SHOWS: Final[dict[str, tuple[SectionName, ...]]] = {
     "state": SECTIONS,
     "delta": ("desired",),
     "event": SECTIONS,
 }
 """What stands on the topics of a twin."""
-
-
-class TopicRight(NamedTuple):
-    """One line of an access control list.
-
-    Attributes:
-        kind: Whether the topics may be read (subscribed to), written (published to), or neither.
-        levels: The filter below the prefix.
-    """
-
-    kind: Kind
-    levels: tuple[str, ...]
 
 
 class Narrowed(NamedTuple):
@@ -89,19 +81,37 @@ _REFUSED: Final = "the bridge refuses what is denied"
 _DELETES: Final = "only a device reports; of use with all of desired, to delete the twin"
 
 
-def broker_rights(permissions: Permissions, login: str) -> BrokerRights:
+def broker_rights(permissions: Permissions, login: str, broker: Broker = MOSQUITTO) -> BrokerRights:
     """Return what a broker has to allow.
 
     Args:
         permissions: Their default is `deny`: what is open otherwise, no list can say.
         login: What stands for the name of whoever is logged in, such as `%u`.
+        broker: What it can do.
     """
     of_principals = {
-        principal: tuple(_unique(_of_principal(permissions, principal)))
+        principal: tuple(_unique(_of_principal(permissions, principal, broker)))
         for principal in permissions.principals
     }
     of_all = tuple(_unique(_of_all(permissions, login)))
-    return BrokerRights(of_principals, of_all, tuple(_narrowed(permissions, of_principals)))
+    narrowed = tuple(_narrowed(permissions, of_principals, broker))
+    return BrokerRights(of_principals, of_all, narrowed)
+
+
+def rights_of_login(
+    permissions: Permissions, login: str, broker: Broker = MOSQUITTO
+) -> tuple[TopicRight, ...]:
+    """Return what a broker that knows no pattern has to allow to one login; denials first.
+
+    Args:
+        permissions: Their default is `deny`.
+        login: A principal's, or else a device's.
+        broker: What it can do.
+    """
+    own = permissions.principals
+    of_principal = _of_principal(permissions, login, broker) if login in own else iter(())
+    rights = _unique((*of_principal, *_of_all(permissions, login)))
+    return tuple(rights if broker.denies else without_denials(rights))
 
 
 def _unique(rights: Iterable[TopicRight]) -> list[TopicRight]:
@@ -114,7 +124,7 @@ def _dictionaries() -> Iterator[TopicRight]:
     yield TopicRight("read", (*DICTIONARY, "+"))
 
 
-def _of_principal(permissions: Permissions, principal: str) -> Iterator[TopicRight]:
+def _of_principal(permissions: Permissions, principal: str, broker: Broker) -> Iterator[TopicRight]:
     subjects = permissions.subjects_of(principal)
     rules = [rule for rule in permissions.rules if rule.rule.subject in subjects]
     own = [rule for rule in rules if rule.rule.subject != EVERYONE]
@@ -123,15 +133,17 @@ def _of_principal(permissions: Permissions, principal: str) -> Iterator[TopicRig
     yield from _asking(own, rules, principal)
     here = [rule for rule in own if level_matches(rule.device.device, principal)]
     if _may_write_whole(here, "desired"):
-        yield from _twin_topics("write", DevicePattern((principal,), None), "delete", principal)
+        yield from twin_topics("write", DevicePattern((principal,), None), "delete", principal)
     for device in dict.fromkeys(rule.device for rule in _allowing(rules, "read")):
         for verb, sections in _SHOWS.items():
             if not is_exact(device) or not _reads_whole(rules, device, sections):
                 continue
-            yield from _twin_topics("read", device, verb)
-            for rule in _denied(rules, sections):
-                if _overlap(rule.device, device):
-                    yield from _twin_topics("deny", rule.device, verb)
+            excepted = [rule for rule in _denied(rules, sections) if overlap(rule.device, device)]
+            if excepted and not broker.checks_deliveries:
+                continue
+            yield from twin_topics("read", device, verb)
+            for rule in excepted:
+                yield from twin_topics("deny", rule.device, verb)
     yield from _denials(rules, principal)
 
 
@@ -140,16 +152,16 @@ def _denials(rules: Iterable[CompiledPermission], principal: str) -> Iterator[To
     rules = list(rules)
     twins = DevicePattern((principal,), None)
     for verb, sections in _SHOWS.items():
-        if any(_overlap(rule.device, twins) for rule in _denied(rules, sections)):
-            yield from _twin_topics("deny", twins, verb)
+        if any(overlap(rule.device, twins) for rule in _denied(rules, sections)):
+            yield from twin_topics("deny", twins, verb)
     for rule in rules:
         if not rule.denies or "write" not in rule.rights or not rule.is_whole:
             continue
         if rule.path.section == "reported" and covers(rule.device, twins):
-            yield from _twin_topics("deny", twins, "report")
+            yield from twin_topics("deny", twins, "report")
         elif rule.path.section == "desired" and is_exact(rule.device):
-            yield from _twin_topics("deny", rule.device, "desire", principal)
-            yield from _twin_topics("deny", rule.device, "delete", principal)
+            yield from twin_topics("deny", rule.device, "desire", principal)
+            yield from twin_topics("deny", rule.device, "delete", principal)
 
 
 def _at(login: str, of_self: Iterable[CompiledPermission]) -> list[CompiledPermission]:
@@ -163,24 +175,26 @@ def _at(login: str, of_self: Iterable[CompiledPermission]) -> list[CompiledPermi
 
 def _of_all(permissions: Permissions, login: str) -> Iterator[TopicRight]:
     twins = DevicePattern((login,), None)
-    yield from _twin_topics("write", twins, "report")
-    yield from _twin_topics("write", twins, "get", login)
-    yield from _twin_topics("read", twins, "reply", login)
-    yield from _twin_topics("read", twins, "resync")
+    yield from twin_topics("write", twins, "report")
+    yield from twin_topics("write", twins, "get", login)
+    yield from twin_topics("read", twins, "reply", login)
+    yield from twin_topics("read", twins, "resync")
     yield TopicRight("write", (login, "presence"))
+    yield TopicRight("write", (login, "enrol"))
+    yield TopicRight("read", (login, "key"))
     yield from _dictionaries()
     everyone = [rule for rule in permissions.rules if rule.rule.subject == EVERYONE]
     of_self = [rule for rule in permissions.rules if rule.rule.subject == SELF]
     for verb in ("state", "delta"):
         if not any(_denied(everyone + of_self, _SHOWS[verb])):
-            yield from _twin_topics("read", twins, verb)
+            yield from twin_topics("read", twins, verb)
     yield from _asking(everyone, everyone, login)
     # Whichever devices they are for: a list knows no part of a login.
     here = [rule._replace(device=twins._replace(name=rule.device.name)) for rule in of_self]
     yield from _asking(here, here + everyone, login)
     if _may_write_whole(here + everyone, "desired"):
         # To report is a device's own: with all of `desired` it may write everything.
-        yield from _twin_topics("write", twins, "delete", login)
+        yield from twin_topics("write", twins, "delete", login)
 
 
 def _asking(
@@ -206,9 +220,9 @@ def _asking(
         if "write" in rule.rights and rule.is_whole and may_delete:
             verbs.append("delete")
         for verb in verbs:
-            yield from _twin_topics("write", rule.device, verb, name)
+            yield from twin_topics("write", rule.device, verb, name)
         if verbs:
-            yield from _twin_topics("read", rule.device, "reply", name)
+            yield from twin_topics("read", rule.device, "reply", name)
 
 
 def _may_write_whole(rules: Iterable[CompiledPermission], section: SectionName) -> bool:
@@ -243,65 +257,17 @@ def _reads_whole(
     return all(
         is_exact(rule.device) and not covers(rule.device, device)
         for rule in _denied(rules, sections)
-        if _overlap(rule.device, device)
+        if overlap(rule.device, device)
     )
 
 
-def is_exact(device: DevicePattern) -> bool:
-    """Tell whether topic filters can say which twins a pattern means."""
-    levels = (device.device, *(() if device.name is None else (device.name,)))
-    return all(is_literal(level) or level == _ANY_TEXT for level in levels)
-
-
-def _twin_topics(
-    kind: Kind, device: DevicePattern, verb: str, name: str = ""
-) -> Iterator[TopicRight]:
-    for levels in _twin_levels(device):
-        yield TopicRight(kind, (*levels, verb, name) if name else (*levels, verb))
-
-
-def _twin_levels(device: DevicePattern) -> list[tuple[str, ...]]:
-    """Return the filters for a pattern's twins; where it is not exact, they match more."""
-    first = _filter_level(device.device)
-    if device.name is not None:
-        return [(first, _filter_level(device.name))]
-    return [(first,), (first, ANY)]
-
-
-def _filter_level(level: Parts) -> str:
-    return level[0] if is_literal(level) else ANY
-
-
-def covers(wider: DevicePattern, device: DevicePattern) -> bool:
-    """Tell whether a pattern surely matches every twin that another, exact one does."""
-    if not _level_covers(wider.device, device.device):
-        return False
-    if wider.name is None:
-        return True
-    return device.name is not None and _level_covers(wider.name, device.name)
-
-
-def _level_covers(wider: Parts, level: Parts) -> bool:
-    if wider in (level, _ANY_TEXT):
-        return True
-    return is_literal(level) and level_matches(wider, level[0])
-
-
-def _overlap(one: DevicePattern, other: DevicePattern) -> bool:
-    """Tell whether some twin matches both."""
-    if common_text(one.device, other.device) is None:
-        return False
-    if one.name is None or other.name is None:
-        return True
-    return common_text(one.name, other.name) is not None
-
-
 def _narrowed(
-    permissions: Permissions, of_principals: dict[str, tuple[TopicRight, ...]]
+    permissions: Permissions, of_principals: dict[str, tuple[TopicRight, ...]], broker: Broker
 ) -> Iterator[Narrowed]:
     for rule in sorted(permissions.rules, key=lambda one: (one.rule.line, one.rule)):
         how = []
-        if "write" in rule.rights and not _is_written_so(rule):
+        can_say = broker.denies or not rule.denies
+        if "write" in rule.rights and not (can_say and _is_written_so(rule)):
             how.append(_how_written(rule))
         if "read" in rule.rights and (
             rule.denies or not _is_shown(permissions, rule, of_principals)
@@ -316,7 +282,7 @@ def _is_written_so(rule: CompiledPermission) -> bool:
     if rule.path.section == "reported" or not (rule.is_whole and is_exact(rule.device)):
         return False
     if rule.rule.subject == SELF:
-        return not rule.denies and rule.device == DevicePattern(_ANY_TEXT, None)
+        return not rule.denies and rule.device == DevicePattern(ANY_TEXT, None)
     return not (rule.denies and rule.rule.subject == EVERYONE)
 
 
@@ -338,7 +304,7 @@ def _is_shown(
     wanted = {
         TopicRight("read", (*levels, verb))
         for verb in ("state", "delta", "event")
-        for levels in _twin_levels(rule.device)
+        for levels in twin_levels(rule.device)
     }
     return all(
         wanted <= set(rights)

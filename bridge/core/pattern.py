@@ -51,6 +51,14 @@ class DevicePattern(NamedTuple):
             return False
         return self.name is None or (key.name != "" and level_matches(self.name, key.name))
 
+    def contains(self, other: DevicePattern) -> bool:
+        """Tell whether every twin that another pattern means is meant; False may be too little."""
+        if not level_contains(self.device, other.device):
+            return False
+        return self.name is None or (
+            other.name is not None and level_contains(self.name, other.name)
+        )
+
     @property
     def rank(self) -> tuple[Rank, Rank]:
         """How specific it is: the device first, then the name."""
@@ -104,6 +112,17 @@ def level_matches(level: Parts, text: str) -> bool:
             return False
         position = found + len(part)
     return True
+
+
+def level_contains(one: Parts, other: Parts) -> bool:
+    """Tell whether a level matches all that another one matches.
+
+    False may be too little where it has more than one wildcard.
+    """
+    if is_literal(other):
+        return level_matches(one, other[0])
+    around = len(one) == 2 and other[0].startswith(one[0]) and other[-1].endswith(one[-1])
+    return one == other or around
 
 
 def level_rank(level: Parts) -> Rank:

@@ -114,6 +114,11 @@ class CompiledPermission(NamedTuple):
             levels = levels[:-1]
         return all(map(level_matches, levels, path))
 
+    def reaches_below(self, path: Path) -> bool:
+        """Tell whether something below a path of its section may be one that it matches."""
+        levels = self.path.levels
+        return len(levels) > len(path) and all(map(level_matches, levels, path))
+
 
 def compile_rule(rule: PermissionRule, limits: Limits) -> CompiledPermission:
     """Parse the patterns and the rights of a rule.

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple, TypeAlias, get_args
 
 from bridge.core.access import Access, Decision, Grant, Otherwise
 from bridge.core.limits import Limits
+from bridge.core.pattern import DevicePattern, common_text, is_literal
 from bridge.core.permission_rules import (
     EVERYONE,
     RIGHTS,
@@ -193,6 +194,45 @@ class Permissions:
     ) -> Decision:
         """Say whether something is allowed, and by which rule."""
         return self.access(sender, key).grant(section, right).decide(path)
+
+    def reads_somewhere(
+        self, sender: str, twins: DevicePattern, section: SectionName, path: Path
+    ) -> bool:
+        """Tell whether rules let a sender read a path in any of some twins.
+
+        It depends on the rules alone, and not on which twins there are. What is a device's own
+        counts where the pattern names that device. True may be too much: a twin that is meant may
+        be denied by a rule for some of them.
+        """
+        if is_literal(twins.device):
+            is_named = twins.name is not None and is_literal(twins.name)
+            key = TwinKey(twins.device[0], twins.name[0] if twins.name and is_named else "")
+            if self.access(sender, key).grant(section, "read").allows_below(path):
+                return True
+            if is_named:
+                return False
+        subjects = self.subjects_of(sender)
+        reading = [
+            rule
+            for rule in self.rules
+            if rule.rule.subject in subjects
+            and rule.path.section == section
+            and "read" in rule.rights
+        ]
+        denied = [
+            rule.device
+            for rule in reading
+            if rule.denies and (rule.covers(path) or rule.reaches_below(path))
+        ]
+        if any(pattern.contains(twins) for pattern in denied):
+            return False
+        return self.default != "deny" or any(
+            not rule.denies
+            and rule.covers(path)
+            and common_text(rule.device.device, twins.device) is not None
+            and not any(pattern.contains(rule.device) for pattern in denied)
+            for rule in reading
+        )
 
 
 def _check_names(principals: Sequence[Named], groups: Mapping[Named, Sequence[Named]]) -> None:

@@ -69,6 +69,9 @@ def report_plainly(
             backward[name] = None
         else:
             return None
+    model = section.model
+    if model is not None and forward and not model.fits({**value, **forward}):
+        return None
     now = twin.now = clock if clock > twin.now else twin.now + 1
     writer = twin.key.device
     twin.last_seen = now

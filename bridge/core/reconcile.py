@@ -196,7 +196,7 @@ def _merged(
     now: int,
     limits: Limits,
 ) -> Merge | Refusal:
-    """Merge an update into its section, unless a policy or a limit refuses it."""
+    """Merge an update into its section, unless a policy, its model or a limit refuses it."""
     metadata, device = update.metadata, twin.key.device
     key: Key = (
         (stamp, update.writer, 0, now)
@@ -212,6 +212,12 @@ def _merged(
             return screening.refusal
         kept = screening.kept
     merge = Merge(section, key, twin.version, now, seen=seen, device=device, kept=kept)
+    model = section.model
+    if model is not None:
+        after = merge.preview(update.patch, full=metadata.full).value
+        refusal = model.refusal(section.value, after)
+        if refusal is not None:
+            return refusal
     return apply_within_limits(twin, merge, update, limits) or merge
 
 

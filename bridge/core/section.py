@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Final, TypeAlias
 
 if TYPE_CHECKING:
     from bridge.core.cell import Cell
+    from bridge.core.model import Model
     from bridge.core.policy import Rules
 
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | dict[str, JsonValue] | None"
@@ -94,12 +95,14 @@ class Section:
         tombstones: Path -> arrival in µs of each register without a visible value, the oldest
             first. The root's path is ().
         rules: The conflict policies of its paths; None where all of them are `latest`.
+        model: What it has to fit; None where that is nothing.
     """
 
-    __slots__ = ("nodes", "root", "rules", "tombstones", "value", "version")
+    __slots__ = ("model", "nodes", "root", "rules", "tombstones", "value", "version")
 
     def __init__(self, rules: Rules | None = None) -> None:
         self.rules = rules
+        self.model: Model | None = None
         self.value: JsonObject = {}
         self.nodes: Children = {}
         self.root: Register | None = None

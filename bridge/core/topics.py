@@ -18,6 +18,8 @@ VERBS = frozenset(
 )  # fmt: skip
 RESERVED_WORDS = frozenset({"enrol", "call", "key", "dictionary", "history", "meta"})
 
+_ENROL = "/enrol"
+
 _IDENTIFIER = re.compile(r"[A-Za-z0-9_:@~-][A-Za-z0-9._:@~-]{0,127}\Z")
 IDENTIFIER_RULE = "1 to 128 of A-Z a-z 0-9 . _ : @ ~ - and not starting with a dot"
 
@@ -117,6 +119,12 @@ class TopicGrammar:
             return _bad_topic(topic, f"a sender's name is {IDENTIFIER_RULE}, and not a verb")
         return InboundTopic(key, verb, rest[1])
 
+    def enrolling(self, topic: str) -> str | None:
+        """Return which device asks for its key on a topic; None where it is no such topic."""
+        device = topic[len(self._start) : -len(_ENROL)]
+        is_one = topic == f"{self._start}{device}{_ENROL}" and is_device_id(device)
+        return device if is_one else None
+
     def topic(self, key: TwinKey, verb: str, sender: str = "") -> str:
         """Build the topic of a twin for a verb, and for a sender or requester where given."""
         topic = f"{self._start}{key.device}/"
@@ -136,6 +144,10 @@ class TopicGrammar:
         return tuple(
             f"{self._start}{levels}/{shape}" for levels in ("+", "+/+") for shape in shapes
         )
+
+    def enrol_filter(self) -> str:
+        """Return the filter of what devices ask for their keys on."""
+        return f"{self._start}+{_ENROL}"
 
     def presence_filter(self) -> str:
         """Return the filter of all devices' presence."""

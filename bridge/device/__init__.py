@@ -5,6 +5,7 @@ client library, for programs that have an event loop of their own.
 """
 
 from bridge.device.client import Device
+from bridge.device.enrolling import enrol
 from bridge.device.events import (
     Answered,
     DeltaCleared,
@@ -23,6 +24,7 @@ from bridge.device.events import (
 from bridge.device.payload import Encoding, JsonObject, JsonValue
 from bridge.device.report import Answer, Report
 from bridge.device.session import DeviceSession
+from bridge.device.tls import make_tls_context
 
 __all__ = [
     "Answer",
@@ -45,4 +47,6 @@ __all__ = [
     "ResyncRequested",
     "StateReceived",
     "Twin",
+    "enrol",
+    "make_tls_context",
 ]

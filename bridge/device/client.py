@@ -70,7 +70,7 @@ class Device:
         port: Of the broker.
         username: At the broker.
         password: At the broker.
-        tls: Where the broker wants TLS: a context, such as `ssl.create_default_context()`.
+        tls: Where the broker wants TLS: a context, such as `make_tls_context()` returns.
         prefix: Of all topics.
         name: Of the twin, where the device has several; each then has its own `Device` and
             connection, but presence is the device's, and the last one to say something counts.
@@ -356,7 +356,7 @@ class Device:
                 self._note_refused(event)
             case ReportDeferred():
                 _logger.warning(
-                    "the bridge cannot take reports now (%d %s); trying again in %.0f s",
+                    "the bridge cannot take reports now (%d %s); trying again in %.1f s",
                     event.code,
                     event.message,
                     event.delay_s,

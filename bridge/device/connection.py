@@ -10,6 +10,7 @@ import logging
 import random
 import socket
 import ssl
+import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode, MQTTProtocolVersi
 from paho.mqtt.reasoncodes import ReasonCode
 
 from bridge.device.events import OutgoingMessage
+from bridge.device.tls import why_unreachable
 
 Protocol: TypeAlias = Literal["3.1.1", "5"]
 
@@ -116,8 +118,13 @@ class ConnectionSettings:
         if self.password is not None and self.username is None:
             raise ValueError("password without username: MQTT 3.1.1 (section 3.1.2.9) has none")
 
+    @property
+    def address(self) -> str:
+        """Host and port."""
+        return f"{self.host}:{self.port}"
+
     def __str__(self) -> str:
-        return f"broker {self.host}:{self.port}"
+        return f"broker {self.address}"
 
 
 class Connection:
@@ -125,7 +132,8 @@ class Connection:
 
     Args:
         settings: How to reach the broker.
-        will: Returns what the broker publishes when the connection breaks; asked before each.
+        will: Returns what the broker publishes when the connection breaks, if anything; asked
+            before each.
         deliver: Called with each signal, on paho's thread; may block while it has no room.
         offer: As `deliver`, but drops what there is no room for: it must not block.
     """
@@ -133,7 +141,7 @@ class Connection:
     def __init__(
         self,
         settings: ConnectionSettings,
-        will: Callable[[], OutgoingMessage],
+        will: Callable[[], OutgoingMessage | None],
         deliver: Callable[[Signal], None],
         offer: Callable[[Signal], None],
     ) -> None:
@@ -153,9 +161,9 @@ class Connection:
         )
         self._client.loop_start()
 
-    def stop(self, farewell: OutgoingMessage) -> None:
+    def stop(self, farewell: OutgoingMessage | None) -> None:
         """Publish a last message, if there is a connection, and disconnect without the will."""
-        if self._client.is_connected():
+        if farewell is not None and self._client.is_connected():
             info = self._client.publish(*farewell)
             if info.rc == MQTTErrorCode.MQTT_ERR_SUCCESS:
                 info.wait_for_publish(FAREWELL_TIMEOUT_S)
@@ -214,7 +222,8 @@ class Connection:
 
     def _on_pre_connect(self, client: paho.Client, _userdata: object) -> None:
         # Anew each time: a sealed one is taken once.
-        client.will_set(*self._will())
+        if (will := self._will()) is not None:
+            client.will_set(*will)
 
     def _on_connect(
         self,
@@ -234,7 +243,9 @@ class Connection:
 
     def _on_connect_fail(self, client: paho.Client, _userdata: object) -> None:
         self._back_off(client)
-        self._deliver(Disconnected(f"{self._settings} cannot be reached"))
+        # paho calls this while it handles the error, which it does not hand on.
+        reason = why_unreachable(self._settings.address, sys.exc_info()[1])
+        self._deliver(Disconnected(reason))
 
     def _on_disconnect(
         self,

@@ -1,4 +1,4 @@
-"""Files that hold a device's key, as `syncbridge keys create` writes them."""
+"""Files that hold a device's key, as `syncbridge keys create` and `enrol` write them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from bridge.device.private_file import write_private
 from bridge.errors import ConfigError
 from bridge.secret_file import NOBODY_ELSE, require_private
 from bridge.security.frame import ALGORITHM_NAMES, KEY_ID_MAX, Algorithm
@@ -44,6 +45,25 @@ def read_device_key(path: Path | str) -> DeviceKey:
             hint="`syncbridge keys create DEVICE --output FILE` makes one",
         )
     return key
+
+
+def write_device_key(path: Path | str, key: DeviceKey) -> None:
+    """Write a device's key into a file that only its user may read, as `read_device_key` reads it.
+
+    What was there is replaced in one step.
+
+    Raises:
+        KeyFileError: It cannot be written.
+    """
+    write_private(
+        Path(path),
+        {
+            "device": key.device,
+            "key_id": key.key_id,
+            "algorithm": ALGORITHM_NAMES[key.algorithm],
+            "key": key.secret.hex(),
+        },
+    )
 
 
 def _parsed(content: bytes) -> DeviceKey | None:

@@ -205,6 +205,10 @@ class Outbox:
         """Return the reports of the window, in the order in which they were sealed."""
         return list(self._in_flight.values())[: self._window]
 
+    def due(self, now: float) -> list[InFlight]:
+        """Return those of the window that are to be sent now."""
+        return [entry for entry in self.in_flight() if entry.retry.due <= now]
+
     def retries(self) -> list[Retry]:
         """Return when each report in flight is due."""
         return [entry.retry for entry in self._in_flight.values()]

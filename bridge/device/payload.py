@@ -13,6 +13,9 @@ Encoding = Literal["json", "msgpack"]
 
 METADATA_KEY = "$"
 
+# Of msgpack's ext with a length of 8, 16 or 32 bits.
+_EXT_FIRST_BYTES = frozenset((0xC7, 0xC8, 0xC9))
+
 
 class UnreadableError(ValueError):
     """A payload is neither a JSON object nor a msgpack map."""
@@ -40,6 +43,8 @@ def decode(payload: bytes) -> JsonObject:
     """
     if not payload:
         raise UnreadableError("the payload is empty")
+    if payload[0] in _EXT_FIRST_BYTES:
+        raise UnreadableError("the payload is sealed, or compressed")
     try:
         document = (
             _decode_msgpack(payload) if _is_msgpack_map(payload[0]) else orjson.loads(payload)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -15,7 +16,8 @@ class Reply:
     """The `$` of a reply (design section 3).
 
     `code`, `error` and `message` are of refusals only. `since` is of an answer that holds what has
-    changed after that version; every other answer to a `get` holds the whole twin.
+    changed after that version; every other answer to a `get` holds the whole twin. `retry_after_s`
+    and `messages_per_s` are of a refusal that tells when to send again, and how fast.
     """
 
     request_id: str
@@ -28,6 +30,8 @@ class Reply:
     error: str
     message: str
     since: int | None = None
+    retry_after_s: float | None = None
+    messages_per_s: float | None = None
 
 
 class ResyncRequest(NamedTuple):
@@ -66,6 +70,8 @@ def read_reply(document: JsonObject) -> Reply:
         error=_text(metadata, "error"),
         message=_text(metadata, "message"),
         since=_integer(metadata, "since") if "since" in metadata else None,
+        retry_after_s=_positive(metadata, "retry_after_s"),
+        messages_per_s=_positive(metadata, "messages_per_s"),
     )
 
 
@@ -156,6 +162,14 @@ def _integer(document: JsonObject, key: str, default: int | None = None) -> int:
     if not isinstance(value, int) or isinstance(value, bool):
         raise UnreadableError(f"{key} is not an integer")
     return value
+
+
+def _positive(document: JsonObject, key: str) -> float | None:
+    """Return a number above 0; None where there is none that makes sense."""
+    value = document.get(key)
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < math.inf:
+        return None
+    return float(value)
 
 
 def _text(document: JsonObject, key: str) -> str:

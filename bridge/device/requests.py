@@ -17,7 +17,7 @@ from bridge.device.events import (
 )
 from bridge.device.payload import METADATA_KEY, Encoding, JsonObject, encode
 from bridge.device.replies import Reply, read_changes, read_twin
-from bridge.device.retry import TRY_LATER_CODES, Retry
+from bridge.device.retry import RETRY_MAX_S, TRY_LATER_CODES, Retry
 from bridge.errors import OutboxFull
 
 REQUESTS_MAX = 32
@@ -154,7 +154,10 @@ class TwinRequests:
         if request is None or topic != request.reply_topic:
             return []
         if not reply.ok and reply.code in TRY_LATER_CODES:
-            request.retry.postpone(now, retry_after_s)
+            if reply.retry_after_s is None:
+                request.retry.postpone(now, retry_after_s)
+            else:
+                request.retry.start_anew(now + min(reply.retry_after_s, RETRY_MAX_S))
             return []
         if not reply.ok:
             return [self._refused(request, reply)]

@@ -27,6 +27,7 @@ from bridge.device.events import (
     ReportRefused,
     StateReceived,
 )
+from bridge.device.hold import Hold
 from bridge.device.outbox import InFlight, Journal, Outbox, Restored
 from bridge.device.packing import Packing
 from bridge.device.payload import (
@@ -40,7 +41,7 @@ from bridge.device.payload import (
 from bridge.device.replies import Reply, read_delta, read_reply, read_resync, read_twin
 from bridge.device.requests import TwinRequests
 from bridge.device.resync import Resync
-from bridge.device.retry import TRY_LATER_CODES, backoff_s
+from bridge.device.retry import TRY_LATER_CODES
 
 
 class DeviceSession:
@@ -112,8 +113,7 @@ class DeviceSession:
         )
         self._connected = False
         self._presence_due: float | None = None
-        self._hold_until = float("-inf")
-        self._deferrals = 0
+        self._hold = Hold(retry_after_s)
         self._delta_version = 0
         self._seen = 0
 
@@ -222,8 +222,7 @@ class DeviceSession:
         """Start a connection: presence is due, and everything unanswered, in order."""
         self._connected = True
         self._presence_due = now
-        self._hold_until = float("-inf")
-        self._deferrals = 0
+        self._hold.start_anew()
         for retry in (*self._outbox.retries(), *self._requests.retries()):
             retry.start_anew(now)
 
@@ -239,12 +238,10 @@ class DeviceSession:
         if self._presence_due is not None:
             self._presence_due = None
             messages.append(self._presence(online=True))
-        if now >= self._hold_until:
-            self._outbox.seal(now)
+        if now >= self._hold.opens():
             messages += [
                 self._envelope.report(self._report_topic, self._packing.pack(entry))
-                for entry in self._outbox.in_flight()
-                if entry.retry.take(now, self._retry_after_s)
+                for entry in self._hold.take_due(self._outbox, now)
             ]
         requests = self._requests.take_due(now, self._retry_after_s)
         return messages + [self._envelope.close(request) for request in requests]
@@ -256,13 +253,14 @@ class DeviceSession:
         """
         if not self._connected:
             return None
-        due = [max(entry.retry.due, self._hold_until) for entry in self._outbox.in_flight()]
+        opens = self._hold.opens()
+        due = [max(entry.retry.due, opens) for entry in self._outbox.in_flight()]
         due += [retry.due for retry in self._requests.retries()]
         if self._presence_due is not None:
             due.append(self._presence_due)
         sealable_since = self._outbox.sealable_since()
         if sealable_since is not None:
-            due.append(max(sealable_since, self._hold_until))
+            due.append(max(sealable_since, opens))
         return min(due, default=None)
 
     def received(self, topic: str, payload: bytes, now: float) -> list[Event]:
@@ -339,9 +337,8 @@ class DeviceSession:
     def _report_answered(self, entry: InFlight, reply: Reply, now: float) -> Event:
         boot, seq, payload = entry.report
         if not reply.ok and reply.code in TRY_LATER_CODES:
-            return self._hold(entry, reply, now)
-        self._deferrals = 0
-        self._hold_until = float("-inf")
+            return self._deferred(entry, reply, now)
+        self._hold.start_anew()
         self._outbox.settle(reply.request_id, taken=reply.ok)
         for retry in self._outbox.retries():
             retry.hurry(now, self._retry_after_s)
@@ -367,11 +364,8 @@ class DeviceSession:
             patch=patch,
         )
 
-    def _hold(self, entry: InFlight, reply: Reply, now: float) -> Event:
+    def _deferred(self, entry: InFlight, reply: Reply, now: float) -> Event:
         """Send no reports for a while: whatever else is in flight would meet the same answer."""
-        if now >= self._hold_until:
-            self._hold_until = now + backoff_s(self._retry_after_s, self._deferrals)
-            self._deferrals += 1
-        entry.retry.start_anew(self._hold_until)
+        until = self._hold.refused(entry, self._outbox, reply, now)
         boot, seq, _ = entry.report
-        return ReportDeferred(boot, seq, reply.code, reply.message, self._hold_until - now)
+        return ReportDeferred(boot, seq, reply.code, reply.message, until - now)

@@ -12,6 +12,7 @@ from starlette.responses import HTMLResponse, Response
 
 from bridge import __version__
 from bridge.api.admin import answer_health
+from bridge.api.metrics import Exposed
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response
 from bridge.config_http import HttpConfig
@@ -19,12 +20,15 @@ from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import answers
 from bridge.http.events import add_event_route
+from bridge.http.fleet_routes import FleetRoutes, add_fleet_routes
 from bridge.http.gate import Gate
 from bridge.http.list_routes import add_list_route
+from bridge.http.metrics_route import add_metrics_route
 from bridge.http.page import CONTENT_SECURITY_POLICY, render_page
 from bridge.http.past_routes import PastRoutes, add_past_routes
 from bridge.http.problems import HANDLERS
 from bridge.http.quarantine_routes import add_quarantine_routes
+from bridge.http.searching import Searcher
 from bridge.http.stream import add_stream_route
 from bridge.http.twin_routes import TwinRoutes, add_named_twin_routes, add_twin_routes
 
@@ -34,13 +38,19 @@ _DESCRIPTION: Final = (
 )
 
 
-def create_app(backend: Backend, config: HttpConfig, clock: Callable[[], float]) -> Gate:
+def create_app(
+    backend: Backend,
+    config: HttpConfig,
+    clock: Callable[[], float],
+    exposed: Exposed | None = None,
+) -> Gate:
     """Return the application.
 
     Args:
         backend: The holder of the twins.
         config: The bounds.
         clock: Monotonic time in seconds.
+        exposed: Metrics for `/metrics`; None where there are none.
     """
     app = FastAPI(
         title="syncbridge",
@@ -52,15 +62,19 @@ def create_app(backend: Backend, config: HttpConfig, clock: Callable[[], float])
         exception_handlers=HANDLERS,
     )
     authenticator = Authenticator(backend, clock)
+    searcher = Searcher(backend, config.stream_queries)
     twins = TwinRoutes(backend, authenticator, config.body_bytes)
     # What is asked for most stands first: routes are tried in this order.
     add_twin_routes(app, twins)
     _add_health(app, backend)
-    add_list_route(app, backend, authenticator)
+    if exposed is not None:
+        add_metrics_route(app, backend, authenticator, exposed, config.metrics_readers)
+    add_list_route(app, backend, authenticator, searcher)
     add_past_routes(app, PastRoutes(backend, authenticator, config.body_bytes))
     add_quarantine_routes(app, backend, authenticator)
-    add_event_route(app, backend, authenticator)
-    add_stream_route(app, backend, authenticator)
+    add_event_route(app, backend, authenticator, searcher)
+    add_stream_route(app, backend, authenticator, searcher)
+    add_fleet_routes(app, FleetRoutes(backend, authenticator, config.body_bytes))
     add_named_twin_routes(app, twins)
     _add_page(app)
     return Gate(app, config, clock)

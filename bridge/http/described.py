@@ -6,6 +6,8 @@ from typing import Annotated, Any, Final
 
 from fastapi import Header, Path, Query
 
+from bridge.query.language import LENGTH_MAX
+
 _IDENTIFIER: Final = r"^[A-Za-z0-9_:@~-][A-Za-z0-9._:@~-]{0,127}$"
 
 PROBLEM_SCHEMA: Final[dict[str, Any]] = {
@@ -18,6 +20,7 @@ PROBLEM_SCHEMA: Final[dict[str, Any]] = {
         "detail": {"type": "string"},
         "hint": {"type": "string"},
         "error": {"type": "string"},
+        "position": {"type": "integer", "minimum": 1},
     },
 }
 
@@ -25,7 +28,7 @@ _PROBLEM_TITLES: Final = {
     400: "The request cannot be understood.",
     401: "There is no token, or it is not valid.",
     403: "The permissions do not allow it, or the web page may not use the API.",
-    404: "There is no such twin.",
+    404: "There is no such twin, or nothing else of that name.",
     405: "There is no such method here.",
     406: "Not acceptable.",
     409: "It contradicts what is there.",
@@ -59,7 +62,7 @@ def answers(
         media_type: Of that answer.
         not_modified: It also answers 304.
     """
-    shown: dict[str, Any] = {"schema": _OBJECT if media_type != "text/event-stream" else {}}
+    shown: dict[str, Any] = {"schema": {} if media_type.startswith("text/") else _OBJECT}
     if example is not None:
         shown["example"] = example
     content = {media_type: shown}
@@ -100,6 +103,13 @@ Name = Annotated[str, Path(pattern=_IDENTIFIER, description="The twin's name.", 
 Select = Annotated[
     str | None,
     Query(description="Paths, separated by commas: `reported.temp,desired`.", max_length=2000),
+]
+Where = Annotated[
+    str | None,
+    Query(
+        description="Only twins that match, as in SQL: `reported.battery < 20 AND online`.",
+        max_length=LENGTH_MAX,
+    ),
 ]
 IfNoneMatch = Annotated[
     str | None, Header(description="ETag of what the client has: 304 if that is current.")

@@ -6,14 +6,16 @@ import asyncio
 from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
+import orjson
 from fastapi import FastAPI, Header, Query
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from bridge.api.problems import RequestProblem
+from bridge.errors import QueryError
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
-from bridge.http.described import Select, answers
+from bridge.http.described import Select, Where, answers
 from bridge.http.following import (
     HEARTBEAT,
     RIGHTS_CHANGED,
@@ -23,18 +25,22 @@ from bridge.http.following import (
 )
 from bridge.http.list_routes import Device, read_pattern
 from bridge.http.reading import Selection
+from bridge.http.searching import Searcher, ask_to_follow
 
 MEDIA_TYPE: Final = "text/event-stream"
 
 Stamp = Annotated[str | None, Query(max_length=64, description="Go on behind this stamp.")]
 
 
-def add_event_route(app: FastAPI, backend: Backend, authenticator: Authenticator) -> None:
+def add_event_route(
+    app: FastAPI, backend: Backend, authenticator: Authenticator, searcher: Searcher
+) -> None:
     """Add the route."""
 
     async def read_events(
         request: Request,
         device: Device = "*",
+        where: Where = None,
         select: Select = None,
         after: Stamp = None,
         last_event_id: Annotated[str | None, Header(max_length=64)] = None,
@@ -43,17 +49,21 @@ def add_event_route(app: FastAPI, backend: Backend, authenticator: Authenticator
 
         Each change has a stamp as its id. A client that comes back sends it as `Last-Event-ID` and
         goes on behind it, without a gap or a repeat; where what it missed is not kept any more, it
-        is told `reset` and begins anew.
+        is told `reset` and begins anew. With `where`, only of twins that match, and `enter` and
+        `leave` where one comes to match, or ceases to.
         """
         authorization = request.headers.get("authorization")
-        await authenticator.principal(authorization)
+        principal = await authenticator.principal(authorization)
+        pattern = read_pattern(device)
+        asked = await ask_to_follow(backend, searcher, principal, where, pattern)
         following = Following(
             backend,
             authenticator,
             authorization,
-            read_pattern(device),
+            pattern,
             Selection(select, backend.limits) if select is not None else None,
             last_event_id or after,
+            asked,
         )
         headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
         return StreamingResponse(_lines(following), media_type=MEDIA_TYPE, headers=headers)
@@ -75,12 +85,19 @@ async def _lines(following: Following) -> AsyncIterator[str]:
             else:
                 yield f"id: {stamp}\ndata: {text}\n\n"
     except TooSlow:
-        yield 'event: closed\ndata: {"type":"closed","reason":"too slow"}\n\n'
+        yield _closed("too slow")
     except RightsChanged:
-        yield f'event: closed\ndata: {{"type":"closed","reason":"{RIGHTS_CHANGED}"}}\n\n'
+        yield _closed(RIGHTS_CHANGED)
     except RequestProblem as problem:
-        yield f'event: closed\ndata: {{"type":"closed","reason":"{problem.detail}"}}\n\n'
+        yield _closed(problem.detail)
+    except QueryError as error:
+        yield _closed(error.message)
     except asyncio.CancelledError:
         raise
     finally:
         await messages.aclose()  # type: ignore[attr-defined]
+
+
+def _closed(reason: str) -> str:
+    text = orjson.dumps({"type": "closed", "reason": reason}).decode()
+    return f"event: closed\ndata: {text}\n\n"

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterable, Iterator, Sequence
 from typing import Final
 
 import orjson
@@ -18,7 +19,9 @@ from bridge.core.update import SECTIONS
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.hub import Event, Reader
+from bridge.http.live_query import LiveQuery
 from bridge.http.reading import Selection, access_of, shown_object
+from bridge.http.searching import Question, Searcher
 from bridge.http.shelf import View, view_of
 from bridge.store.base import Store, StoredTwin
 
@@ -57,6 +60,7 @@ class Following:
         pattern: Which twins.
         selection: What of them; None for all.
         after: Where the reader was, or None.
+        asked: A query that the twins have to match, and who searches for it; None for none.
     """
 
     def __init__(
@@ -67,6 +71,7 @@ class Following:
         pattern: DevicePattern,
         selection: Selection | None,
         after: str | None,
+        asked: tuple[Question, Searcher] | None = None,
     ) -> None:
         self._backend = backend
         self._authenticator = authenticator
@@ -74,6 +79,8 @@ class Following:
         self._pattern = pattern
         self._selection = selection
         self._after = after
+        self._asked = asked
+        self._live_query: LiveQuery | None = None
         self._principal = ""
         self._permissions: Permissions | None = None
         self._parts: OrderedDict[TwinKey, bytes] = OrderedDict()
@@ -84,15 +91,25 @@ class Following:
 
         Raises:
             TooSlow: More changes wait than may.
-            RequestProblem: The token does not hold any more.
+            RequestProblem: The token does not hold any more, or too many queries are asked.
             RightsChanged: The permissions of the reader have changed.
+            QueryError: The search for the present took too long.
         """
+        counted = contextlib.nullcontext() if self._asked is None else self._asked[1].following()
+        with counted:
+            async with contextlib.aclosing(self._messages()) as messages:
+                async for pair in messages:
+                    yield pair
+
+    async def _messages(self) -> AsyncGenerator[tuple[str, str | None]]:
         hub = self._backend.hub
         self._principal = await self._authenticator.principal(self._authorization)
         self._permissions = self._backend.permissions
         reader = self.reader = hub.subscribe(self._pattern)
         try:
             missed = None if self._after is None else hub.replay(self._after, self._pattern)
+            if self._asked is not None:
+                self._live_query = LiveQuery(self._asked[0], is_complete=missed is None)
             if missed is None:
                 if self._after is not None:
                     # What was missed is not known any more: the reader begins anew.
@@ -100,11 +117,14 @@ class Following:
                 async for text in self._present(reader):
                     yield text, None
             else:
-                for event in missed:
+                for event in self._judged(missed):
                     if (change := self._change(event)) is not None:
                         yield change, event.stamp
             caught_up = hub.stamp
-            waiting, reader.waiting = reader.waiting, deque()
+            waiting, reader.waiting = [*self._judged(reader.waiting)], deque()
+            if self._live_query is not None:
+                # From here on at the commit, so that nothing waits that is nothing to the reader.
+                reader.judge = self._live_query.judge
             for event in waiting:
                 if (change := self._change(event)) is not None:
                     yield change, None if missed is None else event.stamp
@@ -142,31 +162,57 @@ class Following:
             raise RightsChanged
         self._permissions = now
 
+    def _judged(self, events: Iterable[Event]) -> Iterator[Event]:
+        """Yield what changes are to the reader."""
+        for event in events:
+            judged = event if self._live_query is None else self._live_query.judge(event)
+            event.release()
+            if judged is not None:
+                yield judged
+
     async def _present(self, reader: Reader) -> AsyncIterator[str]:
         after: TwinKey | None = None
         while True:
-            page = await self._backend.run_store(_Page(self._pattern, after).read)
-            rows = [row for row in page if self._pattern.matches(row.key)]
+            views, after = await self._page(after)
             # Every change that the page holds already waits by now, and would be a repeat.
-            seen = {row.key: row.version for row in rows}
+            seen = {key: view.version for key, view in views}
             reader.waiting = deque(
                 event for event in reader.waiting if event.view.version > seen.get(event.key, -1)
             )
-            for row in rows:
-                if row.exists and (text := self._state(row)) is not None:
+            for key, view in views:
+                if self._live_query is not None:
+                    self._live_query.add(key)
+                if view.exists and (text := self._shown("present", None, key, view)) is not None:
                     yield text
-            if not page or _is_of_one_device(self._pattern):
+            if after is None:
                 return
-            after = page[-1].key
 
-    def _state(self, row: StoredTwin) -> str | None:
-        return self._shown("present", None, row.key, view_of(row.key, row.version, row.state))
+    async def _page(
+        self, after: TwinKey | None
+    ) -> tuple[list[tuple[TwinKey, View]], TwinKey | None]:
+        """Return a page of the present, and the key behind which the next one begins."""
+        if self._asked is not None:
+            question, searcher = self._asked
+            found, following = await searcher.find(question, after, PAGE_TWINS)
+            # The search has a thread of its own. What it has seen was committed in the store's,
+            # and is told of before anything that is asked of that thread now comes back.
+            await self._backend.run_store(lambda _: None)
+            views = [(key, view_of(key, _version_in(state), state)) for key, state in found]
+            return views, following
+        page = await self._backend.run_store(_Page(self._pattern, after).read)
+        views = [
+            (row.key, view_of(row.key, row.version, row.state))
+            for row in page
+            if self._pattern.matches(row.key)
+        ]
+        is_last = not page or _is_of_one_device(self._pattern)
+        return views, None if is_last else page[-1].key
 
     def _change(self, event: Event) -> str | None:
         access = access_of(self._backend, self._principal, event.key)
-        if event.view.exists and self._is_whole(access):
+        if event.kind != "leave" and event.view.exists and self._is_whole(access):
             return event.text
-        return self._shown("change", event.stamp, event.key, event.view)
+        return self._shown(event.kind, event.stamp, event.key, event.view)
 
     def _is_whole(self, access: Access | None) -> bool:
         return self._selection is None and (access is None or access.reads_all)
@@ -179,7 +225,7 @@ class Following:
         head: JsonObject = {"type": kind if view.exists else "deleted"}
         if stamp is not None:
             head["stamp"] = stamp
-        if not view.exists:
+        if kind == "leave" or not view.exists:
             self._parts.pop(key, None)
             head |= {"device": key.device, "name": key.name, "version": view.version}
             return orjson.dumps(head).decode()
@@ -187,7 +233,7 @@ class Following:
         if not self._is_whole(access):
             document = shown_object(document, access, self._selection)
             part = orjson.dumps([document.get(section) for section in SECTIONS])
-            if self._parts.get(key) == part:
+            if kind == "change" and self._parts.get(key) == part:
                 return None
             self._parts[key] = part
             if len(self._parts) > PARTS_REMEMBERED:
@@ -212,6 +258,11 @@ class _Page:
         yield TwinKey(device)
         for name in store.twin_names(device):
             yield TwinKey(device, name)
+
+
+def _version_in(state: bytes) -> int:
+    version: int = orjson.loads(state)["version"]
+    return version
 
 
 def _is_of_one_device(pattern: DevicePattern) -> bool:

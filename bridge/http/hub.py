@@ -9,17 +9,24 @@ import asyncio
 import secrets
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import Final, Protocol
+from typing import Final, Literal, Protocol, TypeAlias
+
+import orjson
 
 from bridge.core.pattern import DevicePattern, is_literal
 from bridge.core.topics import TwinKey
 from bridge.http.shelf import Shelf, View, view_of
+from bridge.query.matching import evaluate
+from bridge.query.terms import Term
 
 REPLAY_IDLE_S: Final = 600.0
 """How long past changes are still kept when nobody reads along any more."""
 
 EVENT_BYTES: Final = 400
 """Memory that a change takes beside its document."""
+
+
+Kind: TypeAlias = Literal["change", "enter", "leave"]
 
 
 class Committed(Protocol):
@@ -44,24 +51,56 @@ class Event:
         stamp: The place behind it.
         key: The twin.
         view: The twin after the change.
+        kind: What it is to a reader: a change, or that a query finds the twin now, or no longer.
     """
 
-    __slots__ = ("_text", "key", "number", "stamp", "view")
+    __slots__ = ("_document", "_found", "_text", "key", "kind", "number", "stamp", "view")
 
-    def __init__(self, number: int, stamp: str, key: TwinKey, view: View) -> None:
+    def __init__(
+        self, number: int, stamp: str, key: TwinKey, view: View, kind: Kind = "change"
+    ) -> None:
         self.number = number
         self.stamp = stamp
         self.key = key
         self.view = view
+        self.kind = kind
         self._text: str | None = None
+        self._document: dict[str, object] | None = None
+        self._found: dict[int, bool] = {}
 
     @property
     def text(self) -> str:
         """JSON of it for who may read all of the twin; made once for all of them."""
         if self._text is None:
-            head = f'{{"type":"change","stamp":"{self.stamp}",'
+            head = f'{{"type":"{self.kind}","stamp":"{self.stamp}",'
             self._text = head + self.view.document[1:].decode()
         return self._text
+
+    def turned(self, kind: Kind) -> Event:
+        """Return it as what it is to a reader."""
+        if kind == self.kind:
+            return self
+        return Event(self.number, self.stamp, self.key, self.view, kind)
+
+    def matches(self, term: Term) -> bool:
+        """Tell whether a query finds the twin after the change.
+
+        What was found is kept until `release`, by the identity of the term: readers who ask the
+        same share it.
+        """
+        if not self.view.exists:
+            return False
+        found = self._found.get(id(term))
+        if found is None:
+            if self._document is None:
+                self._document = orjson.loads(self.view.document)
+            found = self._found[id(term)] = evaluate(term, self._document) is True
+        return found
+
+    def release(self) -> None:
+        """Forget what `matches` has found."""
+        self._document = None
+        self._found.clear()
 
     @property
     def size_bytes(self) -> int:
@@ -78,9 +117,10 @@ class Reader:
         overflowed: Set when more changes waited than may; nothing is added any more.
         arrived: Set when something waits, or there will be nothing more.
         has_ended: The hub was closed.
+        judge: What a change is to it, where it does not follow all of them; None is nothing.
     """
 
-    __slots__ = ("_limit", "arrived", "has_ended", "overflowed", "pattern", "waiting")
+    __slots__ = ("_limit", "arrived", "has_ended", "judge", "overflowed", "pattern", "waiting")
 
     def __init__(self, pattern: DevicePattern, limit: int) -> None:
         self.pattern = pattern
@@ -88,12 +128,18 @@ class Reader:
         self.overflowed = asyncio.Event()
         self.arrived = asyncio.Event()
         self.has_ended = False
+        self.judge: Callable[[Event], Event | None] | None = None
         self._limit = limit
 
     def add(self, event: Event) -> None:
         """Let a change wait for it."""
         if self.overflowed.is_set():
             return
+        if self.judge is not None:
+            judged = self.judge(event)
+            if judged is None:
+                return
+            event = judged
         if len(self.waiting) >= self._limit:
             self.overflowed.set()
             self.waiting.clear()
@@ -184,6 +230,7 @@ class Hub:
         for reader in self._of_many:
             if reader.pattern.matches(event.key):
                 reader.add(event)
+        event.release()
 
     def subscribe(self, pattern: DevicePattern) -> Reader:
         """Let somebody read along from now on."""

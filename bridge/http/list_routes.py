@@ -19,10 +19,11 @@ from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.http import negotiation
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
-from bridge.http.described import Select, answers
+from bridge.http.described import Select, Where, answers
 from bridge.http.reading import Selection, access_of, shown_object
-from bridge.http.shelf import view_of
-from bridge.store.base import Store, StoredTwin
+from bridge.http.searching import Searcher, ask
+from bridge.http.shelf import document_of
+from bridge.store.base import Store
 
 PAGE_TWINS_MAX: Final = 500
 """Most twins in one answer."""
@@ -67,8 +68,8 @@ class Page:
         self._limit = limit
         self._descending = descending
 
-    def read(self, store: Store) -> tuple[list[StoredTwin], TwinKey | None]:
-        """Return the twins, and the key behind which the next page begins; None at the end."""
+    def read(self, store: Store) -> tuple[list[tuple[TwinKey, bytes]], TwinKey | None]:
+        """Return keys and states, and the key behind which there may be more; None at the end."""
         after, is_end = self._after, False
         if after is None and is_literal(self._pattern.device) and not self._descending:
             # What lies before that device is not looked at; `-` is the lowest sign of an id, and
@@ -82,7 +83,7 @@ class Page:
             found = found[: self._limit]
             last, is_end = found[-1], False
         loaded = store.load(found) if found else {}
-        twins: list[StoredTwin] = []
+        twins: list[tuple[TwinKey, bytes]] = []
         size_bytes = 0
         for key in found:
             stored = loaded.get(key)
@@ -90,8 +91,8 @@ class Page:
                 continue
             size_bytes += len(stored.state)
             if twins and size_bytes > PAGE_BYTES_MAX:
-                return twins, twins[-1].key
-            twins.append(stored)
+                return twins, twins[-1][0]
+            twins.append((key, stored.state))
         return twins, None if is_end else last
 
 
@@ -99,18 +100,21 @@ def _just_before(device: str) -> TwinKey:
     return TwinKey(device[:-1] + chr(ord(device[-1]) - 1) + "\U0010ffff", "")
 
 
-def add_list_route(app: FastAPI, backend: Backend, authenticator: Authenticator) -> None:
+def add_list_route(
+    app: FastAPI, backend: Backend, authenticator: Authenticator, searcher: Searcher
+) -> None:
     """Add the route."""
 
     async def list_twins(
         request: Request,
         device: Device = "*",
+        where: Where = None,
         select: Select = None,
         sort: Sort = "device",
         limit: Limit = PAGE_TWINS_DEFAULT,
         cursor: Cursor = None,
     ) -> Response:
-        """List twins in the order of their devices and names.
+        """List twins in the order of their devices and names; with `where`, those that match.
 
         A page can be short although there are more twins; `next` is null at the end.
         """
@@ -118,14 +122,19 @@ def add_list_route(app: FastAPI, backend: Backend, authenticator: Authenticator)
         pattern = read_pattern(device)
         selection = Selection(select, backend.limits) if select is not None else None
         after = None if cursor is None else _read_cursor(cursor)
-        page = Page(pattern, after, limit, descending=sort == "-device")
-        rows, following = await backend.run_store(page.read)
+        descending = sort == "-device"
+        if where is None:
+            page = Page(pattern, after, limit, descending=descending)
+            rows, following = await backend.run_store(page.read)
+        else:
+            question = await ask(backend, principal, where, pattern)
+            rows, following = await searcher.find(question, after, limit, descending=descending)
         twins: list[object] = []
-        for row in rows:
-            access = access_of(backend, principal, row.key)
+        for key, state in rows:
+            access = access_of(backend, principal, key)
             if access is not None and not access.reads_some:
                 continue
-            document = view_of(row.key, row.version, row.state).document
+            document = document_of(key, state)
             if selection is None and (access is None or access.reads_all):
                 twins.append(orjson.Fragment(document))
             else:

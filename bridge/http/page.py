@@ -16,7 +16,7 @@ _STYLE = (
 )
 CONTENT_SECURITY_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'"
 
-_EXAMPLES = {"device": "john", "name": "setup", "id": 7}
+_EXAMPLES = {"device": "john", "name": "setup", "id": 7, "change": "5f0c2a91"}
 
 
 def render_page(document: Mapping[str, Any], base_url: str) -> str:

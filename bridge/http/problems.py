@@ -6,7 +6,7 @@ from http import HTTPStatus
 from typing import Final
 
 from fastapi.exceptions import RequestValidationError
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
 from bridge.api import problems
@@ -45,7 +45,16 @@ async def _invalid(_request: Request, error: Exception) -> Response:
     return problem(HTTPStatus.BAD_REQUEST, f"`{where}`: {first['msg']}")
 
 
+async def _gone(_request: Request, _error: Exception) -> Response:
+    # Nobody hears it: the connection ended before the request did. It is nothing for the log.
+    return problem(HTTPStatus.BAD_REQUEST, "the request ended before its body did")
+
+
 HANDLERS: Final[dict[int | type[Exception], Handler]] = {
     kind: _completed(handler)
-    for kind, handler in {**problems.HANDLERS, RequestValidationError: _invalid}.items()
+    for kind, handler in {
+        **problems.HANDLERS,
+        RequestValidationError: _invalid,
+        ClientDisconnect: _gone,
+    }.items()
 }

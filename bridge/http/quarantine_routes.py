@@ -16,7 +16,8 @@ from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.described import answers
 from bridge.http.reading import access_of
-from bridge.store.base import QuarantinedMessage, QuarantineFilter, Store
+from bridge.store.base import Store
+from bridge.store.quarantined import QuarantinedMessage, QuarantineFilter
 
 LOOKED_AT: Final = 1000
 """Messages that are looked at for one answer. A page can be short, or empty, although there are

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import socket
 import ssl
@@ -13,44 +12,24 @@ from typing import Any, Final, cast
 import uvicorn
 from starlette.types import ASGIApp, Receive, Scope, Send
 from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
-from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from bridge.api.metrics import Exposed
 from bridge.api.serving import GRACE_S, Server, running
 from bridge.config_http import HttpConfig, parse_listen
 from bridge.errors import HttpError
 from bridge.http.app import create_app
 from bridge.http.backend import Backend
-from bridge.secret_file import NOBODY_ELSE, require_private
-
-IDLE_S: Final = 20
-"""How long a connection may be silent between requests, and before the first."""
+from bridge.http.certificate import ServerCertificate
+from bridge.http.connection import IDLE_S, BoundedProtocol
+from bridge.http.file_limit import make_room
 
 BACKLOG: Final = 1024
 
+STALLED_S: Final = 60
+"""How long a client may take nothing of what is sent to it. Then the kernel ends the connection."""
+
 MESSAGE_BYTES_MARGIN: Final = 4096
 """What a message of the WebSocket may hold beside a patch."""
-
-
-class _Protocol(H11Protocol):
-    """Closes a connection that is one too many, or on which nothing is asked."""
-
-    connections_max = 0
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
-        """Take a connection, or not."""
-        if len(self.connections) >= self.connections_max:
-            # So that no close is waited for: it is the peer's memory that is to be held.
-            transport.abort()
-            self.transport = transport
-            self.flow = None  # type: ignore[assignment]
-            return
-        super().connection_made(transport)
-        self.timeout_keep_alive_task = self.loop.call_later(IDLE_S, self.timeout_keep_alive_handler)
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Forget a connection, unless it was never taken."""
-        if self.flow is not None:
-            super().connection_lost(exc)
 
 
 class _Peer:
@@ -67,7 +46,9 @@ class _Peer:
 
 
 @contextlib.asynccontextmanager
-async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tuple[str, int]]:
+async def serve_http(
+    backend: Backend, config: HttpConfig, exposed: Exposed | None = None
+) -> AsyncIterator[tuple[str, int]]:
     """Answer requests until the end of the block.
 
     The block has to end before the pipeline and the store do.
@@ -75,6 +56,7 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
     Args:
         backend: The holder of the twins.
         config: Where to listen, and the bounds; `listen` is set.
+        exposed: Metrics for `/metrics`; None where there are none.
 
     Yields:
         The address and the port that it listens on.
@@ -86,7 +68,7 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
     host, port = parse_listen(config.listen)
     listener = _listen(host, port)
     with contextlib.closing(listener):
-        server = _make_server(backend, config)
+        server = _make_server(backend, config, exposed)
         async with running(server, listener, "http"):
             try:
                 yield host, listener.getsockname()[1]
@@ -96,9 +78,12 @@ async def serve_http(backend: Backend, config: HttpConfig) -> AsyncIterator[tupl
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
+    # With the protocol: asyncio sends small packets at once only where it sees that it is TCP.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):  # Linux; those that are accepted inherit it.
+            listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, STALLED_S * 1000)
         listener.bind((host, port))
         listener.listen(BACKLOG)
         listener.setblocking(False)
@@ -111,13 +96,14 @@ def _listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def _make_server(backend: Backend, config: HttpConfig) -> Server:
-    app: ASGIApp = create_app(backend, config, time.monotonic)
+def _make_server(backend: Backend, config: HttpConfig, exposed: Exposed | None) -> Server:
+    app: ASGIApp = create_app(backend, config, time.monotonic, exposed)
     if config.proxy is not None:
         # It types ASGI more narrowly than Starlette does.
         trusting = ProxyHeadersMiddleware(cast("Any", app), trusted_hosts=[config.proxy])
         app = cast("ASGIApp", trusting)
-    protocol = type("_BoundedProtocol", (_Protocol,), {"connections_max": config.connections})
+    bounds = {"connections_max": make_room(config.connections)}
+    protocol = type("_Protocol", (BoundedProtocol,), bounds)
     settings = uvicorn.Config(
         _Peer(app),
         http=protocol,
@@ -138,10 +124,10 @@ def _make_server(backend: Backend, config: HttpConfig) -> Server:
         ssl_keyfile=config.key_file,
     )
     try:
-        if config.key_file is not None:
-            mode = config.key_file.stat().st_mode
-            require_private("http.key_file", config.key_file, mode, NOBODY_ELSE)
         settings.load()
+        if config.certificate_file is not None and config.key_file is not None:
+            certificate = ServerCertificate(config.certificate_file, config.key_file)
+            settings.ssl = certificate.context
     except (OSError, ssl.SSLError) as error:
         raise HttpError(
             f"the certificate for HTTPS cannot be used: {error}",

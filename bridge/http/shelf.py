@@ -79,7 +79,15 @@ def view_of(key: TwinKey, version: int, state: bytes) -> View:
     """
     if not state:
         return View(version, False, b"")
+    return View(version, True, document_of(key, state))
+
+
+def document_of(key: TwinKey, state: bytes) -> bytes:
+    """Return JSON of a twin that exists with its device and name.
+
+    Args:
+        key: The twin.
+        state: JSON as it stands on `state`.
+    """
     # Ids and names hold no sign that JSON would escape.
-    return View(
-        version, True, f'{{"device":"{key.device}","name":"{key.name}",'.encode() + state[1:]
-    )
+    return f'{{"device":"{key.device}","name":"{key.name}",'.encode() + state[1:]

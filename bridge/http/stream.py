@@ -14,12 +14,13 @@ from bridge.api.problems import RequestProblem, RequestRefused
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.core.update import SectionName
-from bridge.errors import SyncbridgeError
+from bridge.errors import QueryError, SyncbridgeError
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
 from bridge.http.following import RIGHTS_CHANGED, Following, RightsChanged, TooSlow
 from bridge.http.list_routes import read_pattern
 from bridge.http.reading import Answer, Selection
+from bridge.http.searching import Searcher, ask_to_follow
 from bridge.http.writing import delete_twin, write_section
 from bridge.wire import json_codec
 
@@ -34,7 +35,13 @@ CLOSE_S: Final = 20.0
 CODE_BAD_REQUEST: Final = 4400
 CODE_UNAUTHORIZED: Final = 4401
 CODE_RIGHTS_CHANGED: Final = 4403
+CODE_FORBIDDEN: Final = 4406
 CODE_TOO_SLOW: Final = 4408
+CODE_TRY_AGAIN: Final = 1013
+
+REASON_BYTES: Final = 123
+
+_CODES: Final = {401: CODE_UNAUTHORIZED, 503: CODE_TRY_AGAIN}
 
 _MEMBERS: Final = frozenset({"id", "device", "name", "section", "patch", "put", "delete", "if"})
 
@@ -43,11 +50,13 @@ class BadMessage(Exception):
     """A message of a client cannot be understood; says why."""
 
 
-def add_stream_route(app: FastAPI, backend: Backend, authenticator: Authenticator) -> None:
+def add_stream_route(
+    app: FastAPI, backend: Backend, authenticator: Authenticator, searcher: Searcher
+) -> None:
     """Add the route."""
 
     async def stream(socket: WebSocket) -> None:
-        await _Stream(socket, backend, authenticator).serve()
+        await _Stream(socket, backend, authenticator, searcher).serve()
 
     app.add_api_websocket_route("/v1/stream", stream)
 
@@ -55,8 +64,15 @@ def add_stream_route(app: FastAPI, backend: Backend, authenticator: Authenticato
 class _Stream:
     """One connection."""
 
-    def __init__(self, socket: WebSocket, backend: Backend, authenticator: Authenticator) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        backend: Backend,
+        authenticator: Authenticator,
+        searcher: Searcher,
+    ) -> None:
         self._socket = socket
+        self._searcher = searcher
         self._backend = backend
         self._authenticator = authenticator
         self._sending = asyncio.Lock()
@@ -80,11 +96,10 @@ class _Stream:
 
     async def _serve(self) -> tuple[int, str]:
         try:
-            await self._authenticator.principal(self._authorization)
-            following = self._following()
-        except RequestProblem as problem:
-            unauthorized = problem.status == 401
-            return CODE_UNAUTHORIZED if unauthorized else CODE_BAD_REQUEST, problem.detail[:100]
+            principal = await self._authenticator.principal(self._authorization)
+            following = await self._following(principal)
+        except (RequestProblem, RequestRefused, QueryError) as error:
+            return _closing(error)
         tasks = {
             asyncio.create_task(self._send_changes(following), name="stream sender"),
             asyncio.create_task(self._receive_writes(), name="stream receiver"),
@@ -98,16 +113,21 @@ class _Stream:
             await asyncio.gather(*tasks, return_exceptions=True)
         return _why(done)
 
-    def _following(self) -> Following:
+    async def _following(self, principal: str) -> Following:
         query = self._socket.query_params
         select = query.get("select")
+        pattern = read_pattern(query.get("device", "*"))
+        asked = await ask_to_follow(
+            self._backend, self._searcher, principal, query.get("where"), pattern
+        )
         return Following(
             self._backend,
             self._authenticator,
             self._authorization,
-            read_pattern(query.get("device", "*")),
+            pattern,
             Selection(select, self._backend.limits) if select is not None else None,
             query.get("after"),
+            asked,
         )
 
     async def _send(self, text: str) -> None:
@@ -218,6 +238,19 @@ def _failure(request_id: object, code: int, error: str, message: str) -> Answer:
     }
 
 
+def _closing(error: RequestProblem | RequestRefused | QueryError) -> tuple[int, str]:
+    """Return code and reason of a close; a reason has 123 bytes at most (RFC 6455, 5.5)."""
+    if isinstance(error, QueryError):
+        return CODE_BAD_REQUEST, _shortened(error.message)
+    if isinstance(error, RequestRefused):
+        return CODE_FORBIDDEN, _shortened(error.refusal.message)
+    return _CODES.get(error.status, CODE_BAD_REQUEST), _shortened(error.detail)
+
+
+def _shortened(reason: str) -> str:
+    return reason.encode()[:REASON_BYTES].decode(errors="ignore")
+
+
 async def _wait_for_overflow(following: Following) -> None:
     # The sender may hang in a send that never ends: the client does not read.
     while following.reader is None:  # noqa: ASYNC110 - it is set within a turn of the loop or two
@@ -234,8 +267,8 @@ def _why(done: set[asyncio.Task[None]]) -> tuple[int, str]:
             return CODE_TOO_SLOW, "too slow: more changes waited than http.stream_events"
         if isinstance(error, RightsChanged):
             return CODE_RIGHTS_CHANGED, RIGHTS_CHANGED
-        if isinstance(error, RequestProblem):
-            return CODE_UNAUTHORIZED, error.detail[:100]
+        if isinstance(error, RequestProblem | QueryError):
+            return _closing(error)
         if error is not None:
             raise error
     return 1001, "the bridge is stopping"

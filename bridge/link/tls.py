@@ -57,6 +57,7 @@ class TlsSettings:
         # Not `ssl.create_default_context`: how strict that is differs between versions of Python.
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.sslsocket_class = _Socket
         if self.ca_file is None:
             context.load_default_certs()
         else:
@@ -64,6 +65,20 @@ class TlsSettings:
         if self.certificate_file is not None and self.key_file is not None:
             _load_certificate(context, self.certificate_file, self.key_file)
         return context
+
+
+class _Socket(ssl.SSLSocket):
+    """Closes itself where the handshake fails: paho-mqtt leaves that to the garbage collector."""
+
+    def do_handshake(self, block: bool = False) -> None:
+        """As in `ssl`."""
+        try:
+            super().do_handshake(block)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+            raise
+        except OSError:
+            self.close()
+            raise
 
 
 def _load_authorities(context: ssl.SSLContext, path: Path) -> None:

@@ -44,15 +44,21 @@ def parse_where(text: str) -> Term:
     """
     if len(text) > LENGTH_MAX:
         raise QueryError(f"the query has {len(text)} characters; {LENGTH_MAX} are allowed")
-    if any(c == "\0" or "\ud800" <= c <= "\udfff" for c in text):
-        raise QueryError("the query holds U+0000 or half a surrogate pair", hint=ALLOWED)
+    odd = next((n for n, c in enumerate(text) if c == "\0" or "\ud800" <= c <= "\udfff"), None)
+    if odd is not None:
+        raise QueryError(
+            "the query holds U+0000 or half a surrogate pair", hint=ALLOWED, position=odd + 1
+        )
     try:
         _check_tokens(sqlglot.tokenize(text, read=_DIALECT))
         node = sqlglot.parse_one(text, read=_DIALECT)
         if isinstance(node, exp.Expression):
             return translate(node)
     except (SqlglotError, RecursionError) as error:
-        raise QueryError(f"the query cannot be read: {_reason(error)}", hint=ALLOWED) from error
+        reason, position = _reason(error, text)
+        raise QueryError(
+            f"the query cannot be read: {reason}", hint=ALLOWED, position=position
+        ) from error
     raise QueryError("the query cannot be read", hint=ALLOWED)
 
 
@@ -77,17 +83,22 @@ def _check_tokens(tokens: list[Token]) -> None:
     before: Token | None = None
     for token in tokens:
         kind = token.token_type
-        where = f"at character {token.start + 1}"
+        position = token.start + 1
+        where = f"at character {position}"
         if token.comments:
-            raise QueryError(f"a comment {where} is not allowed", hint=ALLOWED)
+            raise QueryError(f"a comment {where} is not allowed", hint=ALLOWED, position=position)
         if kind not in _SIGNS and not _is_name(token, before):
-            raise QueryError(f"`{token.text[:40]}` {where} is not allowed", hint=ALLOWED)
+            raise QueryError(
+                f"`{token.text[:40]}` {where} is not allowed", hint=ALLOWED, position=position
+            )
         if kind == _T.L_PAREN and before is not None and before.token_type in _NAMES:
-            raise QueryError(f"a function {where} is not allowed", hint=ALLOWED)
+            raise QueryError(f"a function {where} is not allowed", hint=ALLOWED, position=position)
         depth += (kind == _T.L_PAREN) - (kind == _T.R_PAREN)
         run = run + 1 if kind in (_T.NOT, _T.DASH) else 0
         if max(depth, run) > DEPTH_MAX:
-            raise QueryError(f"the query is nested deeper than {DEPTH_MAX} {where}")
+            raise QueryError(
+                f"the query is nested deeper than {DEPTH_MAX} {where}", position=position
+            )
         before = token
 
 
@@ -98,9 +109,15 @@ def _is_name(token: Token, before: Token | None) -> bool:
     return token.text in _FIELD_NAMES
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, text: str) -> tuple[str, int]:
     details = getattr(error, "errors", None)
     if not details:
-        return "it is not complete, or nested too deep"
+        return "it is not complete, or nested too deep", 0
     first = details[0]
-    return f"{first['description'].rstrip('.')} (line {first['line']}, character {first['col']})"
+    lines = text.split("\n")[: first["line"] - 1]
+    position = sum(len(line) + 1 for line in lines) + first["col"]
+    description = first["description"].rstrip(".")
+    if "<class" in description:
+        # sqlglot's name for a node whose other half is not there.
+        description = "something is missing"
+    return f"{description} (up to character {position})", position

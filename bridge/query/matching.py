@@ -19,6 +19,7 @@ from bridge.query.terms import (
     Truth,
     kind_of,
 )
+from bridge.query.wildcards import lower_ascii, wildcards
 
 _COMPARE: dict[Operator, Callable[[Any, Any], bool]] = {
     "=": operator.eq,
@@ -50,6 +51,8 @@ def evaluate(term: Term, twin: Mapping[str, object]) -> bool | None:
         inner = evaluate(term.term, twin)
         return None if inner is None else not inner
     found = read_field(term.field, twin)
+    if isinstance(found, str) and "\0" in found:
+        found = found[: found.index("\0")]  # As SQLite has it.
     if isinstance(term, Missing):
         return found is None
     if isinstance(term, Truth):
@@ -81,9 +84,11 @@ def _join(term: Junction, twin: Mapping[str, object]) -> bool | None:
 
 def read_field(field: Field, twin: Mapping[str, object]) -> object:
     """Return what a field of a twin is; None where it is missing."""
-    found: object = twin
-    for key in field.path:
-        if not isinstance(found, Mapping):
+    first, *keys = field.path
+    found = twin.get(first)
+    for key in keys:
+        # What JSON is decoded to. An abstract class would take longer than all the rest.
+        if not isinstance(found, dict):
             return None
         found = found.get(key)
     return found
@@ -91,28 +96,5 @@ def read_field(field: Field, twin: Mapping[str, object]) -> object:
 
 def _match(term: Match, text: str) -> bool:
     if term.operator == "GLOB":
-        return _wild(term.pattern, text, "*", "?")
-    return _wild(_lower_ascii(term.pattern), _lower_ascii(text), "%", "_")
-
-
-def _lower_ascii(text: str) -> str:
-    return "".join(c.lower() if c.isascii() else c for c in text)
-
-
-def _wild(pattern: str, text: str, any_text: str, any_character: str) -> bool:
-    """Match without recursion: of several wildcards only the last one ever has to give way."""
-    at = here = 0
-    last, resumed = -1, 0
-    while here < len(text):
-        expected = pattern[at : at + 1]
-        if expected == any_text:
-            last, resumed = at, here
-            at += 1
-        elif expected and expected in (any_character, text[here]):
-            at, here = at + 1, here + 1
-        elif last >= 0:
-            resumed += 1
-            at, here = last + 1, resumed
-        else:
-            return False
-    return not pattern[at:].strip(any_text)
+        return wildcards(term.pattern, "*", "?").match(text)
+    return wildcards(lower_ascii(term.pattern), "%", "_").match(lower_ascii(text))

@@ -32,6 +32,10 @@ VALUES_MAX = 500
 WILDCARDS_MAX = 8
 """Most `%` or `*` of a pattern: SQLite cannot be interrupted within one comparison."""
 
+PATTERN_MAX = 256
+"""Most characters of a pattern: SQLite compares each of them with each of a text, in the worst
+case, and cannot be interrupted meanwhile."""
+
 KEYS_MAX = 32
 """Most keys of a path."""
 
@@ -136,6 +140,8 @@ def _match(node: exp.Like | exp.Glob) -> Match:
     is_glob = isinstance(node, exp.Glob)
     if not isinstance(pattern, str):
         raise _refused(node, "a pattern must be a text")
+    if len(pattern) > PATTERN_MAX:
+        raise _refused(node, f"a pattern has at most {PATTERN_MAX} characters")
     if pattern.count("*" if is_glob else "%") > WILDCARDS_MAX:
         raise _refused(node, f"a pattern has at most {WILDCARDS_MAX} wildcards")
     if is_glob and "[" in pattern:
@@ -189,5 +195,6 @@ def _number(node: exp.Expression, text: str) -> int | float:
 
 def _refused(node: exp.Expression, message: str) -> QueryError:
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
-    where = f" at character {min(starts) + 1}" if starts else ""
-    return QueryError(f"{message}{where}: {str(node)[:80]}", hint=ALLOWED)
+    position = min(starts) + 1 if starts else 0
+    where = f" at character {position}" if starts else ""
+    return QueryError(f"{message}{where}: {str(node)[:80]}", hint=ALLOWED, position=position)

@@ -7,6 +7,7 @@ what is true.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -86,6 +87,17 @@ class Junction:
 
 
 Term: TypeAlias = Comparison | Among | Match | Truth | Missing | Negation | Junction
+
+
+def fields_of(term: Term) -> Iterator[Field]:
+    """Yield every field that a term looks at, some perhaps again."""
+    if isinstance(term, Junction):
+        for part in term.terms:
+            yield from fields_of(part)
+    elif isinstance(term, Negation):
+        yield from fields_of(term.term)
+    else:
+        yield term.field
 
 
 def kind_of(value: object) -> Kind | None:

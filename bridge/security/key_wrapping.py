@@ -24,6 +24,7 @@ WRAPPED_VERSION: Final = 1
 
 _NONCE_BYTES: Final = 12
 _PURPOSE: Final = b"syncbridge/1 device key"
+_IDENTITY_PURPOSE: Final = b"syncbridge/1 identity key"
 
 
 class KeyWrapper:
@@ -46,6 +47,26 @@ class KeyWrapper:
         nonce = secrets.token_bytes(_NONCE_BYTES)
         bound = _bound_to(key.device, key.key_id, key.algorithm)
         return bytes([WRAPPED_VERSION]) + nonce + self._aead.encrypt(nonce, key.secret, bound)
+
+    def wrap_identity(self, private_key: bytes, public_key: bytes) -> bytes:
+        """Return the bridge's own private key in the same form, bound to its public key."""
+        nonce = secrets.token_bytes(_NONCE_BYTES)
+        bound = _IDENTITY_PURPOSE + public_key
+        return bytes([WRAPPED_VERSION]) + nonce + self._aead.encrypt(nonce, private_key, bound)
+
+    def unwrap_identity(self, wrapped: bytes, public_key: bytes) -> bytes:
+        """Return the bridge's own private key.
+
+        Raises:
+            KeyWrappingError: It was wrapped with another wrapping key, or by a later version.
+        """
+        nonce, ciphertext = wrapped[1 : 1 + _NONCE_BYTES], wrapped[1 + _NONCE_BYTES :]
+        if wrapped[:1] != bytes([WRAPPED_VERSION]):
+            raise _cannot_unwrap("the bridge's own key")
+        try:
+            return self._aead.decrypt(nonce, ciphertext, _IDENTITY_PURPOSE + public_key)
+        except (InvalidTag, ValueError) as error:
+            raise _cannot_unwrap("the bridge's own key") from error
 
     def unwrap(self, device: str, key_id: int, algorithm: int, wrapped: bytes) -> DeviceKey:
         """Return a device's key.
@@ -83,8 +104,12 @@ def _bound_to(device: str, key_id: int, algorithm: int) -> bytes:
 
 
 def _not_ours(device: str, key_id: int) -> KeyWrappingError:
+    return _cannot_unwrap(f"key {key_id} of {device}")
+
+
+def _cannot_unwrap(what: str) -> KeyWrappingError:
     return KeyWrappingError(
-        f"key {key_id} of {device} in the store cannot be unwrapped",
+        f"{what} in the store cannot be unwrapped",
         hint="is sealing.wrapping_key (or sealing.wrapping_key_file) the one that the store's keys "
         "were wrapped with? Without it the devices have to be given new keys",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from bridge.api.acting import Actor
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
@@ -13,6 +14,7 @@ from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
 from bridge.link.base import Publication
 from bridge.security.key_wrapping import KeyWrapper
+from bridge.service.fleet_changes import FleetChanges
 from bridge.service.guard import Guard
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -30,6 +32,7 @@ class Administrator:
     Attributes:
         policies: Which conflict policy holds where.
         pipeline: Carries out what is asked for.
+        fleet: Makes fleet changes go.
         permissions: Reads them.
     """
 
@@ -40,15 +43,17 @@ class Administrator:
         pipeline: Pipeline,
         publisher: Publisher,
         clock: Callable[[], int],
-        guard: Guard | None,
-        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]],
+        guard: Guard | None = None,
+        fleet: FleetChanges | None = None,
         sealing: Sealing | None = None,
+        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]] | None = None,
     ) -> None:
         self._dictionaries_changed = dictionaries_changed
         self._encoding = config.publish.encoding
         self._grammar = TopicGrammar(config.prefix)
         self._store = store
         self.pipeline = pipeline
+        self.fleet: Final = fleet
         self._publisher = publisher
         self._clock = clock
         self._sealing = sealing
@@ -69,7 +74,8 @@ class Administrator:
 
     async def dictionaries_changed(self, gone: Iterable[int]) -> None:
         """Use and announce the store's dictionaries, and clear those that went."""
-        await self._dictionaries_changed(gone)
+        if self._dictionaries_changed is not None:
+            await self._dictionaries_changed(gone)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

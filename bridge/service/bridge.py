@@ -25,11 +25,13 @@ from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.dictionaries import load_dictionaries
+from bridge.service.enrolment import Enrolment, make_enrolment
 from bridge.service.events import Events
 from bridge.service.exposition import Exposition
 from bridge.service.guard import make_guard
 from bridge.service.identity import CLIENT_ID, SESSION, keep_fact, read_metadata
-from bridge.service.link_settings import make_link_settings
+from bridge.service.link_settings import make_link_settings, report_refused_filters
+from bridge.service.models import make_models
 from bridge.service.packer import Packer
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -189,7 +191,11 @@ class Bridge:
             RateLimited(_log, time.monotonic),
             self._metadata,
         )
-        self._pipeline = self._make_pipeline(encoding)
+        enrolment = await make_enrolment(
+            config, self._sealing, self._store, self._publisher, self.counters, self._clock
+        )
+        self._pipeline = self._make_pipeline(encoding, enrolment)
+        self._fleet = await self._watch.open_fleet(self._pipeline, self._guard, self._clock)
         await self._serve()
         await self._begin()
         _log.info(
@@ -210,6 +216,7 @@ class Bridge:
                 client_id=self._client_id,
                 payload_bytes=self.config.limits.payload_bytes,
                 grammar=self._grammar,
+                enrols=self._sealing is not None,
                 will=lambda: self._announcer.will(),
             )
         )
@@ -229,11 +236,12 @@ class Bridge:
             lambda: self._pipeline.batch_began_at,
         )
 
-    def _make_pipeline(self, encoding: Encoding) -> Pipeline:
+    def _make_pipeline(self, encoding: Encoding, enrolment: Enrolment | None) -> Pipeline:
         config, grammar, clock = self.config, self._grammar, self._clock
         limits = config.limits.to_core()
         raised_by = int(self._metadata.get(VERSION_RAISE, "0"))
-        self._cache = cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+        models, limit_bytes = make_models(config), config.store.cache_bytes
+        self._cache = cache = TwinCache(limit_bytes, raised_by, config.policies, models)
         events = Events(grammar, encoding, limits.payload_bytes) if config.publish.events else None
         changes = Changes(limits, cache, self._clock, self._watch.attention, events)
         return Pipeline(
@@ -250,6 +258,7 @@ class Bridge:
             RateLimited(_log, time.monotonic),
             self._announcer.received,
             self._sealing,
+            enrolment,
         )
 
     @property
@@ -266,7 +275,7 @@ class Bridge:
         self._stack.push_async_callback(embedded.stop)
         await embedded.start()
         self.host, self.port = embedded.host, embedded.port
-        return embedded.username
+        return self.config.broker.username or embedded.username
 
     async def _serve(self) -> None:
         administrator = self.administrator = Administrator(
@@ -276,8 +285,9 @@ class Bridge:
             self._publisher,
             self._clock,
             self._guard,
-            self._dictionaries.changed,
+            self._fleet,
             self._sealing,
+            self._dictionaries.changed,
         )
         await administrator.permissions.note_start()
         self.exposition = Exposition(
@@ -328,13 +338,7 @@ class Bridge:
     def connected(self, session: Session) -> None:
         """Called by the link: the connection stands."""
         self._note_session(session)
-        for topic_filter, reason in session.refused_filters:
-            _log.error(
-                "the broker refused a subscription: such messages will not arrive",
-                filter=topic_filter,
-                reason=reason,
-                hint="allow the bridge's user to read it",
-            )
+        report_refused_filters(session)
         self._end_announcing()
         announcing = self._announcer.announce(session, self._announcer.greet())
         self._announcing = asyncio.create_task(announcing, name="announcer")

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Iterable
 from typing import Final
 
+from bridge.core.model import Models
 from bridge.core.policy import NO_POLICIES, Policies
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
@@ -35,6 +36,7 @@ class TwinCache:
         first_version: Version above which a twin begins that the store does not know. Not 0 after
             a restore: its key may have had versions that were made after the backup.
         policies: Which conflict policy holds where.
+        models: What sections have to fit; None where that is nothing anywhere.
         decoded_share: Part of the memory that decoded twins may take.
     """
 
@@ -43,6 +45,7 @@ class TwinCache:
         limit_bytes: int,
         first_version: int = 0,
         policies: Policies = NO_POLICIES,
+        models: Models | None = None,
         *,
         decoded_share: float = DECODED_SHARE,
     ) -> None:
@@ -50,6 +53,7 @@ class TwinCache:
         self._decoded_limit_bytes = int(limit_bytes * decoded_share)
         self._first_version = first_version
         self._policies = policies
+        self._models = models
         self._at_work: dict[TwinKey, CachedTwin] = {}
         self._decoded: OrderedDict[TwinKey, CachedTwin] = OrderedDict()
         self._idle: OrderedDict[TwinKey, bytes] = OrderedDict()
@@ -108,7 +112,7 @@ class TwinCache:
             # With the key that the table holds anyway.
             stored = stored._replace(key=key)
             cached = CachedTwin(decode_twin(stored, self._policies), stored)
-        self._at_work[key] = cached
+        self._put_to_work(key, cached)
         return cached
 
     def use(self, key: TwinKey) -> CachedTwin:
@@ -123,8 +127,16 @@ class TwinCache:
         if cached is None:
             packed = self._idle.pop(key)
             self._idle_bytes -= _idle_bytes(packed)
-            cached = self._at_work[key] = unpack(key, packed, self._policies)
+            cached = unpack(key, packed, self._policies)
+            self._put_to_work(key, cached)
         return cached
+
+    def _put_to_work(self, key: TwinKey, cached: CachedTwin) -> None:
+        models = self._models
+        if models is not None:
+            cached.twin.reported.model = models.model(key, "reported")
+            cached.twin.desired.model = models.model(key, "desired")
+        self._at_work[key] = cached
 
     def measure(self, key: TwinKey) -> None:
         """Note the present size of a twin, which has been committed."""

@@ -60,7 +60,7 @@ class DictionaryAnnouncer:
         Raises:
             StoreError: It cannot be read.
         """
-        rows = await self._store.run(lambda store: store.list_dictionaries())
+        rows = await self._store.run(lambda store: store.dictionaries.list_all())
         known = [Dictionary(row.id, row.content) for row in rows]
         try:
             self._packer.dictionaries.replace(known)

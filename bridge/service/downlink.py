@@ -17,6 +17,7 @@ SEALERS_KEPT: Final = 20_000
 """Sealers, each of one key on one topic: about 30 MiB. One that is forgotten begins a new boot."""
 
 _REPLY: Final = "reply"
+_KEY: Final = "key"
 
 
 class Downlink:
@@ -57,8 +58,14 @@ class Downlink:
         return Publication(topic, sealed, publication.retain, None, publication.correlation_data)
 
     def _reader(self, topic: str) -> str:
-        """Return for whom a topic is: a reply for who has asked, all else for the device."""
+        """Return for whom a topic is: a reply for who has asked, all else for the device.
+
+        Nobody's is what answers an enrolment: who asks has no key yet, or has lost the one that
+        is known here. What is secret in it is sealed otherwise.
+        """
         levels = topic[self._below :].split("/")
+        if levels[1:] == [_KEY]:
+            return ""
         is_reply = len(levels) > 2 and levels[-2] == _REPLY
         return levels[-1] if is_reply else levels[0]
 

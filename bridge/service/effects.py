@@ -18,15 +18,11 @@ from bridge.core.update import SectionName
 from bridge.link.base import Message, Publication
 from bridge.service.cached_twin import CachedTwin
 from bridge.store.audit import AuditRow
-from bridge.store.base import (
-    CommitBatch,
-    ConflictRow,
-    HistoryBlock,
-    QuarantinedMessage,
-    StoredTwin,
-)
+from bridge.store.base import CommitBatch, ConflictRow, HistoryBlock, StoredTwin
 from bridge.store.codec import encode_internals
+from bridge.store.fleet_changes import TargetNote
 from bridge.store.history_codec import block_of, encode_change
+from bridge.store.quarantined import QuarantinedMessage
 from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.wire import outbound
 from bridge.wire.wrappers import is_sealed
@@ -70,6 +66,7 @@ class Effects:
         self.windows: Sequence[SealedWindow] = ()
         self.proven: dict[tuple[str, int], int] = {}
         self.acts: list[AuditRow] = []
+        self.targets: list[TargetNote] = []
 
     def changed(self, cached: CachedTwin, *, version: bool, clear: bool) -> None:
         """Note that a twin must be stored, and with a new version published too."""
@@ -187,6 +184,7 @@ class Effects:
             windows=self.windows,
             proven_keys=[(*key, at) for key, at in self.proven.items()],
             acts=self.acts,
+            targets=self.targets,
         )
 
 

@@ -71,6 +71,13 @@ _COUNTED: Final = (
         "policy",
         tuple(sorted(POLICIES)),
     ),
+    _Counted(
+        metrics.FLEET_TARGETS,
+        "fleet_targets",
+        "What has become of devices in fleet changes, by the state that they have entered.",
+        "state",
+        ("in_flight", "converged", "timed_out", "refused", "overwritten", "skipped"),
+    ),
     _Counted(metrics.BATCHES, "commits", "Transactions that are on the disk."),
     _Counted(
         metrics.COMMIT_FAILURES, "commit_failures", "Attempts to commit that the store refused."

@@ -9,6 +9,7 @@ from bridge.config import Config
 from bridge.link.base import Link
 from bridge.logs import get_logger
 from bridge.service.administrator import Administrator
+from bridge.service.exposition import Exposition
 from bridge.service.guard import Guard
 
 _log = get_logger("bridge.http")
@@ -20,6 +21,7 @@ async def serve_http(
     administrator: Administrator,
     guard: Guard | None,
     link: Link,
+    exposition: Exposition,
 ) -> AsyncIterator[tuple[str, int] | None]:
     """Answer HTTP until the end of the block, or do nothing where `http.listen` is not set.
 
@@ -28,6 +30,7 @@ async def serve_http(
         administrator: Gets at the store and the pipeline.
         guard: Knows the permissions; None where everyone may do everything.
         link: The connection to the broker, of which readiness tells.
+        exposition: The metrics.
 
     Yields:
         Where HTTP is answered; None where it is not.
@@ -43,7 +46,7 @@ async def serve_http(
     from bridge.service.http_backend import HttpBackend
 
     backend = HttpBackend(config, administrator, guard, link)
-    async with serve(backend, config.http) as address:
+    async with serve(backend, config.http, exposition) as address:
         host, port = address
         scheme = "http" if config.http.certificate_file is None else "https"
         _log.info("HTTP is answered", url=f"{scheme}://{host}:{port}", docs="/docs")

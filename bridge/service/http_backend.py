@@ -53,6 +53,7 @@ class HttpBackend:
         self._administrator = administrator
         self._pipeline = administrator.pipeline
         self.policies: Policies = administrator.policies
+        self.fleet: Final = administrator.fleet
         self._writes: deque[_Write] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._link = link
@@ -65,7 +66,7 @@ class HttpBackend:
             config.http.stream_events,
             time.monotonic,
         )
-        self._pipeline.transactions.on_commit = self.hub.committed
+        self._pipeline.transactions.listeners.append(self.hub.committed)
         if guard is not None:
             guard.on_change = self.hub.wake
 

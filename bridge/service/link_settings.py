@@ -7,8 +7,9 @@ from typing import Final
 
 from bridge.config import BrokerConfig
 from bridge.core.topics import TopicGrammar
-from bridge.link.base import LinkSettings, Publication, Subscription
+from bridge.link.base import LinkSettings, Publication, Session, Subscription
 from bridge.link.tls import TlsSettings
+from bridge.logs import get_logger
 
 PACKET_BYTES_MIN: Final = 1024 * 1024
 """The broker may send packets of this size at least: what is too large can then be refused by us,
@@ -16,6 +17,8 @@ with a reason. What it may not send it drops without a word, although it was ack
 
 AROUND_PAYLOAD_BYTES: Final = 256 * 1024
 """Beside its payload a PUBLISH has a topic and properties, of at most 65,535 bytes each."""
+
+_log = get_logger("bridge")
 
 
 def make_link_settings(
@@ -27,6 +30,7 @@ def make_link_settings(
     client_id: str,
     payload_bytes: int,
     grammar: TopicGrammar,
+    enrols: bool,
     will: Callable[[], Publication],
 ) -> LinkSettings:
     """Return how to connect to the broker at this address.
@@ -39,12 +43,14 @@ def make_link_settings(
         client_id: What the broker ties the session to.
         payload_bytes: Largest payload that is taken.
         grammar: The topics.
+        enrols: Listen also to devices that ask for their keys.
         will: Makes the last will.
 
     Raises:
         ConfigError: The password, or a file for TLS, cannot be used.
     """
-    filters = [Subscription(f, qos=1, retain_handling=1) for f in grammar.filters()]
+    inbound = grammar.filters() + ((grammar.enrol_filter(),) if enrols else ())
+    filters = [Subscription(f, qos=1, retain_handling=1) for f in inbound]
     # At QoS 0 a broker replays all retained messages, at QoS 1 it may stop short; and at every
     # connection, because whatever changed while the bridge was away is to be known.
     filters += [
@@ -70,6 +76,17 @@ def make_link_settings(
         tls=_tls_settings(broker),
         websocket_path=broker.websocket_path,
     )
+
+
+def report_refused_filters(session: Session) -> None:
+    """Log each subscription that the broker has refused."""
+    for topic_filter, reason in session.refused_filters:
+        _log.error(
+            "the broker refused a subscription: such messages will not arrive",
+            filter=topic_filter,
+            reason=reason,
+            hint="allow the bridge's user to read it",
+        )
 
 
 def _tls_settings(broker: BrokerConfig) -> TlsSettings | None:

@@ -13,6 +13,7 @@ from bridge.errors import StoreUnavailable
 from bridge.service.cache import TwinCache
 from bridge.service.changes import Changes
 from bridge.service.effects import Effects
+from bridge.service.models import make_models
 from bridge.service.newcomers import Newcomers
 from bridge.store.audit import AuditRow
 from bridge.store.base import Store
@@ -40,10 +41,12 @@ def apply_offline(
         act: What the audit trail is to tell of it; its outcome is filled in.
 
     Raises:
+        ConfigError: A schema cannot be read, or is none.
         StoreError: Nothing took effect.
     """
     raised_by = int(store.metadata().get(VERSION_RAISE, "0"))
-    cache = TwinCache(config.store.cache_bytes, raised_by, config.policies)
+    models = make_models(config)
+    cache = TwinCache(config.store.cache_bytes, raised_by, config.policies, models)
     cached = cache.put(key, store.load([key]).get(key))
     refusal = None
     if cached.revision == 0 and isinstance(order, Update | Presence):

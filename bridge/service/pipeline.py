@@ -24,18 +24,16 @@ from bridge.log_traces import place_of
 from bridge.logs import RateLimited, get_logger
 from bridge.service.cache import TwinCache
 from bridge.service.effects import Effects
+from bridge.service.enrolment import Enrolment
 from bridge.service.publisher import Publisher
 from bridge.service.reconciler import Reconciler
 from bridge.service.requests import MAKES_A_ROW, twins_of
 from bridge.service.sealing import Sealing
+from bridge.service.store_retry import BatchGivenUp, retry_while_unavailable
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.throttle import Throttle, make_throttle
 from bridge.service.transaction import Refused, StaleTwins, Transactions
 from bridge.store.audit import AuditRow
-
-RETRY_MIN_S: Final = 0.1
-RETRY_MAX_S: Final = 5.0
-"""Between these the wait grows while the store cannot be written."""
 
 SUBMITTED_AT_ONCE: Final = 256
 """Orders from elsewhere than the broker that may be at work or wait, each in a task of its own:
@@ -46,15 +44,13 @@ _Task: TypeAlias = tuple[TwinKey, Order, AuditRow | None]
 _log = get_logger("bridge.pipeline")
 
 
-class BatchGivenUp(Exception):
-    """The store could not be written for too long; nothing of the batch took effect."""
-
-
 class Pipeline:
     """Carries messages from the link through the core into the store, and back to the link.
 
     Attributes:
         transactions: What each batch and each order ends in.
+        cache: The twins in memory, for who has a turn.
+        reconciler: Changes them.
         batch_began_at: When the batch at work began, in µs, or None between batches.
     """
 
@@ -71,27 +67,29 @@ class Pipeline:
         refusals: RateLimited,
         on_status: Callable[[Message], None],
         sealing: Sealing | None = None,
+        enrolment: Enrolment | None = None,
     ) -> None:
         self._limits = config.limits
         self._retry_timeout_s = config.store.retry_timeout_s
         self._link = link
         self._health = store.health
-        self._cache = cache
-        self._reconciler = reconciler
+        self.cache = self._cache = cache
+        self.reconciler = self._reconciler = reconciler
         self._publisher = publisher
         self._counters = counters
         self._clock = clock
         self._refusals = refusals
         self._on_status = on_status
+        self._enrolment = enrolment
+        self._grammar = TopicGrammar(config.prefix)
         self._sealing = sealing
-        self._status_topic = TopicGrammar(config.prefix).status
         self.transactions = self._transactions = Transactions(
             config.limits, store, cache, publisher, counters, clock, refusals
         )
         self._throttle = make_throttle(config.limits)
         self._at_work = asyncio.Lock()
         self._batch: asyncio.Task[None] | None = None
-        self._submitted: set[asyncio.Task[list[Outcome]]] = set()
+        self._submitted: set[asyncio.Task[Any]] = set()
         self.batch_began_at: int | None = None
 
     async def run(self) -> None:
@@ -131,8 +129,8 @@ class Pipeline:
         """
         stages = self._counters.stages
         began = stages.clock()
-        updates = self._without_status(messages)
-        self._counters.add(metrics.MESSAGES, count=len(updates))
+        updates, enrolments = self._sort(messages)
+        self._counters.add(metrics.MESSAGES, count=len(updates) + len(enrolments))
         self._counters.batch_messages.observe(len(messages))
         try:
             if updates:
@@ -140,7 +138,10 @@ class Pipeline:
                     if self._throttle is not None:
                         updates = await self._within_limit(self._throttle, updates)
                     if updates:
-                        await self._process_or_halve(updates)
+                        await self._process_or_halve(updates, self._process_once)
+            for message in enrolments:
+                async with self._turn():
+                    await self._process_or_halve([message], self._enrol)
         except BatchGivenUp as error:
             self._link.drop(str(error))
             return
@@ -172,19 +173,31 @@ class Pipeline:
             await self._retry_while_unavailable(lambda: self._transactions.keep(effects))
         return within
 
-    def _without_status(self, messages: Sequence[Message]) -> list[Message]:
-        """Hand over what came on the bridge's own status topic, and return the rest."""
-        rest = []
+    def _sort(self, messages: Sequence[Message]) -> tuple[list[Message], list[Message]]:
+        """Hand over what came on the bridge's own status topic; return updates and enrolments."""
+        updates, enrolments = [], []
+        status, enrolling = self._grammar.status, self._grammar.enrolling
+        enrols = self._enrolment is not None
         for message in messages:
-            if message.topic == self._status_topic:
+            topic = message.topic
+            if topic == status:
                 self._on_status(message)
+            elif enrols and topic.endswith("/enrol") and enrolling(topic) is not None:
+                enrolments.append(message)
             else:
-                rest.append(message)
-        return rest
+                updates.append(message)
+        return updates, enrolments
 
-    async def _process_or_halve(self, messages: Sequence[Message]) -> None:
+    async def _enrol(self, messages: Sequence[Message]) -> None:
+        if self._enrolment is not None:
+            for message in messages:
+                await self._enrolment.answer(message)
+
+    async def _process_or_halve(
+        self, messages: Sequence[Message], process: Callable[[Sequence[Message]], Awaitable[None]]
+    ) -> None:
         try:
-            await self._retry_while_unavailable(lambda: self._process_once(messages))
+            await self._retry_while_unavailable(lambda: process(messages))
         except (BatchGivenUp, StoreCorrupt):
             # Nothing is wrong with the messages: they wait, unacknowledged, for a store that works.
             raise
@@ -196,8 +209,8 @@ class Pipeline:
             await self._put_away(messages[0], failure)
             return
         middle = len(messages) // 2
-        await self._process_or_halve(messages[:middle])
-        await self._process_or_halve(messages[middle:])
+        await self._process_or_halve(messages[:middle], process)
+        await self._process_or_halve(messages[middle:], process)
 
     async def _retry_while_unavailable(self, work: Callable[[], Awaitable[None]]) -> None:
         """Do something; while the store cannot be written, nothing is acknowledged, and try again.
@@ -205,29 +218,9 @@ class Pipeline:
         Raises:
             BatchGivenUp: The store stayed away for too long.
         """
-        wait_s = RETRY_MIN_S
-        clock = asyncio.get_running_loop().time
-        give_up_at = clock() + self._retry_timeout_s
-        while True:
-            try:
-                await work()
-            except StaleTwins:
-                continue
-            except StoreUnavailable as error:
-                self._counters.add(metrics.COMMIT_FAILURES)
-                self._health.note(is_available=False)
-                if clock() >= give_up_at:
-                    raise BatchGivenUp(error.message) from error
-                _log.error(
-                    "the store cannot be written; nothing is acknowledged until it can",
-                    reason=error.message,
-                    hint=error.hint,
-                    retry_in_s=wait_s,
-                )
-                await asyncio.sleep(wait_s)
-                wait_s = min(2 * wait_s, RETRY_MAX_S)
-            else:
-                return
+        await retry_while_unavailable(
+            work, self._health, self._counters, self._retry_timeout_s, _log
+        )
 
     async def _process_once(self, messages: Sequence[Message]) -> None:
         effects = Effects()
@@ -352,6 +345,17 @@ class Pipeline:
         making = {key for key, order, _ in orders if isinstance(order, MAKES_A_ROW)}
         await self._transactions.run(keys, making, effects, change)
         return outcomes
+
+    async def in_turn(self, work: Callable[[], Awaitable[Result]]) -> Result:
+        """Do something between two batches; it goes on where its caller is cancelled.
+
+        Raises:
+            StoreError: What `work` raises.
+        """
+        task = asyncio.create_task(self.between_batches(work), name="orders")
+        self._submitted.add(task)
+        task.add_done_callback(self._submitted.discard)
+        return await asyncio.shield(task)
 
     async def between_batches(self, work: Callable[[], Awaitable[Result]]) -> Result:
         """Do something while no batch and no order is at work, and send what it offers."""

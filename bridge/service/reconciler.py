@@ -119,11 +119,17 @@ class Reconciler:
         if self._sealing is not None:
             effects.windows = self._sealing.memory.added
 
-    def answer_failure(self, message: Message, refusal: Refusal, effects: Effects) -> None:
+    def answer_failure(
+        self,
+        message: Message,
+        refusal: Refusal,
+        effects: Effects,
+        later: outbound.Later | None = None,
+    ) -> None:
         """Answer a message that made the program fail, if it asks for that."""
         decoded = self._decoder.decode(message)
         if isinstance(decoded, Request) and self._wants_reply(decoded, effects):
-            answer = outbound.refusal_answer(refusal, decoded.request_id)
+            answer = outbound.refusal_answer(refusal, decoded.request_id, later=later)
             self._reply(decoded, answer, effects)
 
     def quarantine(self, message: Message, refusal: Refusal, effects: Effects) -> None:
@@ -137,17 +143,17 @@ class Reconciler:
 
         One with MQTT 5's properties is answered in any case: what they say needs no decoding.
         """
-        message, refusal, notable = refused
+        message, refusal, later, notable = refused
         if notable:
             replies = len(effects.replies)
-            self.answer_failure(message, refusal, effects)
+            self.answer_failure(message, refusal, effects, later)
             if len(effects.replies) == replies:
                 self.quarantine(message, refusal, effects)
         elif message.response_topic is not None or message.correlation_data is not None:
             topic = self._grammar.parse(message.topic)
             if isinstance(topic, InboundTopic):
                 request = Request(message, topic, None, refusal, None, "json")
-                self._reply(request, outbound.refusal_answer(refusal, None), effects)
+                self._reply(request, outbound.refusal_answer(refusal, None, later=later), effects)
 
     def apply_order(
         self,

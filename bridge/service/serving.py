@@ -50,5 +50,5 @@ async def serve(
                 await stack.enter_async_context(serve_metrics(exposition, address))
             except AdminError as error:
                 _log.error("no metrics on TCP while this bridge runs", reason=str(error))
-        serving_http = serve_http(config, administrator, guard, link)
+        serving_http = serve_http(config, administrator, guard, link, exposition)
         yield await stack.enter_async_context(serving_http)

@@ -13,6 +13,7 @@ from bridge.config import StoreConfig
 from bridge.errors import StoreError
 from bridge.service.store_health import StoreHealth
 from bridge.store.base import Store
+from bridge.store.indexed_paths import parse_indexed_paths
 from bridge.store.sqlite import SqliteStore
 
 Result = TypeVar("Result")
@@ -125,4 +126,6 @@ def open_store(config: StoreConfig) -> SqliteStore:
             f"the store's directory {config.path.parent} cannot be made: {error.strerror}",
             hint="choose another file with --store",
         ) from error
-    return SqliteStore.open(config.path, limits=config.to_limits())
+    return SqliteStore.open(
+        config.path, limits=config.to_limits(), indexes=parse_indexed_paths(config.indexes)
+    )

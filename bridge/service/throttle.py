@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
@@ -9,6 +10,7 @@ from bridge.config import LimitsConfig
 from bridge.core.refusal import Refusal
 from bridge.core.token_bucket import TokenBuckets
 from bridge.link.base import Message
+from bridge.wire.outbound import Later
 
 WRITERS_REMEMBERED: Final = 65_536
 """Topics whose rate is remembered: some MB. Beyond it the least recent begins anew."""
@@ -19,6 +21,7 @@ class TooFast(NamedTuple):
 
     message: Message
     refusal: Refusal
+    later: Later
     notable: bool
 
 
@@ -43,14 +46,17 @@ class Throttle:
             if not wait_us:
                 within.append(message)
                 continue
+            # Rounded up: what comes again a moment too early is refused again.
+            wait_s = math.ceil(wait_us / 1000) / 1000
             refusal = Refusal(
                 429,
                 "too_fast",
-                f"more than {self._per_s:g} messages a second: send again in "
-                f"{wait_us / 1_000_000:.3f} s, or raise limits.writer_messages_per_s",
+                f"more than {self._per_s:g} messages a second: send again in {wait_s:.3f} s, "
+                "or raise limits.writer_messages_per_s",
             )
             notable = not self._notices.take(message.topic, clock)
-            too_fast.append(TooFast(message, refusal, notable))
+            later = Later(wait_s, self._per_s)
+            too_fast.append(TooFast(message, refusal, later, notable))
         return within, too_fast
 
 

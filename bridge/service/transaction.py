@@ -42,7 +42,7 @@ class Transactions:
         refusals: Log for what is refused and kept.
 
     Attributes:
-        on_commit: Told of every new version once it is on the disk; None where nobody listens.
+        listeners: Told of every new version once it is on the disk.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Transactions:
         self._clock = clock
         self._refusals = refusals
         self._newcomers = Newcomers(limits)
-        self.on_commit: Callable[[Sequence[TwinPublication]], None] | None = None
+        self.listeners: list[Callable[[Sequence[TwinPublication]], None]] = []
 
     async def run(
         self,
@@ -124,7 +124,12 @@ class Transactions:
 
     async def _commit(self, batch: CommitBatch) -> None:
         if not (
-            batch.twins or batch.quarantined or batch.windows or batch.proven_keys or batch.acts
+            batch.twins
+            or batch.quarantined
+            or batch.windows
+            or batch.proven_keys
+            or batch.acts
+            or batch.targets
         ):
             return
         stages = self._counters.stages
@@ -165,8 +170,9 @@ class Transactions:
                     )
                 )
         self._publisher.offer(publications)
-        if publications and self.on_commit is not None:
-            self.on_commit(publications)
+        if publications:
+            for listener in self.listeners:
+                listener(publications)
         self._newcomers.made(new)
         for key in keys:
             self._cache.measure(key)

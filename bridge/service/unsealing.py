@@ -108,5 +108,5 @@ def _in_clear(device: str, sender: str) -> Refusal:
     return Refusal(
         401,
         "not_sealed",
-        f"{device} has a key: {what} must be sealed, with the key of who sends (sealed payloads)",
+        f"{device} has a key: {what} must be sealed, with the key of who sends; HTTP needs none",
     )

@@ -9,7 +9,7 @@ contract suite in `tests/store/`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, Protocol
@@ -17,8 +17,11 @@ from typing import NamedTuple, Protocol
 from bridge.core.topics import TwinKey
 from bridge.query.terms import Term
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow
+from bridge.store.claims import Claims
 from bridge.store.device_keys import DeviceKeys
-from bridge.store.dictionaries import StoredDictionary
+from bridge.store.dictionaries import DictionaryStore
+from bridge.store.fleet_changes import FleetChangeStore, TargetNote
+from bridge.store.quarantined import EVERYTHING, QuarantinedMessage, QuarantineFilter
 from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from bridge.store.tokens import StoredToken
 
@@ -111,56 +114,6 @@ class ConflictRow(NamedTuple):
     lost_stamp: int
 
 
-class QuarantinedMessage(NamedTuple):
-    """A message that was refused where no reply could be sent, kept for the operator.
-
-    Attributes:
-        at: When it was refused, in µs since the epoch.
-        topic: Where it came from.
-        payload: The beginning of its payload, as much of it as is kept.
-        code: As HTTP's status codes.
-        error: The short name of the reason.
-        message: What was wrong.
-        size_bytes: Of the whole payload.
-        device: The device in its topic; empty where the topic is none of ours.
-        writer: Who sent it, as its topic says; empty likewise.
-        withheld: Why nothing of the payload is kept: `sealed`, `secret`, or empty.
-        id: Its place in the quarantine, given by the store; higher is newer.
-    """
-
-    at: int
-    topic: str
-    payload: bytes
-    code: int
-    error: str
-    message: str
-    size_bytes: int = 0
-    device: str = ""
-    writer: str = ""
-    withheld: str = ""
-    id: int = 0
-
-
-class QuarantineFilter(NamedTuple):
-    """Which quarantined messages are meant: those to which all that is given applies.
-
-    Attributes:
-        device: Of this device.
-        error: Refused for this reason, by its short name.
-        since: Refused at this time or later, in µs since the epoch.
-        until: Refused before this time.
-    """
-
-    device: str | None = None
-    error: str | None = None
-    since: int | None = None
-    until: int | None = None
-
-
-EVERYTHING = QuarantineFilter()
-"""All messages."""
-
-
 @dataclass(frozen=True, slots=True)
 class CommitBatch:
     """What one transaction writes.
@@ -176,6 +129,7 @@ class CommitBatch:
         windows: What was received of sealed messages.
         proven_keys: Device and key id, and when in µs: a device has used a key for the first time.
         acts: What was done, for the audit trail, the oldest first.
+        targets: What fleet changes have done to twins of the batch.
     """
 
     twins: Sequence[StoredTwin] = ()
@@ -186,6 +140,7 @@ class CommitBatch:
     windows: Sequence[SealedWindow] = ()
     proven_keys: Sequence[tuple[str, int, int]] = ()
     acts: Sequence[AuditRow] = ()
+    targets: Sequence[TargetNote] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,6 +185,18 @@ class Store(Protocol):
     @property
     def device_keys(self) -> DeviceKeys:
         """Keys of devices, wrapped."""
+
+    @property
+    def claims(self) -> Claims:
+        """Claims for enrolment, and the bridge's identity."""
+
+    @property
+    def fleet_changes(self) -> FleetChangeStore:
+        """Fleet changes, and what became of their devices."""
+
+    @property
+    def dictionaries(self) -> DictionaryStore:
+        """Dictionaries for compression."""
 
     def sealed_windows(
         self, places: Sequence[SealedPlace]
@@ -357,12 +324,6 @@ class Store(Protocol):
     def revoke_token(self, token_id: str, act: AuditRow | None = None) -> bool:
         """Delete a token, durably; False where there is none of that id; as `add_token`."""
 
-    def add_dictionary(self, dictionary: StoredDictionary, kept: int) -> list[int]:
-        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
-
-    def list_dictionaries(self) -> list[StoredDictionary]:
-        """Return all dictionaries, the current one first."""
-
     def sample_states(self, count: int) -> list[tuple[TwinKey, bytes]]:
         """Return at most so many twins' states, spread over all; may be called in any thread."""
 
@@ -380,9 +341,24 @@ class Store(Protocol):
         """Yield the store as JSON lines: a header, twins, history, conflicts, and an end."""
 
     def find(
-        self, term: Term | None, after: TwinKey | None, limit: int
+        self,
+        term: Term | None,
+        after: TwinKey | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        admits: Callable[[TwinKey], bool] | None = None,
+        bytes_max: int | None = None,
     ) -> list[tuple[TwinKey, bytes]]:
         """Return the keys and states of twins that a query finds, ordered by device and name.
+
+        Args:
+            term: What they must be; None for all.
+            after: Only those behind this one.
+            limit: Most that are returned.
+            descending: Backwards; behind is then before.
+            admits: Told each key that is found: whether it counts.
+            bytes_max: Ends with the state with which all of them have so many bytes.
 
         Raises:
             QueryError: It took too long.

@@ -13,6 +13,8 @@ from collections.abc import Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from bridge.store import sealed_windows
+from bridge.store.audit import AuditRow
+from bridge.store.claims import TakenClaim
 
 DEVICE_KEYS_KEPT: Final = 1_000_000
 """Keys of all devices, revoked ones too: each bridge holds them in memory."""
@@ -81,7 +83,14 @@ class DeviceKeys(Protocol):
         """Return the id for the next key of a device: one above all that it ever had."""
 
     def install(
-        self, device: str, key_id: int, algorithm: int, wrapped: bytes, now: int
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
+        act: AuditRow | None = None,
     ) -> StoredDeviceKey | None:
         """Keep a new key: as the active one of a device that has none that is valid, else as next.
 
@@ -93,9 +102,12 @@ class DeviceKeys(Protocol):
             algorithm: Number of its AEAD.
             wrapped: The key, wrapped.
             now: In µs since the epoch.
+            taking: The device's claim, which is taken in the same transaction.
+            act: Written into the audit trail in the same transaction.
 
         Returns:
-            What is kept; None where the id is taken, or as many keys are kept as may be.
+            What is kept; None where the id is taken, as many keys are kept as may be, or the claim
+            cannot be taken any more.
         """
 
     def find(self, device: str, key_id: int) -> StoredDeviceKey | None:
@@ -107,10 +119,11 @@ class DeviceKeys(Protocol):
     def list_all(self) -> list[StoredDeviceKey]:
         """Return the keys of all devices by device, the newest of each first."""
 
-    def revoke(self, device: str, key_id: int | None, now: int) -> int:
+    def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes.
 
-        A device of which all keys are revoked stays known: it may not send in clear either.
+        A device of which all keys are revoked stays known: it may not send in clear either. Where
+        any was revoked, the act is written into the audit trail in the same transaction.
 
         Returns:
             How many were revoked that were not before.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from bridge.core.topics import TwinKey
 
@@ -37,6 +37,16 @@ class StoredDictionary(NamedTuple):
     created_at: int
     samples: int
     content: bytes
+
+
+class DictionaryStore(Protocol):
+    """The part of a store that holds dictionaries; see `bridge.store.base.Store`."""
+
+    def add(self, dictionary: StoredDictionary, kept: int) -> list[int]:
+        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
+
+    def list_all(self) -> list[StoredDictionary]:
+        """Return all dictionaries, the current one first."""
 
 
 def add_dictionary(

@@ -6,7 +6,8 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Final
 
-from bridge.store.base import EVERYTHING, QuarantinedMessage, QuarantineFilter, StoreLimits
+from bridge.store.base import StoreLimits
+from bridge.store.quarantined import EVERYTHING, QuarantinedMessage, QuarantineFilter
 
 TABLE: Final = (
     # The payload stands last, so that what looks for a device or a reason does not read payloads.

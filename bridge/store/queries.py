@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from collections.abc import Callable, Iterator
 from typing import Literal
 
 from bridge.core.topics import TwinKey
@@ -20,8 +21,10 @@ from bridge.query.terms import (
     Negation,
     Term,
     Truth,
+    fields_of,
     kind_of,
 )
+from bridge.store.indexes import Range, choose_range
 
 QUERY_TIMEOUT_S = 5.0
 """Longest time that one query may take."""
@@ -40,6 +43,10 @@ def find(
     term: Term | None,
     after: TwinKey | None,
     limit: int,
+    *,
+    descending: bool = False,
+    admits: Callable[[TwinKey], bool] | None = None,
+    bytes_max: int | None = None,
     timeout_s: float = QUERY_TIMEOUT_S,
 ) -> list[tuple[TwinKey, bytes]]:
     """Return twins that exist and their states as published, ordered by device and name.
@@ -49,24 +56,32 @@ def find(
         term: What they must be; None for all.
         after: Only those behind this one.
         limit: Most that are returned.
+        descending: Backwards; behind is then before.
+        admits: Told each key that is found: whether it counts. What it leaves out has no effect
+            on what is returned.
+        bytes_max: Ends with the state with which all of them have so many bytes.
         timeout_s: Longest time.
 
     Raises:
         QueryError: It took longer.
         sqlite3.Error: The store cannot be read.
     """
-    condition, parameters = ("1", []) if term is None else condition_of(term)
-    key = after or TwinKey("", "")
-    # Only constants and signs of this module are in the text; see `condition_of`.
-    statement = (
-        "SELECT device, name, state FROM twin WHERE (device, name) > (?, ?) "  # noqa: S608
-        # A CASE, because AND promises no order, and the state of a deleted twin is not JSON.
-        f"AND CASE present WHEN 1 THEN {condition} END ORDER BY device, name LIMIT ?"
-    )
     deadline = time.monotonic() + timeout_s
     connection.set_progress_handler(lambda: time.monotonic() > deadline, _STEPS_BETWEEN_LOOKS)
+    found: list[tuple[TwinKey, bytes]] = []
+    size_bytes = 0
     try:
-        rows = connection.execute(statement, (*key, *parameters, limit)).fetchall()
+        chosen = choose_range(connection, conjuncts_of(term))
+        statement, parameters = statement_of(term, after, chosen, descending=descending)
+        parameters.append(limit if admits is None else -1)
+        for device, name, state in connection.execute(statement, parameters):
+            key = TwinKey(device, name)
+            if admits is not None and not admits(key):
+                continue
+            found.append((key, state))
+            size_bytes += len(state)
+            if len(found) == limit or (bytes_max is not None and size_bytes >= bytes_max):
+                break
     except sqlite3.OperationalError as error:
         if time.monotonic() > deadline and error.sqlite_errorcode == sqlite3.SQLITE_INTERRUPT:
             raise QueryError(
@@ -76,7 +91,52 @@ def find(
         raise
     finally:
         connection.set_progress_handler(None, 0)
-    return [(TwinKey(device, name), state) for device, name, state in rows]
+    return found
+
+
+def statement_of(
+    term: Term | None, after: TwinKey | None, chosen: Range | None, *, descending: bool
+) -> tuple[str, list[str | int | float]]:
+    """Return the statement, and what is bound to it but the limit.
+
+    Only constants and signs of this module are in its text, and what is indexed by configuration;
+    see `condition_of`.
+    """
+    sign, order = ("<", " DESC") if descending else (">", "")
+    parameters: list[str | int | float] = []
+    conditions = []
+    indexed = ""
+    if chosen is not None:
+        indexed = f' INDEXED BY "{chosen.name}"'
+        conditions.append(chosen.tests)
+        parameters += chosen.values
+    if after is not None:
+        conditions.append(f"(device, name) {sign} (?, ?)")
+        parameters += after
+    # A second time, and outside of the CASE: there SQLite finds them by the index on keys.
+    conditions += [_write(part, parameters) for part in conjuncts_of(term) if _is_of_key(part)]
+    # A CASE, because AND promises no order, and the state of a deleted twin is not JSON.
+    whole = "1" if term is None else _write(term, parameters)
+    conditions.append(f"CASE present WHEN 1 THEN {whole} END")
+    statement = (
+        f"SELECT device, name, state FROM twin{indexed} "  # noqa: S608
+        f"WHERE {' AND '.join(conditions)} "
+        f"ORDER BY device{order}, name{order} LIMIT ?"
+    )
+    return statement, parameters
+
+
+def _is_of_key(term: Term) -> bool:
+    return all(field.path[0] in ("device", "name") for field in fields_of(term))
+
+
+def conjuncts_of(term: Term | None) -> Iterator[Term]:
+    """Yield terms that are all true where a term is."""
+    if isinstance(term, Junction) and term.operator == "AND":
+        for part in term.terms:
+            yield from conjuncts_of(part)
+    elif term is not None:
+        yield term
 
 
 def condition_of(term: Term) -> tuple[str, list[str | int | float]]:

@@ -23,6 +23,7 @@ from bridge.store.audit import AuditRow, write_acts
 from bridge.store.backup import copy_database
 from bridge.store.base import StoreLimits
 from bridge.store.check import find_problems
+from bridge.store.claims import withdraw_open_claims
 from bridge.store.connection import (
     make_fast,
     open_owner,
@@ -31,6 +32,7 @@ from bridge.store.connection import (
     translated,
 )
 from bridge.store.files import remove_database, sidecar
+from bridge.store.fleet_changes import pause_all
 from bridge.store.install import keep_beside, put_in_place, settle
 from bridge.store.lock import StoreLock
 from bridge.store.schema import (
@@ -157,13 +159,17 @@ def _renew(
     before = int(read_facts(connection).get(VERSION_RAISE, "0"))
     # A second restore of the same backup has to go above the first one.
     total = max(before, int(replaced.get(VERSION_RAISE, "0"))) + VERSION_STEP
+    now = time.time_ns() // 1000
     with transaction(connection):
         twins = _raise_versions(connection, total - before, raise_internals)
         connection.execute("DELETE FROM outbox")
         connection.execute("INSERT INTO outbox (twin_id, published_version) SELECT id, 0 FROM twin")
+        # How far it had come is not known: the devices are ahead of the backup.
+        pause_all(connection, "the store was restored from a backup")
         write_fact(connection, INSTANCE, instance)
         write_fact(connection, VERSION_RAISE, str(total))
-        write_fact(connection, RESTORED_AT, str(time.time_ns() // 1000))
+        write_fact(connection, RESTORED_AT, str(now))
+        withdraw_open_claims(connection, now)
     return twins, total - before, instance
 
 

@@ -15,7 +15,16 @@ from pathlib import Path
 
 from bridge import __version__
 from bridge.errors import StoreSchemaError
-from bridge.store import audit, device_keys, dictionaries, history, quarantine, tokens
+from bridge.store import (
+    audit,
+    claims,
+    device_keys,
+    dictionaries,
+    fleet_changes,
+    history,
+    quarantine,
+    tokens,
+)
 from bridge.store.connection import transaction
 
 APPLICATION_ID = 0x53594E42
@@ -121,7 +130,9 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     device_keys.SCHEMA,
     quarantine.TABLE,
     audit.TABLE,
+    claims.SCHEMA,
     dictionaries.TABLE,
+    fleet_changes.TABLES,
 )
 """Statements that lead from the schema of that index to the next."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from bridge.core.topics import TwinKey
@@ -13,7 +13,7 @@ from bridge.logs import get_logger
 from bridge.query.terms import Term
 from bridge.store import (
     conflicts,
-    dictionaries,
+    fleet_changes,
     listing,
     reads,
     sealed_windows,
@@ -22,29 +22,26 @@ from bridge.store import (
 )
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, read_acts, write_acts
 from bridge.store.backup import write_backup
-from bridge.store.base import (
-    EVERYTHING,
-    CommitBatch,
-    ConflictRow,
-    HistoryRow,
-    QuarantinedMessage,
-    QuarantineFilter,
-    StoredTwin,
-    StoreLimits,
-)
+from bridge.store.base import CommitBatch, ConflictRow, HistoryRow, StoredTwin, StoreLimits
 from bridge.store.check import find_problems
 from bridge.store.connection import make_durable, open_owner, transaction, translated
 from bridge.store.device_keys import prove_keys
+from bridge.store.dictionaries import sample_states
 from bridge.store.export import export_lines
 from bridge.store.files import make_private, sidecar
 from bridge.store.history import read_history, write_history
+from bridge.store.indexes import set_indexes
 from bridge.store.known_twins import KnownTwins
 from bridge.store.lock import StoreLock
 from bridge.store.quarantine import Quarantine
+from bridge.store.quarantined import EVERYTHING, QuarantinedMessage, QuarantineFilter
 from bridge.store.queries import find
 from bridge.store.readers import Readers
 from bridge.store.schema import Content, identify, migrate, read_facts, write_fact
+from bridge.store.sqlite_claims import SqliteClaims
 from bridge.store.sqlite_device_keys import SqliteDeviceKeys
+from bridge.store.sqlite_dictionaries import SqliteDictionaries
+from bridge.store.sqlite_fleet_changes import SqliteFleetChanges
 
 QUICK_CHECK_BYTES = 32 * 1024 * 1024
 """Largest file that is checked whole after an unclean end: even a memory card reads that in a
@@ -65,6 +62,7 @@ class SqliteStore:
 
     Attributes:
         device_keys: Keys of devices, wrapped.
+        claims: Claims for enrolment, and the bridge's identity.
     """
 
     def __init__(
@@ -77,10 +75,20 @@ class SqliteStore:
         self._readers = Readers(path)
         self._known = KnownTwins(connection)
         self._quarantine = Quarantine(connection, limits)
-        self.device_keys = SqliteDeviceKeys(connection, path)
+        self.claims = SqliteClaims(connection, path, limits.audit_acts)
+        self.dictionaries = SqliteDictionaries(connection, path)
+        self.fleet_changes = SqliteFleetChanges(connection, path)
+        self.device_keys = SqliteDeviceKeys(connection, path, limits.audit_acts)
 
     @classmethod
-    def open(cls, path: Path, *, limits: StoreLimits, create: bool = True) -> SqliteStore:
+    def open(
+        cls,
+        path: Path,
+        *,
+        limits: StoreLimits,
+        create: bool = True,
+        indexes: Collection[tuple[str, ...]] | None = None,
+    ) -> SqliteStore:
         """Open a store, or make it.
 
         A store that was not closed (its process was killed, the power failed) is repaired by
@@ -91,6 +99,8 @@ class SqliteStore:
             path: The file; its directory must exist.
             limits: Bounds on what it keeps beside the twins.
             create: Make the file if there is none; otherwise that is an error.
+            indexes: Paths that queries find by an index, see `bridge.store.indexed_paths`; others
+                are dropped. None leaves them as they are.
 
         Raises:
             StoreLocked: Another process holds it.
@@ -111,7 +121,15 @@ class SqliteStore:
         except BaseException:
             lock.release()
             raise
-        return cls(path, limits, lock, connection)
+        store = cls(path, limits, lock, connection)
+        if indexes is not None:
+            try:
+                with translated(path, "indexing"):
+                    set_indexes(connection, indexes)
+            except BaseException:
+                store.close()
+                raise
+        return store
 
     @property
     def path(self) -> Path:
@@ -138,6 +156,7 @@ class SqliteStore:
                     sealed_windows.write_windows(self._connection, batch.windows)
                     prove_keys(self._connection, batch.proven_keys)
                     self._write_acts(batch.acts)
+                    fleet_changes.write_notes(self._connection, batch.targets)
             except writes.StaleRows:
                 self._forget()
                 return writes.find_stale(self._connection, batch.twins)
@@ -273,20 +292,10 @@ class SqliteStore:
         with self._translated("reading"):
             return sealed_windows.read_windows(self._connection, places)
 
-    def add_dictionary(self, dictionary: dictionaries.StoredDictionary, kept: int) -> list[int]:
-        """Make a dictionary the current one, durably; returns the ids of those beyond `kept`."""
-        with self._translated("writing to"), transaction(self._connection):
-            return dictionaries.add_dictionary(self._connection, dictionary, kept)
-
-    def list_dictionaries(self) -> list[dictionaries.StoredDictionary]:
-        """Return all dictionaries, the current one first."""
-        with self._translated("reading"):
-            return dictionaries.list_dictionaries(self._connection)
-
     def sample_states(self, count: int) -> list[tuple[TwinKey, bytes]]:
         """Return at most so many twins' states, spread over all."""
         with self._translated("reading"), self._readers.snapshot() as snapshot:
-            return list(dictionaries.sample_states(snapshot, count))
+            return list(sample_states(snapshot, count))
 
     def check(self) -> list[str]:
         """Verify the whole store; returns what is wrong, one line each, or nothing."""
@@ -307,11 +316,26 @@ class SqliteStore:
             yield from export_lines(snapshot)
 
     def find(
-        self, term: Term | None, after: TwinKey | None, limit: int
+        self,
+        term: Term | None,
+        after: TwinKey | None,
+        limit: int,
+        *,
+        descending: bool = False,
+        admits: Callable[[TwinKey], bool] | None = None,
+        bytes_max: int | None = None,
     ) -> list[tuple[TwinKey, bytes]]:
         """Return the keys and states of twins that a query finds; see `Store.find`."""
         with self._translated("querying"), self._readers.snapshot() as snapshot:
-            return find(snapshot, term, after, limit)
+            return find(
+                snapshot,
+                term,
+                after,
+                limit,
+                descending=descending,
+                admits=admits,
+                bytes_max=bytes_max,
+            )
 
     def close(self) -> None:
         """Release the store; what still reads it in other threads is ended. Idempotent."""

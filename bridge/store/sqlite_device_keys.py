@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from pathlib import Path
 
+from bridge.store.audit import AuditRow, write_acts
+from bridge.store.claims import TakenClaim, take_claim
 from bridge.store.connection import transaction, translated
 from bridge.store.device_keys import (
     COLUMNS,
@@ -24,11 +26,13 @@ class SqliteDeviceKeys:
     Args:
         connection: The owner of the store.
         path: The store's file, for messages.
+        audit_acts: Acts kept in the audit trail.
     """
 
-    def __init__(self, connection: sqlite3.Connection, path: Path) -> None:
+    def __init__(self, connection: sqlite3.Connection, path: Path, audit_acts: int) -> None:
         self._connection = connection
         self._path = path
+        self._audit_acts = audit_acts
 
     def next_id(self, device: str) -> int:
         """Return the id for the next key of a device: one above all that it ever had."""
@@ -39,12 +43,21 @@ class SqliteDeviceKeys:
         return 1 if highest is None else highest + 1
 
     def install(
-        self, device: str, key_id: int, algorithm: int, wrapped: bytes, now: int
+        self,
+        device: str,
+        key_id: int,
+        algorithm: int,
+        wrapped: bytes,
+        now: int,
+        taking: TakenClaim | None = None,
+        act: AuditRow | None = None,
     ) -> StoredDeviceKey | None:
         """Keep a new key: as the active one of a device that has none that is valid."""
         with translated(self._path, "writing to"), transaction(self._connection):
             kept = self.of_device(device)
             if any(key.key_id >= key_id for key in kept) or self._is_full():
+                return None
+            if taking and not take_claim(self._connection, taking, device, key_id, now):
                 return None
             is_first = not any(key.state in ("active", "retiring") for key in kept)
             state: KeyState = "active" if is_first else "next"
@@ -55,6 +68,7 @@ class SqliteDeviceKeys:
                 row,
             )
             self._trim(device)
+            write_acts(self._connection, [act] if act else (), self._audit_acts)
         return row
 
     def find(self, device: str, key_id: int) -> StoredDeviceKey | None:
@@ -79,14 +93,16 @@ class SqliteDeviceKeys:
             rows = self._connection.execute(f"{_SELECT} ORDER BY device, key_id DESC")
             return [StoredDeviceKey(*row) for row in rows]
 
-    def revoke(self, device: str, key_id: int | None, now: int) -> int:
+    def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes."""
         with translated(self._path, "writing to"), transaction(self._connection):
             where = "device = ? AND state <> 'revoked'"
             parameters: tuple[str | int, ...] = (device,)
             if key_id is not None:
                 where, parameters = f"{where} AND key_id = ?", (device, key_id)
-            return revoke_keys(self._connection, where, parameters, now)
+            revoked = revoke_keys(self._connection, where, parameters, now)
+            write_acts(self._connection, [act] if act and revoked else (), self._audit_acts)
+            return revoked
 
     def _is_full(self) -> bool:
         (count,) = self._connection.execute("SELECT count(*) FROM device_key").fetchone()

@@ -139,4 +139,5 @@ def is_empty(batch: CommitBatch) -> bool:
         or batch.windows
         or batch.proven_keys
         or batch.acts
+        or batch.targets
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from bridge.core.access import Access, readable
 from bridge.core.described import describe
 from bridge.core.reconcile import Outcome
@@ -52,10 +54,32 @@ def answer(outcome: Outcome, request_id: str | None, now: int) -> JsonObject:
     return {"$": head}
 
 
+class Later(NamedTuple):
+    """When what was refused may be sent again.
+
+    Attributes:
+        retry_after_s: After this time.
+        messages_per_s: And from then on not faster than this.
+    """
+
+    retry_after_s: float
+    messages_per_s: float
+
+
 def refusal_answer(
-    refusal: Refusal, request_id: str | None, version: int | None = None
+    refusal: Refusal,
+    request_id: str | None,
+    version: int | None = None,
+    later: Later | None = None,
 ) -> JsonObject:
-    """Return the reply that refuses a request; `version` is the twin's, where it is known."""
+    """Return the reply that refuses a request.
+
+    Args:
+        refusal: Why.
+        request_id: `$.id`, if there was one.
+        version: The twin's, where it is known.
+        later: When it may be sent again, where that is known.
+    """
     head: JsonObject = {} if request_id is None else {"id": request_id}
     head |= {
         "ok": False,
@@ -65,6 +89,8 @@ def refusal_answer(
     }
     if version is not None:
         head["version"] = version
+    if later is not None:
+        head |= later._asdict()
     return {"$": head}
 
 

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Unpack
 
 import click
 
@@ -15,6 +16,7 @@ from device_sim.checker.check import check as run_check
 from device_sim.checker.verdict import Verdict
 from device_sim.commands.options import (
     DURATION,
+    Login,
     broker_options,
     json_option,
     protocol_option,
@@ -94,9 +96,8 @@ def check(
     protocol: MqttVersion,
     broker: Broker,
     prefix: str,
-    username: str | None,
-    password_file: Path | None,
     as_json: bool,
+    **login: Unpack[Login],
 ) -> int:
     """Watch the topics of a bridge as a subscriber, and say whether every promise was kept.
 
@@ -117,7 +118,7 @@ def check(
     if store is not None and export is not None:
         raise click.UsageError("--store and --export say the same in two ways: give one")
     options = CheckOptions(
-        broker=read_login(broker, username, password_file),
+        broker=read_login(broker, **login),
         prefix=prefix,
         duration_s=duration_s,
         converge_s=converge_s,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import TypedDict, TypeVar, Unpack
 
 import click
 
+from bridge.secret_file import read_secret
 from device_sim.broker import Broker
 from device_sim.declarations import near, read_duration
 from device_sim.faults import Fault, parse_fault
@@ -144,6 +146,18 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print JSON f
 def broker_options(function: _Function) -> _Function:
     """Add the options that say where the broker is (a decorator); see `read_login`."""
     for option in (
+        _file_option(
+            "--key", "private_key_file", "KEY_FILE", "The private key of that certificate, in PEM."
+        ),
+        _file_option(
+            "--cert",
+            "certificate_file",
+            "CERTIFICATE_FILE",
+            "The devices' certificate in PEM, if they have one.",
+        ),
+        _file_option(
+            "--ca", "ca_file", "CA_FILE", "Authorities to trust, in PEM. Default: the system's."
+        ),
         click.option(
             "--password-file",
             type=click.Path(exists=True, dir_okay=False, path_type=Path),
@@ -171,24 +185,57 @@ def broker_options(function: _Function) -> _Function:
             default=str(Broker()),
             show_default=True,
             metavar="URL",
-            help="The MQTT broker, as mqtt://host:port.",
+            help="The MQTT broker, as mqtt://host:port, or mqtts://host:port over TLS.",
         ),
     ):
         function = option(function)
     return function
 
 
-def read_login(broker: Broker, username: str | None, password_file: Path | None) -> Broker:
-    """Return the broker with a login.
+def _file_option(
+    option: str, name: str, variable: str, text: str
+) -> Callable[[_Function], _Function]:
+    return click.option(
+        option,
+        name,
+        type=click.Path(path_type=Path),
+        envvar=f"SYNCBRIDGE_BROKER_{variable}",
+        metavar="FILE",
+        help=text,
+    )
+
+
+class Login(TypedDict):
+    """What `broker_options` adds to a command, but for the address and the prefix."""
+
+    username: str | None
+    password_file: Path | None
+    ca_file: Path | None
+    certificate_file: Path | None
+    private_key_file: Path | None
+
+
+def read_login(broker: Broker, **login: Unpack[Login]) -> Broker:
+    """Return the broker with a login, and with the files for TLS.
 
     Raises:
-        click.UsageError: There is a password and no user.
+        click.UsageError: There is a password and no user, or a file for TLS that goes with none.
+        ConfigError: Everybody may use the file of the password, or it cannot be read.
     """
+    username, password_file = login["username"], login["password_file"]
     password = os.environ.get(PASSWORD_VARIABLE)
     if password_file is not None:
-        password = password_file.read_text().removesuffix("\n")
-    if username is None:
-        if password_file is not None:
+        if username is None:
             raise click.UsageError("--password-file needs --username")
-        return broker
-    return Broker(broker.host, broker.port, username, password)
+        password = read_secret("--password-file", password_file)
+    try:
+        return replace(
+            broker,
+            username=username,
+            password=None if username is None else password,
+            ca_file=login["ca_file"],
+            certificate_file=login["certificate_file"],
+            key_file=login["private_key_file"],
+        )
+    except ValueError as error:
+        raise click.UsageError(f"{error} (--ca, --cert, --key)") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from pathlib import Path
+from typing import Unpack
 
 import click
 from rich.console import Console
@@ -12,7 +13,13 @@ from rich.console import Console
 from bridge.device import Encoding
 from device_sim import replay as player
 from device_sim.broker import Broker
-from device_sim.commands.options import broker_options, encoding_option, json_option, read_login
+from device_sim.commands.options import (
+    Login,
+    broker_options,
+    encoding_option,
+    json_option,
+    read_login,
+)
 from device_sim.exits import ExitStatus
 from device_sim.report import print_differences
 
@@ -35,9 +42,8 @@ def replay(
     encoding: Encoding,
     broker: Broker,
     prefix: str,
-    username: str | None,
-    password_file: Path | None,
     as_json: bool,
+    **login: Unpack[Login],
 ) -> int:
     """Publish recorded JSON documents as DEVICE would, and compare its twin with the last one.
 
@@ -58,7 +64,7 @@ def replay(
             player.replay(
                 documents,
                 device,
-                broker=read_login(broker, username, password_file),
+                broker=read_login(broker, **login),
                 prefix=prefix,
                 encoding=encoding,
             )

@@ -6,6 +6,7 @@ import asyncio
 import json
 import signal
 from pathlib import Path
+from typing import Unpack
 
 import click
 from rich.console import Console
@@ -19,6 +20,7 @@ from device_sim.commands.options import (
     OWN_RATE,
     RATE,
     SCENARIO_TYPE,
+    Login,
     broker_options,
     encoding_option,
     json_option,
@@ -162,11 +164,10 @@ def run(
     protocol: MqttVersion,
     broker: Broker,
     prefix: str,
-    username: str | None,
-    password_file: Path | None,
     dry_run: bool,
     html_file: Path | None,
     as_json: bool,
+    **login: Unpack[Login],
 ) -> int:
     """Run a fleet of simulated devices against a bridge, and compare every twin at the end.
 
@@ -208,7 +209,7 @@ def run(
             kinds=kinds,
             duration_s=duration_s,
             ramp_hz=ramp_hz,
-            broker=read_login(broker, username, password_file),
+            broker=read_login(broker, **login),
             prefix=prefix,
             rate_hz=rate_hz,
             desired_rate_hz=desired_rate_hz,

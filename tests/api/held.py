@@ -38,6 +38,7 @@ class Holder:
     def __init__(self, store: SqliteStore) -> None:
         self.store = store
         self.policies = CONFIG.policies
+        self.fleet = None
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:

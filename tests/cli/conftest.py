@@ -17,6 +17,7 @@ from bridge.cli.mqtt import BrokerClient
 from bridge.config import Address
 from bridge.device.payload import decode
 from tests.api.held import holding
+from tests.cli.principals import FILE
 from tests.cli.program import WAIT_S, environment
 from tests.cli.stored import make_past
 from tests.support.mosquitto import Mosquitto
@@ -51,6 +52,14 @@ def run(capsys: pytest.CaptureFixture[str]) -> Run:
         return Result(status, captured.out, captured.err)
 
     return call
+
+
+@pytest.fixture
+def permissions(tmp_path: Path) -> Path:
+    """A file of permissions."""
+    path = tmp_path / "permissions.yaml"
+    path.write_text(FILE, encoding="utf-8")
+    return path
 
 
 class Installation(NamedTuple):

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 import shlex
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import Iterator
+from contextlib import AsyncExitStack
 from pathlib import Path
 
 import aiomqtt
@@ -19,49 +17,22 @@ from bridge.cli import main
 from bridge.cli.status import ExitStatus
 from bridge.config import BrokerConfig, Config, PermissionsConfig, StoreConfig
 from tests.cli.conftest import Run
+from tests.cli.principals import (
+    BRIDGE,
+    FENCE,
+    PASSWORD,
+    READS,
+    SENDERS,
+    WRITES,
+    arrived,
+    every_topic,
+    logged_in,
+    vanish,
+)
 from tests.docs.markdown import Document
-from tests.support.bridge import Client, running_bridge
+from tests.support.bridge import running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.services import require_program
-
-_FILE = """\
-principals: [anna, bert, viewer, lamp-2]
-groups:
-  operators: [anna]
-rules:
-  operators:
-    "*":
-      reported.**: read write
-      desired.**: read write
-  anna:
-    lamp-2:
-      desired.secret: deny read write
-  bert:
-    lamp-1:
-      desired.on: read write
-  viewer:
-    "*":
-      desired.**: read
-      reported.**: read
-  lamp-2:
-    lamp-1:
-      desired.on: write
-"""
-
-PASSWORD = "a password for tests"  # noqa: S105
-BRIDGE = "syncbridge"
-SENDERS = ("anna", "bert", "viewer", "lamp-1", "lamp-2", "mallory")
-DEVICES = ("lamp-1", "lamp-2")
-
-_FENCE = "test/fence"
-
-
-@pytest.fixture
-def permissions(tmp_path: Path) -> Path:
-    """A file of permissions."""
-    path = tmp_path / "permissions.yaml"
-    path.write_text(_FILE, encoding="utf-8")
-    return path
 
 
 @pytest.fixture
@@ -71,93 +42,10 @@ def broker(
     """A Mosquitto with the list that is printed, and a topic of the test's own."""
     assert main(["acl", "mosquitto", "--file", str(permissions)]) == ExitStatus.OK
     acl = capsys.readouterr().out
-    fence = f"\npattern readwrite {_FENCE}/%u\n"
+    fence = f"\npattern readwrite {FENCE}/%u\n"
     users = dict.fromkeys((BRIDGE, *SENDERS), PASSWORD)
     with Mosquitto(tmp_path / "mosquitto", users=users, acl=acl + fence) as running:
         yield running
-
-
-@asynccontextmanager
-async def logged_in(broker: Mosquitto, user: str, *filters: str) -> AsyncIterator[Client]:
-    """A client with a login, which has subscribed."""
-    async with aiomqtt.Client(
-        broker.host,
-        broker.port,
-        username=user,
-        password=PASSWORD,
-        protocol=aiomqtt.ProtocolVersion.V5,
-    ) as mqtt:
-        client = Client(mqtt)
-        collecting = asyncio.create_task(client.collect())
-        try:
-            for topic_filter in (*filters, f"{_FENCE}/{user}"):
-                await client.subscribe(topic_filter)
-            yield client
-        finally:
-            collecting.cancel()
-            await asyncio.wait({collecting})
-
-
-async def arrived(client: Client, user: str) -> set[str]:
-    """The topics of what has arrived, up to a message of the client's own."""
-    fence = f"{_FENCE}/{user}"
-    await client.publish(fence, b"end")
-    topics: set[str] = set()
-    while True:
-        message = await client.next_message()
-        if message.topic.value == fence:
-            return topics
-        topics.add(message.topic.value)
-
-
-def every_topic() -> list[str]:
-    """Every topic that somebody might try, of both devices."""
-    topics = ["sync/$bridge/status", "sync/$bridge/doctor", "other/topic"]
-    # Every login may be a device, of its own name.
-    topics.append("sync/mallory/report")
-    for device in DEVICES:
-        for twin in (f"sync/{device}", f"sync/{device}/setup"):
-            topics += [f"{twin}/{verb}" for verb in ("report", "state", "delta", "event", "resync")]
-            for verb in ("desire", "get", "delete", "reply"):
-                topics += [f"{twin}/{verb}/{name}" for name in SENDERS]
-        topics.append(f"sync/{device}/presence")
-    return topics
-
-
-def twin_topics(devices: Iterable[str], *ends: str) -> set[str]:
-    """The topics of the unnamed twins and of those named setup."""
-    twins = [f"sync/{device}{name}" for device in devices for name in ("", "/setup")]
-    return {f"{twin}/{end}" for twin in twins for end in ends}
-
-
-def own_topics(device: str) -> set[str]:
-    """Where a device publishes."""
-    return twin_topics([device], "report", f"get/{device}") | {f"sync/{device}/presence"}
-
-
-WRITES = {
-    "anna": twin_topics(DEVICES, "desire/anna", "get/anna", "delete/anna"),
-    "bert": twin_topics(["lamp-1"], "desire/bert", "get/bert"),
-    "viewer": twin_topics(DEVICES, "get/viewer"),
-    "lamp-1": own_topics("lamp-1"),
-    "lamp-2": own_topics("lamp-2") | twin_topics(["lamp-1"], "desire/lamp-2"),
-    "mallory": {"sync/mallory/report"},
-}
-
-READS = {
-    # One path of lamp-2 is hidden from anna: its state is closed to her, and lamp-1's is not.
-    "anna": twin_topics(["lamp-1"], "state", "delta", "event")
-    | twin_topics(DEVICES, "reply/anna")
-    | {"sync/$bridge/status"},
-    "bert": twin_topics(["lamp-1"], "reply/bert") | {"sync/$bridge/status"},
-    "viewer": twin_topics(DEVICES, "state", "delta", "event", "reply/viewer")
-    | {"sync/$bridge/status"},
-    "lamp-1": twin_topics(["lamp-1"], "state", "delta", "resync", "reply/lamp-1"),
-    "lamp-2": twin_topics(["lamp-2"], "state", "delta", "resync")
-    | twin_topics(DEVICES, "reply/lamp-2")
-    | {"sync/$bridge/status"},
-    "mallory": set[str](),
-}
 
 
 @pytest.mark.parametrize("sender", SENDERS)
@@ -189,7 +77,7 @@ async def test_each_login_reads_what_it_may_and_nothing_else(
             for topic in topics[1::2]:
                 await bridge.publish(topic, b"x")
             # The bridge's last message is behind all others; the reader's own is behind that.
-            await bridge.publish(f"{_FENCE}/{BRIDGE}", b"end")
+            await bridge.publish(f"{FENCE}/{BRIDGE}", b"end")
             assert await arrived(client, reader) == READS[reader]
 
 
@@ -203,18 +91,8 @@ async def test_a_shared_subscription_shows_no_more(broker: Mosquitto, reader: st
     ):
         for topic in topics:
             await bridge.publish(topic, b"x")
-        await bridge.publish(f"{_FENCE}/{BRIDGE}", b"end")
+        await bridge.publish(f"{FENCE}/{BRIDGE}", b"end")
         assert await arrived(client, reader) <= READS[reader]
-
-
-async def vanish(broker: Mosquitto, user: str, topic: str) -> None:
-    """Connect with a last will, and end without a DISCONNECT, so that the will is due."""
-    will = aiomqtt.Will(topic, b"offline", qos=1, retain=True)
-    with contextlib.suppress(aiomqtt.MqttError):
-        async with aiomqtt.Client(
-            broker.host, broker.port, username=user, password=PASSWORD, will=will
-        ) as client:
-            client._client._sock_close()
 
 
 async def test_a_last_will_is_no_way_around(broker: Mosquitto) -> None:
@@ -291,7 +169,7 @@ async def test_nobody_takes_the_bridges_session(
 ) -> None:
     """Its client id is random; or it is the login, whatever a client says."""
     assert main(["acl", "mosquitto", "--file", str(permissions)]) == ExitStatus.OK
-    acl = capsys.readouterr().out + f"\npattern readwrite {_FENCE}/%u\n"
+    acl = capsys.readouterr().out + f"\npattern readwrite {FENCE}/%u\n"
     users = dict.fromkeys((BRIDGE, *SENDERS), PASSWORD)
     extra = "use_username_as_clientid true" if binds else ""
     with Mosquitto(tmp_path / "mosquitto", users=users, acl=acl, extra=extra) as broker:
@@ -342,7 +220,7 @@ def test_prefix_and_login_are_those_of_the_configuration(
     ("text", "options", "reason"),
     [
         ("default: development\n", (), "cannot be listed"),
-        ("principals: [syncbridge]\n", (), "is a principal"),
+        ("principals: [syncbridge]\n", (), "is a principal or a device"),
         ("", ("--bridge-login", "a b"), "can be no name"),
         ("", ("--prefix", "a/%c"), "cannot stand in a list"),
     ],

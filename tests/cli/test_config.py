@@ -62,7 +62,8 @@ def test_the_rules_of_the_policies_are_listed_with_their_lines(run: Run, tmp_pat
     table = "policies:\n  '*':\n    reported.c.**: sum\n  meter-*: {desired.mode: app}\n"
     (tmp_path / "bridge.yaml").write_text(table)
     settings, _, rules = run("config").out.partition("\n\n")
-    assert settings.splitlines()[-1].split() == ["policies", "2", "rules", "file", "bridge.yaml:1"]
+    line = next(line for line in settings.splitlines() if line.startswith("policies"))
+    assert line.split() == ["policies", "2", "rules", "file", "bridge.yaml:1"]
     assert rules.splitlines() == [
         "policies:",
         "  *        reported.c.**  sum  file bridge.yaml:3",
@@ -103,3 +104,14 @@ def test_an_unknown_setting_is_named_with_the_nearest(run: Run, tmp_path: Path) 
     assert status == 2
     assert "limits.dept" in err
     assert "limits.depth" in err
+
+
+def test_the_schemas_are_listed(run: Run, tmp_path: Path) -> None:
+    """Below the settings, and as a list in the JSON."""
+    assert json.loads(run("config", "--json").out)["schemas"] == []
+    (tmp_path / "bridge.yaml").write_text("schemas: {'lamp-*': {reported: lamp.json}}\n")
+    listed = run("config").out.partition("\n\n")[2]
+    assert listed.split() == ["schemas:", "lamp-*", "reported", "lamp.json"]
+    assert json.loads(run("config", "--json").out)["schemas"] == [
+        {"device": "lamp-*", "section": "reported", "file": "lamp.json"}
+    ]

@@ -114,6 +114,21 @@ def test_what_makes_no_sense_is_refused(run: Run, wrong: list[str]) -> None:
     assert wrong[-2] in err
 
 
+def test_a_password_of_a_device_that_everybody_may_read_is_refused(
+    run: Run, tmp_path: Path
+) -> None:
+    """With what to do, before anything is tried."""
+    password = tmp_path / "password"
+    password.write_text(PASSWORD)
+    password.chmod(0o644)
+    device = ("--device", "lamp-1", "--device-password-file", str(password))
+    status, out, err = run("--broker", f"mqtt://127.0.0.1:{free_port()}", "doctor", *device)
+    assert (status, out) == (2, "")
+    assert "--device-password-file" in err
+    assert "0644" in err
+    assert "chmod 640" in err
+
+
 def test_without_a_broker_it_is_unavailable(run: Run) -> None:
     """Status 3, as for every command."""
     status, out, err = run("--broker", f"mqtt://127.0.0.1:{free_port()}", "doctor")

@@ -11,7 +11,8 @@ import pytest
 
 from bridge.api import quarantine as routes
 from bridge.cli import ExitStatus
-from bridge.store.base import CommitBatch, QuarantinedMessage, StoreLimits
+from bridge.store.base import CommitBatch, StoreLimits
+from bridge.store.quarantined import QuarantinedMessage
 from bridge.store.sqlite import SqliteStore
 from tests.cli.conftest import Run
 from tests.cli.stored import EVIL

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given
 
-from bridge.core.broker_rights import BrokerRights, Kind, TopicRight, broker_rights
+from bridge.core.broker_rights import BrokerRights, broker_rights
 from bridge.core.permissions import Permissions
+from bridge.core.topic_rights import Kind, TopicRight
 from bridge.core.topics import TwinKey
 from tests.core.test_permissions import _GROUPS, _KEYS, _PRINCIPALS, _RULES, make
 from tests.support.examples import examples
@@ -82,11 +83,11 @@ def _check_that_nobody_is_forged(broker: Broker, sender: str, key: TwinKey) -> N
     other = "anna" if sender != "anna" else "bert"
     for verb in ("desire", "get", "delete"):
         assert not broker.allows(sender, "write", _topic(key, verb, other))
-    for verb in ("state", "delta", "event", "resync", "reply/" + sender):
+    for verb in ("state", "delta", "event", "resync", "key", "reply/" + sender):
         assert not broker.allows(sender, "write", _topic(key, verb))
     assert not broker.allows(sender, "read", _topic(key, "reply", other))
     if sender != key.device:
-        for verb in ("report", "presence"):
+        for verb in ("report", "presence", "enrol"):
             assert not broker.allows(sender, "write", _topic(key, verb))
     assert not broker.allows(sender, "write", "$bridge/status")
 

@@ -143,3 +143,22 @@ def test_a_prefix_that_cannot_work_is_an_error(prefix: str) -> None:
 def test_a_prefix_may_hold_letters_of_any_kind() -> None:
     """Only the signs of MQTT are taken."""
     assert TopicGrammar("XX/ä").prefix == "XX/ä"
+
+
+def test_a_device_that_asks_for_its_key_is_found_by_its_topic() -> None:
+    """Of every other topic nothing is."""
+    grammar = TopicGrammar("plant/7")
+    assert grammar.enrol_filter() == "plant/7/+/enrol"
+    assert grammar.enrolling("plant/7/lamp-1/enrol") == "lamp-1"
+    for topic in (
+        "plant/7/enrol",
+        "plant/7//enrol",
+        "plant/7/a/b/enrol",
+        "sync/a/enrol",
+        "plant/7/.a/enrol",
+        "plant/7/a/report",
+        "plant/7/a b/enrol",
+        "enrol",
+        "",
+    ):
+        assert grammar.enrolling(topic) is None

@@ -203,7 +203,10 @@ def test_without_a_bridge_there_is_one_line_and_a_hint(
         (["run", "--devices", "0"], "devices: 0"),
         (["run", "--kinds", "lamp,lam"], "'lam' is not one of thermostat, lamp"),
         (["run", "--for", "soon"], "'soon' is not a duration"),
-        (["run", "--broker", "mqtts://h"], "mqtts:// is not supported"),
+        (["run", "--broker", "ws://h"], "ws:// is not supported"),
+        (["run", "--ca", "ca.pem"], "the broker is not mqtts://"),
+        (["run", "--broker", "mqtts://h", "--cert", "a.pem"], "come together"),
+        (["run", "--broker", "mqtts://h", "--ca", "no.pem"], "no.pem cannot be read"),
         (["run", "--rate", "-1"], "rate_hz"),
         (["run", "--dry-run"], "give --for"),
         (["run", "--password-file", __file__], "needs --username"),
@@ -346,6 +349,7 @@ def test_a_password_comes_from_a_file_or_the_environment(
     program = require_program("mosquitto_passwd")
     subprocess.run([program, "-b", "-c", str(passwords), "fleet", "right"], check=True)
     password_file = tmp_path / "password"
+    password_file.touch(mode=0o600)
     password_file.write_text("right\n")
     extra = f"password_file {passwords}"
     arguments = ["run", "--username", "fleet", "--wait", "100ms", "--broker"]

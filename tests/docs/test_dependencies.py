@@ -18,6 +18,11 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 _REQUIREMENT = re.compile(r"([\w.-]+)>=([\w.]+)(?:,<[\w.]+)?\Z")
 
 
+def _normal(name: str) -> str:
+    """Return the name of a distribution as installers compare it."""
+    return name.lower().replace("_", "-")
+
+
 def documented(heading: str) -> list[list[str]]:
     """Return the rows of the table below a heading."""
     section = DEPENDENCIES.text.partition(f"## {heading}\n")[2].partition("\n## ")[0]
@@ -55,7 +60,7 @@ def test_every_dependency_is_explained(heading: str, listed: list[str]) -> None:
 def test_each_is_imported_where_the_table_says() -> None:
     """A dependency that nothing imports any more is not needed."""
     distributions = {
-        module: {name.lower() for name in names}
+        module: {_normal(name) for name in names}
         for module, names in packages_distributions().items()
     }
     users: dict[str, set[str]] = {}
@@ -68,12 +73,12 @@ def test_each_is_imported_where_the_table_says() -> None:
     for row in documented("To run"):
         name = plain(row[0])
         listed = {plain(user) for user in row[2].split(", ") if user}
-        found = users.get(name.lower(), set())
+        found = users.get(_normal(name), set())
         # That the tests import what the product uses says nothing about it.
         assert listed == (found - {"tests"} or found), name
     for row in documented("To test"):
         if row[2]:
-            assert "tests" in users[plain(row[0]).lower()], row[0]
+            assert "tests" in users[_normal(plain(row[0]))], row[0]
 
 
 def test_the_build_backend_is_named() -> None:

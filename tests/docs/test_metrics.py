@@ -194,9 +194,11 @@ def test_the_settings_in_the_document_are_accepted() -> None:
     config = Config(
         metrics=MetricsConfig(**listening["metrics"]), tracing=TracingConfig(**traced["tracing"])
     )
-    (block,) = DOCUMENT.blocks("yaml")
+    block, over_https = DOCUMENT.blocks("yaml")
     (job,) = yaml.safe_load(block.text)["scrape_configs"]
     assert job["static_configs"][0]["targets"] == [config.metrics.listen]
+    (remote,) = yaml.safe_load(over_https.text)["scrape_configs"]
+    assert (remote["job_name"], remote["scheme"]) == (job["job_name"], "https")
     assert f'job="{job["job_name"]}"' in DASHBOARD.read_text("utf-8").replace("\\", "")
 
 

@@ -116,11 +116,19 @@ def test_every_payload_that_is_taken_is_documented() -> None:
     assert sorted(documented) == sorted(TAKEN)
 
 
-def refusals_in_the_code(*, of_sealing: bool) -> set[tuple[str, int]]:
+OF_ENROLMENT = {ROOT / "bridge" / package / "enrolment.py" for package in ("security", "service")}
+"""Their errors have a page of their own."""
+
+
+def refusals_in_the_code(
+    *, of_sealing: bool = False, of_enrolment: bool = False
+) -> set[tuple[str, int]]:
     """Return name and code of every refusal that is made: in `bridge/security`, or elsewhere."""
     found = set()
     for path in (ROOT / "bridge").rglob("*.py"):
-        if path.is_relative_to(ROOT / "bridge" / "security") != of_sealing:
+        if (path in OF_ENROLMENT) != of_enrolment:
+            continue
+        if not of_enrolment and path.is_relative_to(ROOT / "bridge" / "security") != of_sealing:
             continue
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name)):
@@ -148,6 +156,13 @@ def test_every_error_of_sealing_is_documented() -> None:
     rows = Document("sealed-payloads.md").table("code | error | when")
     documented = {(plain(row[1]), int(row[0])) for row in rows}
     assert documented == refusals_in_the_code(of_sealing=True)
+
+
+def test_every_error_of_enrolment_is_documented() -> None:
+    """On its own page."""
+    rows = Document("enrolment.md").table("code | error | when")
+    documented = {(plain(row[1]), int(row[0])) for row in rows}
+    assert documented == refusals_in_the_code(of_enrolment=True)
 
 
 def test_every_member_of_the_metadata_is_documented() -> None:

@@ -21,6 +21,7 @@ from device_sim.scenarios import SCENARIOS, read_scenario
 from device_sim.series import Sample
 from tests.device_sim.test_report import GOOD
 from tests.docs.markdown import ROOT, Document, plain
+from tests.support.certificates import Authority
 from tests.support.mosquitto import Mosquitto
 
 SIMULATOR = Document("simulator.md")
@@ -41,6 +42,8 @@ def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "syncbridge-data" / "store.db").touch()
     for name in ("morning.json", "noon.json"):
         (tmp_path / name).write_text('{"on": true}')
+    authority = Authority(tmp_path, "ca")
+    authority.issue("fleet")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
@@ -51,7 +54,9 @@ def test_every_command_is_understood(line: str, capsys: pytest.CaptureFixture[st
     program, *arguments = shlex.split(line)
     assert program == "device-sim"
     if arguments[0] in ("replay", "check"):
-        assert main([*arguments, "--broker", "127.0.0.1:1"]) == ExitStatus.UNAVAILABLE
+        scheme = "mqtts" if "mqtts" in line else "mqtt"
+        broker = ("--broker", f"{scheme}://127.0.0.1:1")
+        assert main([*arguments, *broker]) == ExitStatus.UNAVAILABLE
         return
     if arguments[0] == "run":
         few = ["--devices", "10", "--dry-run"]

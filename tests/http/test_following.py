@@ -48,7 +48,7 @@ async def test_a_change_that_the_present_holds_does_not_come_again(
     config = http_config(mosquitto, tmp_path, http={"listen": None})
     async with running_bridge(config) as bridge:
         administrator = Administrator(
-            config, bridge._store, bridge._pipeline, bridge._publisher, now_us
+            config, bridge._store, bridge._pipeline, bridge._publisher, now_us, None
         )
         backend = Busy(config, administrator, None, bridge._link)
         await backend.change(1)

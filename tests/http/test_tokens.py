@@ -37,7 +37,9 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     file = directory / "permissions.yaml"
     file.write_text(PERMISSIONS)
     with Mosquitto(directory / "mosquitto") as broker:
-        config = http_config(broker, directory, permissions=PermissionsConfig(file=file))
+        permissions = PermissionsConfig(file=file)
+        http = {"metrics": "bert, prometheus"}
+        config = http_config(broker, directory, permissions=permissions, http=http)
         with serving(config) as running:
             yield running
 
@@ -69,6 +71,35 @@ def test_without_a_token_only_health_is_told(guarded: Served) -> None:
         assert answer.headers["www-authenticate"].startswith("Bearer")
     assert guarded.ask("GET", "/healthz").status_code == 200
     assert guarded.ask("GET", "/readyz").status_code == 200
+
+
+def test_metrics_are_for_those_who_are_named(guarded: Served) -> None:
+    """By token, whatever else the principal may do; in the form that is asked for."""
+    anna, bert = bearer(make_token(guarded, "anna")), bearer(make_token(guarded, "bert"))
+    assert guarded.ask("GET", "/metrics").status_code == 401
+    refused = guarded.ask("GET", "/metrics", headers=anna)
+    assert (refused.status_code, refused.json()["error"]) == (403, "forbidden")
+    read = guarded.ask("GET", "/metrics", headers=bert)
+    assert (read.status_code, "syncbridge_twins" in read.text) == (200, True)
+    assert read.headers["content-type"].startswith("text/plain")
+    openmetrics = {**bert, "Accept": "application/openmetrics-text"}
+    read = guarded.ask("GET", "/metrics", headers=openmetrics)
+    assert read.text.endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("permitted", [True, False])
+def test_metrics_are_for_everyone_where_the_configuration_says_so(
+    mosquitto: Mosquitto, tmp_path: Path, permitted: bool
+) -> None:
+    """Or where there are no permissions."""
+    file = tmp_path / "permissions.yaml"
+    file.write_text(PERMISSIONS)
+    sections = {"permissions": PermissionsConfig(file=file)} if permitted else {}
+    http = {"metrics": "*"} if permitted else {}
+    config = http_config(mosquitto, tmp_path, http=http, **sections)
+    with serving(config) as served:
+        assert served.ask("GET", "/metrics").status_code == 200
+        assert served.ask("GET", "/v1/twins").status_code == (401 if permitted else 200)
 
 
 @pytest.mark.parametrize(

@@ -250,6 +250,32 @@ def test_odd_ids_lead_nowhere(served: Served, path: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize(
+    "device",
+    [
+        "..%2f..%2fetc",
+        "%2e%2e",
+        ".hidden",
+        "$bridge",
+        "a%00b",
+        "a%23",
+        "a+b",
+        "%c3%a9",
+        "a b",
+        "a/$x",
+    ],
+)
+def test_odd_ids_are_not_written(served: Served, device: str) -> None:
+    """No topic could name such a twin, nor anything else that is made of an id."""
+    prepared = requests.Request("PATCH", served.url, json={"a": 1}).prepare()
+    prepared.url = f"{served.url}/v1/twins/{device}/desired"
+    before = served.store(lambda store: store.count_twins())
+    answer = requests.Session().send(prepared, timeout=10)
+    assert 400 <= answer.status_code < 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert served.store(lambda store: store.count_twins()) == before
+
+
 def test_every_refusal_is_a_problem(served: Served) -> None:
     """RFC 9457, with the right status."""
     cases: list[tuple[str, str, dict[str, Any], int]] = [

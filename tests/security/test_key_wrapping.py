@@ -57,3 +57,17 @@ def test_a_wrapping_key_has_32_bytes(size_bytes: int) -> None:
     """Not a password, and not hexadecimal digits."""
     with pytest.raises(ValueError, match="32 bytes"):
         KeyWrapper(bytes(size_bytes))
+
+
+def test_the_bridges_own_key_is_wrapped_alike() -> None:
+    """For its public key, and not to be taken for a device's."""
+    wrapped = WRAPPER.wrap_identity(KEY.secret, b"public")
+    assert KEY.secret not in wrapped
+    assert WRAPPER.unwrap_identity(wrapped, b"public") == KEY.secret
+    for bad in (wrapped[:20], b"", b"\x02" + wrapped[1:], WRAPPER.wrap(KEY)):
+        with pytest.raises(KeyWrappingError, match="own key"):
+            WRAPPER.unwrap_identity(bad, b"public")
+    with pytest.raises(KeyWrappingError, match="own key"):
+        WRAPPER.unwrap_identity(wrapped, b"other")
+    with pytest.raises(KeyWrappingError, match="own key"):
+        KeyWrapper(bytes(32)).unwrap_identity(wrapped, b"public")

@@ -15,7 +15,7 @@ from bridge.core.limits import Limits
 from bridge.core.topics import TwinKey
 from bridge.security.sealing import Sealer
 from bridge.service import Bridge
-from bridge.store.base import QuarantinedMessage
+from bridge.store.quarantined import QuarantinedMessage
 from bridge.wire.inbound import decode_body
 from tests.support.bridge import Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto

@@ -41,3 +41,6 @@ async def test_a_flood_is_refused_and_others_are_served(
         await client.publish("sync/calm/report", {"n": 9, "$": {"id": "late"}})
         refused = (await client.next("sync/calm/reply/calm"))["$"]
         assert (refused["id"], refused["error"]) == ("late", "too_fast")
+        # One token takes 100 s.
+        assert 0 < refused["retry_after_s"] <= 100
+        assert refused["messages_per_s"] == 0.01

@@ -7,16 +7,9 @@ from collections.abc import Iterable, Sequence
 import orjson
 
 from bridge.core.topics import TwinKey
-from bridge.store.base import (
-    CommitBatch,
-    ConflictRow,
-    HistoryBlock,
-    HistoryRow,
-    QuarantinedMessage,
-    Store,
-    StoredTwin,
-)
+from bridge.store.base import CommitBatch, ConflictRow, HistoryBlock, HistoryRow, Store, StoredTwin
 from bridge.store.history_codec import block_of, blocks_of
+from bridge.store.quarantined import QuarantinedMessage
 
 NOON = 1_795_000_000_000_000
 """A time, in µs."""

@@ -6,7 +6,8 @@ import pytest
 
 from bridge.errors import StoreError
 from bridge.store.audit import ALL_ACTS, AuditFilter, AuditRow, Via
-from bridge.store.base import EVERYTHING, CommitBatch, Store, StoreLimits
+from bridge.store.base import CommitBatch, Store, StoreLimits
+from bridge.store.quarantined import EVERYTHING
 from bridge.store.tokens import StoredToken
 from tests.store.conftest import OpenStore
 from tests.store.samples import NOON, commit, conflict, refused, twin

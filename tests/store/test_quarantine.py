@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from bridge.store.base import EVERYTHING, CommitBatch, QuarantineFilter, Store, StoreLimits
+from bridge.store.base import CommitBatch, Store, StoreLimits
+from bridge.store.quarantined import EVERYTHING, QuarantineFilter
 from tests.store.conftest import OpenStore
 from tests.store.samples import NOON, refused
 

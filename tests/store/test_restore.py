@@ -20,6 +20,7 @@ from bridge.errors import (
     StoreUnavailable,
 )
 from bridge.store.base import CommitBatch, StoreLimits
+from bridge.store.claims import StoredClaim, TakenClaim
 from bridge.store.restore import VERSION_STEP, RestoreReport, restore
 from bridge.store.sqlite import SqliteStore
 from tests.store.processes import COMMIT, Child
@@ -337,3 +338,18 @@ def test_restore_of_many_twins_takes_all(open_sqlite: OpenSqlite, tmp_path: Path
     assert len(all_pages(store, 700)) == 2500
     assert {t.version for t in all_pages(store, 700)} == {1 + VERSION_STEP}
     assert kept(store) == [refused(1)]
+
+
+def test_a_restore_withdraws_claims_that_were_open(open_sqlite: OpenSqlite, tmp_path: Path) -> None:
+    """They may have been used since the backup was made; a used one stays what it is."""
+    store = open_sqlite()
+    store.claims.add(StoredClaim("11", "a", 1, 1, b"", 1, 9))
+    store.claims.add(StoredClaim("22", "a", 1, 1, b"", 1, 9))
+    taking = TakenClaim("22", b"hash")
+    assert store.device_keys.install("a", 1, 1, b"wrapped", 2, taking) is not None
+    store.backup(tmp_path / "monday")
+    store.close()
+    bring_back(tmp_path / "monday", tmp_path / "store.db")
+    claims = {claim.id: claim for claim in open_sqlite().claims.list_all()}
+    assert claims["11"].withdrawn_at is not None
+    assert (claims["22"].withdrawn_at, claims["22"].taken_at) == (None, 2)

@@ -65,6 +65,20 @@ class Authority:
         return pair
 
 
+def self_signed(directory: Path, *names: str) -> Pair:
+    """Make a certificate that nobody has signed but its own key."""
+    directory.mkdir(parents=True, exist_ok=True)
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = _name(names[0])
+    builder = _builder(subject, subject, key.public_key(), -1, 1).add_extension(
+        x509.SubjectAlternativeName([_general_name(name) for name in names]), critical=False
+    )
+    pair = Pair(directory / "self-signed.pem", directory / "self-signed.key")
+    pair.certificate.write_bytes(_pem(builder.sign(key, hashes.SHA256())))
+    _write_key(pair.key, key, None)
+    return pair
+
+
 def _builder(
     subject: x509.Name,
     issuer: x509.Name,
