@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import base64
-import binascii
+import os
 from http import HTTPStatus
 from typing import Annotated, Final, Literal
 
 import orjson
+from cryptography.exceptions import InvalidTag
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from fastapi import FastAPI, Query
 from starlette.requests import Request
 from starlette.responses import Response
@@ -15,7 +17,7 @@ from starlette.responses import Response
 from bridge.api.problems import RequestProblem
 from bridge.core.pattern import DevicePattern, PatternError, is_literal, parse_device_pattern
 from bridge.core.section import JsonObject
-from bridge.core.topics import TwinKey, is_device_id, is_name
+from bridge.core.topics import TwinKey
 from bridge.http import negotiation
 from bridge.http.authentication import Authenticator
 from bridge.http.backend import Backend
@@ -36,6 +38,9 @@ PAGE_BYTES_MAX: Final = 4 * 1024 * 1024
 KEYS_LOOKED_AT: Final = 10_000
 """Keys that are held against the pattern for one answer: some 10 ms of the store's thread. A page
 can be short, or empty, although there are more: the cursor tells."""
+
+NONCE_BYTES: Final = 12
+"""Of AES-GCM."""
 
 Device = Annotated[
     str, Query(description="Device pattern: `lamp-*`, `lamp-1/setup`.", max_length=300)
@@ -104,6 +109,7 @@ def add_list_route(
     app: FastAPI, backend: Backend, authenticator: Authenticator, searcher: Searcher
 ) -> None:
     """Add the route."""
+    cursors = _Cursors()
 
     async def list_twins(
         request: Request,
@@ -121,7 +127,7 @@ def add_list_route(
         principal = await authenticator.principal_of(request)
         pattern = read_pattern(device)
         selection = Selection(select, backend.limits) if select is not None else None
-        after = None if cursor is None else _read_cursor(cursor)
+        after = None if cursor is None else cursors.read(cursor)
         descending = sort == "-device"
         if where is None:
             page = Page(pattern, after, limit, descending=descending)
@@ -140,7 +146,7 @@ def add_list_route(
             else:
                 value: JsonObject = orjson.loads(document)
                 twins.append(shown_object(value, access, selection))
-        answer = {"twins": twins, "next": None if following is None else _cursor(following)}
+        answer = {"twins": twins, "next": None if following is None else cursors.of(following)}
         return negotiation.respond(request, answer)
 
     app.add_api_route(
@@ -161,16 +167,32 @@ def read_pattern(text: str) -> DevicePattern:
         raise RequestProblem(HTTPStatus.BAD_REQUEST, f"`device`: {error}") from error
 
 
-def _cursor(key: TwinKey) -> str:
-    return base64.urlsafe_b64encode("/".join(key).encode()).decode().rstrip("=")
+class _Cursors:
+    """Makes and reads `next`: encrypted, because the twin that a page ended at may be hidden."""
 
+    def __init__(self) -> None:
+        self._cipher = AESGCM(AESGCM.generate_key(128))
 
-def _read_cursor(text: str) -> TwinKey:
-    try:
-        plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except (binascii.Error, ValueError):
-        plain = ""
-    device, _, name = plain.partition("/")
-    if not is_device_id(device) or (name and not is_name(name)):
-        raise RequestProblem(HTTPStatus.BAD_REQUEST, "`cursor` must be `next` of the page before")
-    return TwinKey(device, name)
+    def of(self, key: TwinKey) -> str:
+        """Return what stands for a key, until the bridge ends."""
+        nonce = os.urandom(NONCE_BYTES)
+        sealed = self._cipher.encrypt(nonce, "/".join(key).encode(), None)
+        return base64.urlsafe_b64encode(nonce + sealed).decode().rstrip("=")
+
+    def read(self, text: str) -> TwinKey:
+        """Return the key that a cursor stands for.
+
+        Raises:
+            RequestProblem: It was not made here.
+        """
+        try:
+            sealed = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+            plain = self._cipher.decrypt(sealed[:NONCE_BYTES], sealed[NONCE_BYTES:], None)
+        except (ValueError, InvalidTag):
+            raise RequestProblem(
+                HTTPStatus.BAD_REQUEST,
+                "`cursor` must be `next` of the page before",
+                hint="begin with the first page where the bridge was restarted since",
+            ) from None
+        device, _, name = plain.decode().partition("/")
+        return TwinKey(device, name)
