@@ -319,15 +319,27 @@ async def test_a_broker_is_asked_which_version_it_speaks(mosquitto: Mosquitto) -
         ("mqtt://h:1884", "h", 1884),
         ("h:1884", "h", 1884),
         ("mqtt://[::1]:1884", "::1", 1884),
+        ("mqtts://h", "h", 8883),
+        ("mqtts://h:1884", "h", 1884),
     ],
 )
 def test_a_brokers_address_is_read(url: str, host: str, port: int) -> None:
-    """With or without scheme and port."""
-    assert Broker.parse(url) == Broker(host, port)
+    """With or without scheme and port; `mqtts` is over TLS."""
+    assert Broker.parse(url) == Broker(host, port, tls=url.startswith("mqtts"))
 
 
 @pytest.mark.parametrize(
-    "url", ["http://h", "mqtts://h", "mqtt://u:p@h", "mqtt://", "mqtt://h:x", "mqtt://h:0", "h/x"]
+    "url",
+    [
+        "http://h",
+        "wss://h",
+        "mqtts://u:p@h",
+        "mqtt://u:p@h",
+        "mqtt://",
+        "mqtt://h:x",
+        "mqtt://h:0",
+        "h/x",
+    ],
 )
 def test_what_is_no_address_is_refused(url: str) -> None:
     """The message says what to write instead."""
