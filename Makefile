@@ -82,7 +82,7 @@ audit: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python -m pip_audit --skip-editable $(AUDIT_ARGS)
 
 services:
-	@sh .ci/services mosquitto mosquitto-clients chromium
+	@sh .ci/services mosquitto mosquitto-clients chromium curl openssl
 
 clean:
 	rm -rf $(VENV) $(TEST_VENV) build dist mutants findings .mypy_cache .ruff_cache .pytest_cache .hypothesis
