@@ -28,8 +28,9 @@ RULES = "principals: [anna]\nrules:\n  anna:\n    '*':\n      desired.**: read w
 BROKEN = RULES.replace("  anna:", "  nobody:")
 
 IN_A_TERMINAL = """
-import fcntl, sys, termios
+import fcntl, signal, sys, termios
 from bridge.cli import main
+signal.signal(signal.SIGHUP, signal.SIG_DFL)  # these tests may run under nohup
 fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 sys.exit(main())
 """
