@@ -61,9 +61,8 @@ def make_dictionaries() -> Dictionaries:
     states = []
     for number in range(TWINS_TRAINED):
         reported = orjson.loads(make_payload(FIRST_NUMBER + 500_000 + 37 * number))
-        states.append(
-            orjson.dumps({"version": number, "at": NOW, "reported": reported, "desired": {}})
-        )
+        state = {"version": number, "at": NOW, "reported": reported, "desired": {}}
+        states.append((str(number), orjson.dumps(state)))
     return Dictionaries([train(samples_of(states), DICTIONARY_BYTES)])
 
 

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from bridge.api.acting import act, actor_of
 from bridge.api.administration import Administration, run_beside
 from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, read_body
+from bridge.store.base import Store
 from bridge.store.dictionaries import StoredDictionary
 from bridge.wire.dictionaries import (
     DICTIONARIES_KEPT,
@@ -63,7 +65,8 @@ class _Routes:
             self._administration, lambda store: store.sample_states(SAMPLE_TWINS_MAX)
         )
         try:
-            samples = await asyncio.to_thread(samples_of, [state for _, state in states])
+            found = [(key.device, state) for key, state in states]
+            samples = await asyncio.to_thread(samples_of, found)
             made = await asyncio.to_thread(train, samples, size_bytes)
         except NoDictionary as error:
             raise RequestProblem(
@@ -72,9 +75,13 @@ class _Routes:
                 hint="train again when more devices have reported",
             ) from error
         row = StoredDictionary(made.id, time.time_ns() // 1000, len(samples), made.content)
-        gone = await self._administration.run_store(
-            lambda store: store.dictionaries.add(row, DICTIONARIES_KEPT)
-        )
+        done = act(actor_of(request), "dictionary.train", str(row.id), samples=len(samples))
+
+        def keep(store: Store) -> list[int]:
+            store.record([done])
+            return store.dictionaries.add(row, DICTIONARIES_KEPT)
+
+        gone = await self._administration.run_store(keep)
         await self._administration.dictionaries_changed(gone)
         return json_response({**_described(row), "forgotten": gone})
 

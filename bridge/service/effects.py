@@ -158,7 +158,7 @@ class Effects:
         """
         payload, withheld = message.payload, ""
         if secret or is_sealed(payload):
-            payload, withheld = b"", "secret" if secret else "sealed"
+            payload, withheld = b"", "sealed" if is_sealed(payload) else "secret"
         self.quarantined.append(
             QuarantinedMessage(
                 at,

@@ -13,6 +13,8 @@ import time
 from collections.abc import Callable
 from typing import Final, NamedTuple
 
+import orjson
+
 from bridge import metrics
 from bridge.config import Config
 from bridge.core.refusal import Refusal
@@ -31,6 +33,7 @@ from bridge.security.mechanism import Kem
 from bridge.service.publisher import Publisher
 from bridge.service.sealing import Sealing
 from bridge.service.store_thread import StoreThread
+from bridge.store.audit import AuditRow
 from bridge.store.claims import StoredClaim, StoredIdentity, TakenClaim
 from bridge.store.device_keys import DEVICE_KEYS_KEPT
 from bridge.wire import outbound
@@ -168,7 +171,8 @@ class Enrolment:
             granted = await self._grant_again(asked)
         if isinstance(granted, Grant):
             # Also for who asks again: the store may have been away when it was first tried.
-            self._publisher.offer(await self._keeper.sealing.reload(asked.place.device))
+            twins = await self._keeper.sealing.reload(asked.place.device)
+            self._publisher.offer(twins, rebuild=True)
         return granted
 
     async def _grant_new(self, asked: _Asked) -> Grant | Refusal | None:
@@ -183,9 +187,11 @@ class Enrolment:
         wrapped = keeper.sealing.keyring.wrapper.wrap(key)
         taking = TakenClaim(claim.id, asked.taken_by)
         now = self._clock()
+        details = orjson.dumps({"claim": claim.id, "key_id": key_id}).decode()
+        act = AuditRow(now, "mqtt", device, "key.enrol", device, "done", details)
         kept = await self._store.run(
             lambda store: store.device_keys.install(
-                device, key_id, key.algorithm, wrapped, now, taking
+                device, key_id, key.algorithm, wrapped, now, taking, act
             )
         )
         if kept is None:

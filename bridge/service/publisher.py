@@ -252,7 +252,7 @@ class Publisher:
             if not transfer.is_lost:
                 self._counters.stages.alone(metrics.PUBLISH, self._timed_since)
         if transfer.is_lost:
-            self.offer([publication])
+            self.offer([publication], rebuild=key in self._rebuilding)
             return
         self._rebuilding.discard(key)
         if transfer.is_refused:

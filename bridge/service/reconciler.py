@@ -22,7 +22,7 @@ from bridge.service.packer import Packer
 from bridge.service.requests import Decoder, PlainReport, Request
 from bridge.service.sealing import Sealing
 from bridge.service.throttle import TooFast
-from bridge.service.unsealing import NOT_SEALED, Unsealed
+from bridge.service.unsealing import Unsealed
 from bridge.store.audit import AuditRow
 from bridge.wire import outbound
 from bridge.wire.inbound import GetRequest
@@ -136,7 +136,18 @@ class Reconciler:
         """Keep a message of which nothing more is known than its topic."""
         topic = self._grammar.parse(message.topic)
         known = topic if isinstance(topic, InboundTopic) else None
-        effects.quarantine(message, refusal, self._clock(), known, secret=_is_secret(refusal))
+        self._keep(message, refusal, effects, known)
+
+    def _keep(
+        self, message: Message, refusal: Refusal, effects: Effects, topic: InboundTopic | None
+    ) -> None:
+        """Keep a refused message; nothing of the payload where a device with a key is concerned."""
+        secret = (
+            self._sealing is not None
+            and topic is not None
+            and (topic.sender in self._sealing.keyring or topic.key.device in self._sealing.keyring)
+        )
+        effects.quarantine(message, refusal, self._clock(), topic, secret=secret)
 
     def refuse_too_fast(self, refused: TooFast, effects: Effects) -> None:
         """Answer or keep a message over a limit, decoded only where it is notable.
@@ -295,13 +306,7 @@ class Reconciler:
             answer = outbound.refusal_answer(refusal, request.request_id, version)
             self._reply(request, answer, effects)
         elif outcome is None or not outcome.duplicate:
-            effects.quarantine(
-                request.message,
-                refusal,
-                self._clock(),
-                request.topic,
-                secret=_is_secret(refusal),
-            )
+            self._keep(request.message, refusal, effects, request.topic)
 
     def _wants_reply(self, request: Request, effects: Effects) -> bool:
         response_topic = request.message.response_topic
@@ -333,8 +338,3 @@ class Reconciler:
 
     def _reply_topic(self, request: Request) -> str:
         return self._grammar.topic(request.topic.key, "reply", request.topic.sender)
-
-
-def _is_secret(refusal: Refusal) -> bool:
-    """Tell whether a payload is not to be kept: of a device that seals, and sent this in clear."""
-    return refusal.error == NOT_SEALED

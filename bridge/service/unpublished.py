@@ -12,6 +12,7 @@ from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
 from bridge.store.base import StoredTwin
+from bridge.store.codec import decode_twin
 
 PAGE_TWINS: Final = 500
 """Twins read from the store at once."""
@@ -33,7 +34,8 @@ def publication_of(row: StoredTwin) -> TwinPublication:
         row.state if row.exists else b"",
         row.delta,
         with_delta=True,
-        clear_presence=not row.exists,
+        # A device can be there whose twin is not: known by its presence only, or back again.
+        clear_presence=not row.exists and not decode_twin(row).online,
         at=row.at,
     )
 

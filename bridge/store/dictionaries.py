@@ -83,11 +83,15 @@ def list_dictionaries(connection: sqlite3.Connection) -> list[StoredDictionary]:
 
 
 def sample_states(connection: sqlite3.Connection, count: int) -> Iterator[tuple[TwinKey, bytes]]:
-    """Yield states of twins, spread evenly over the table; the newest ones of a small table."""
+    """Yield states of twins, spread evenly over the table; the newest ones of a small table.
+
+    Not of devices that have a key: a dictionary is published in clear.
+    """
     (highest,) = connection.execute("SELECT coalesce(max(id), 0) FROM twin").fetchone()
     step = max(1, highest // max(1, count))
     rows = connection.execute(
-        "SELECT device, name, state FROM twin WHERE present = 1 AND id % ? = 0 LIMIT ?",
+        "SELECT device, name, state FROM twin WHERE present = 1 AND id % ? = 0 "
+        "AND device NOT IN (SELECT device FROM device_key) LIMIT ?",
         (step, count),
     )
     for device, name, state in rows:

@@ -108,6 +108,11 @@ def import_lines(
     return report
 
 
+_WOULD_BE_LOST = (
+    "twin", "quarantine", "device_key", "claim", "token", "dictionary", "fleet_change"
+)  # fmt: skip
+
+
 def _refuse_used(path: Path) -> None:
     if not path.exists():
         return
@@ -117,9 +122,12 @@ def _refuse_used(path: Path) -> None:
     ):
         if identify(connection, path) is Content.EMPTY:
             return
-        used = connection.execute(
-            "SELECT 1 FROM twin UNION ALL SELECT 1 FROM quarantine LIMIT 1"
-        ).fetchone()
+        tables = {name for (name,) in connection.execute("SELECT name FROM sqlite_schema")}
+        used = any(
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608
+            for table in _WOULD_BE_LOST
+            if table in tables  # a store of an older program has not all of them
+        )
     if used:
         raise StoreError(
             f"the store {path} is not empty", hint="import into a new file: --store PATH"

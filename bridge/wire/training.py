@@ -1,14 +1,14 @@
 """Samples for a dictionary, made of stored twins without what only a few of them say.
 
 A dictionary is read by everybody who may read its topic. What stands in it must be what the fleet
-has in common, and not one device's secret: so keys and texts that few twins have are left out.
+has in common, and not one device's secret: so keys and texts that few devices have are left out.
 """
 
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import orjson
@@ -18,7 +18,7 @@ from bridge.core.update import SECTIONS
 from bridge.wire.dictionaries import NoDictionary
 
 SHARED_BY: Final = 5
-"""Twins that must have a key or a text before it may stand in a dictionary."""
+"""Devices that must have a key or a text before it may stand in a dictionary."""
 
 SAMPLE_TWINS_MAX: Final = 10_000
 """Twins that are looked at: more make it no better."""
@@ -30,26 +30,31 @@ _TEXT_CHARACTERS: Final = 64
 """Longer texts are nobody's in common."""
 
 
-def samples_of(states: Iterable[bytes]) -> list[bytes]:
+def samples_of(states: Iterable[tuple[str, bytes]]) -> list[bytes]:
     """Return payloads such as twins like these send and are sent.
 
     Args:
-        states: Merged twins, as JSON.
+        states: Devices and merged twins of theirs, as JSON.
 
     Returns:
         For each twin a report with and without `$`, a delta, and the state, until they are
         `SAMPLE_BYTES_MAX`.
 
     Raises:
-        NoDictionary: Fewer than `SHARED_BY` twins are there.
+        NoDictionary: Fewer than `SHARED_BY` devices are there.
     """
-    documents = [orjson.loads(state) for state in states]
-    if len(documents) < SHARED_BY:
+    documents: list[JsonObject] = []
+    words: defaultdict[str, set[str]] = defaultdict(set)
+    for device, state in states:
+        document: JsonObject = orjson.loads(state)
+        documents.append(document)
+        words[device].update(_words(document))
+    if len(words) < SHARED_BY:
         raise NoDictionary(
-            f"there are {len(documents)} twins, and what goes into a dictionary has to be shared "
+            f"there are {len(words)} devices, and what goes into a dictionary has to be shared "
             f"by {SHARED_BY}"
         )
-    shared = _shared(documents)
+    shared = _shared(words.values())
     samples: list[bytes] = []
     size_bytes = 0
     for document in documents:
@@ -61,10 +66,10 @@ def samples_of(states: Iterable[bytes]) -> list[bytes]:
     return samples
 
 
-def _shared(documents: Sequence[JsonObject]) -> frozenset[str]:
+def _shared(words: Iterable[set[str]]) -> frozenset[str]:
     counts: Counter[str] = Counter()
-    for document in documents:
-        counts.update(set(_words(document)))
+    for words_of_one in words:
+        counts.update(words_of_one)
     return frozenset(word for word, count in counts.items() if count >= SHARED_BY)
 
 

@@ -13,6 +13,7 @@ import pytest
 from bridge import metrics
 from bridge.config import BrokerConfig
 from bridge.core.topics import TwinKey
+from bridge.errors import LinkLost
 from bridge.service import Bridge, unpublished
 from bridge.service import publisher as publisher_module
 from bridge.service.waiting import LeftBehind
@@ -124,6 +125,20 @@ async def test_what_is_on_its_way_is_not_sent_twice() -> None:
         (TwinKey("b"), 3),
         (TwinKey("c"), 3),
     ]
+
+
+async def test_what_is_published_again_is_not_left_behind_when_its_connection_is_lost() -> None:
+    """The broker has the version already, so that the store would not bring it back."""
+    link, publisher = make_publisher(1)
+    publisher.offer([state("rotated", 3)], rebuild=True)
+    publisher.pump()
+    publisher.offer([state(f"d{number}", 1) for number in range(2 * MAY_WAIT)])
+    await link.answer(error=LinkLost("cut"))
+    link.window = 4 * MAY_WAIT
+    publisher.pump()
+    await link.answer()
+    assert link.topics().count("sync/rotated/state") == 2
+    await publisher.wait_until_rebuilt()
 
 
 def test_what_is_left_while_it_is_read_takes_another_reading() -> None:

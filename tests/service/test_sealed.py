@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,7 +18,7 @@ from bridge.security.sealing import Sealer
 from bridge.service import Bridge
 from bridge.store.quarantined import QuarantinedMessage
 from bridge.wire.inbound import decode_body
-from tests.support.bridge import Client, connected_client, retained, running_bridge
+from tests.support.bridge import WAIT_S, Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_keys, sealing_config
 
@@ -150,6 +151,40 @@ async def test_what_is_not_as_it_was_sealed_is_refused(
         refused = world.bridge.counters.value(metrics.UPDATES_REFUSED, "seal_not_valid")
         assert refused == 3
         assert await world.version() == 1
+
+
+async def test_nothing_of_a_device_with_a_key_comes_into_a_dictionary(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """It is published in clear."""
+    async with sealed_world(mosquitto, tmp_path) as world:
+        await world.lamp.publish(REPORT, {"on": True, "$": {"id": "a"}})
+        await world.lamp.answer(REPLY)
+        await world.client.publish("sync/plug-1/report", {"on": True, "$": {"id": "b"}})
+        await world.client.next("sync/plug-1/reply/plug-1")
+        sampled = await world.bridge.run_store(lambda store: store.sample_states(100))
+        assert [key.device for key, _ in sampled] == ["plug-1"]
+
+
+async def test_nothing_that_a_device_with_a_key_sends_too_fast_is_kept(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """It may have fallen back to sending in clear."""
+    config = sealing_config(mosquitto, tmp_path)
+    limits = config.limits.model_copy(
+        update={"writer_messages_per_s": 0.01, "writer_burst_messages": 2}
+    )
+    config = config.model_copy(update={"limits": limits})
+    give_keys(config.store, "lamp-1")
+    async with running_bridge(config) as bridge, connected_client(mosquitto) as client:
+        for _ in range(20):
+            await client.publish(REPORT, {"pin": "4711"})
+        async with asyncio.timeout(WAIT_S):
+            while not bridge.counters.value(metrics.QUARANTINED):
+                await asyncio.sleep(0.01)
+        kept = await bridge.run_store(lambda store: store.quarantine(100))
+        assert {row.error for row in kept} <= {"too_fast", "not_sealed"}
+        assert {row.payload for row in kept} == {b""}
 
 
 async def test_a_device_with_a_key_may_not_send_in_clear(

@@ -84,6 +84,14 @@ def test_import_takes_lines_without_line_feeds(lines: list[bytes], path: Path) -
     import_lines(path, [line.strip() + b"\r" for line in lines])
 
 
+def test_import_refuses_a_store_that_holds_keys_of_devices(lines: list[bytes], path: Path) -> None:
+    """They would be gone, and the devices would not be believed any more."""
+    with closing(SqliteStore.open(path, limits=StoreLimits())) as store:
+        store.device_keys.install("lamp-1", 1, 1, b"wrapped", 1)
+    with pytest.raises(StoreError, match="is not empty"):
+        import_lines(path, lines)
+
+
 @pytest.mark.parametrize(
     "batch", [CommitBatch(twins=[twin(exists=False)]), CommitBatch(quarantined=[refused(1)])]
 )

@@ -40,9 +40,14 @@ def states(count: int, **more: object) -> list[bytes]:
     ]  # fmt: skip
 
 
+def enumerated(documents: list[bytes]) -> list[tuple[str, bytes]]:
+    """These twins, each of a device of its own."""
+    return [(f"d{number}", document) for number, document in enumerate(documents)]
+
+
 def trained(count: int = 300, size_bytes: int = 2048) -> Dictionary:
     """A dictionary of such a fleet."""
-    return train(samples_of(states(count)), size_bytes)
+    return train(samples_of(enumerated(states(count))), size_bytes)
 
 
 PAYLOAD = b'{"on":true,"brightness":55,"mode":"evening","color":{"r":1,"g":2},"$":{"id":"a"}}'
@@ -113,18 +118,25 @@ def test_what_few_twins_say_does_not_come_into_a_dictionary() -> None:
     fleet = states(300)
     secret = orjson.dumps({"version": 1, "at": 1, "desired": {"wifi_password": "hunter2-correct"},
                            "reported": {"mode": "evening", "pin": 918273645}})  # fmt: skip
-    samples = samples_of([*fleet, *[secret] * (SHARED_BY - 1)])
+    samples = samples_of(enumerated([*fleet, *[secret] * (SHARED_BY - 1)]))
     together = b"\n".join(samples)
     for word in (b"hunter2", b"wifi_password", b"918273645", b"room 17"):
         assert word not in together
     assert b"evening" in together
-    assert b"hunter2" in b"\n".join(samples_of([*fleet, *[secret] * SHARED_BY]))
+    assert b"hunter2" in b"\n".join(samples_of(enumerated([*fleet, *[secret] * SHARED_BY])))
+
+
+def test_what_one_device_says_often_does_not_come_into_a_dictionary() -> None:
+    """In many twins of its own."""
+    secret = orjson.dumps({"version": 1, "at": 1, "desired": {}, "reported": {"key": "hunter2"}})
+    own = [("lamp-1", secret)] * (2 * SHARED_BY)
+    assert b"hunter2" not in b"\n".join(samples_of([*enumerated(states(300)), *own]))
 
 
 def test_of_too_few_twins_no_dictionary_is_made() -> None:
     """It would be of no use, and tell of each."""
     with pytest.raises(NoDictionary):
-        samples_of(states(SHARED_BY - 1))
+        samples_of(enumerated(states(SHARED_BY - 1)))
     with pytest.raises(NoDictionary):
         train([b"{}"] * 3, 2048)
 
