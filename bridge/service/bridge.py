@@ -22,6 +22,7 @@ from bridge.logs import RateLimited, get_logger
 from bridge.service.administrator import Administrator
 from bridge.service.announcer import LAST_SINCE, Announcer
 from bridge.service.cache import TwinCache
+from bridge.service.changed_keys import publish_changed_keys
 from bridge.service.changes import Changes
 from bridge.service.clock import now_us
 from bridge.service.dictionaries import load_dictionaries
@@ -41,7 +42,7 @@ from bridge.service.serving import serve
 from bridge.service.store_thread import Result, StoreThread, open_store
 from bridge.service.tasks import cancel, log_failure
 from bridge.service.tracing import tracing
-from bridge.service.unpublished import UNKNOWN_AT, publish_left_behind
+from bridge.service.unpublished import resume_publishing
 from bridge.service.watch import Watch
 from bridge.store.base import Store
 from bridge.store.restore import VERSION_RAISE
@@ -306,9 +307,9 @@ class Bridge:
         """Connect, and start the tasks."""
         await self._link.start(self)
         self._stack.push_async_callback(self._say_goodbye)
-        # What was committed before the last end and is not published.
-        self._publisher.left_behind.add(UNKNOWN_AT)
-        self._spawn(publish_left_behind(self._store, self._publisher), "left behind")
+        self._spawn(resume_publishing(self._store, self._publisher), "left behind")
+        again = publish_changed_keys(self._sealing, self._store, self._pipeline, self._publisher)
+        self._spawn(again, "changed keys")
         self._spawn(self._pipeline.run(), "pipeline")
         self._spawn(self._store_acknowledged(), "acknowledged")
         self._spawn(self._watch.run(self._pipeline), "watch")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Coroutine
 from typing import Final
 
 from bridge.core.topics import TwinKey
@@ -63,6 +64,12 @@ async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:
         publisher.pump()
         total += len(page)
         after = page[-1].key
+
+
+def resume_publishing(store: StoreThread, publisher: Publisher) -> Coroutine[None, None, None]:
+    """Return what publishes, from now on, what was committed and is not published."""
+    publisher.left_behind.add(UNKNOWN_AT)
+    return publish_left_behind(store, publisher)
 
 
 async def publish_left_behind(store: StoreThread, publisher: Publisher) -> None:

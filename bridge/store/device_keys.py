@@ -79,6 +79,9 @@ class DeviceKeys(Protocol):
     All methods may raise `StoreUnavailable` or `StoreCorrupt`, as those of the store do.
     """
 
+    def changed_since(self, at: int) -> list[str]:
+        """Return the devices with a key that changed its state at this time, in µs, or later."""
+
     def next_id(self, device: str) -> int:
         """Return the id for the next key of a device: one above all that it ever had."""
 

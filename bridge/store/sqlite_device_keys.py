@@ -34,6 +34,16 @@ class SqliteDeviceKeys:
         self._path = path
         self._audit_acts = audit_acts
 
+    def changed_since(self, at: int) -> list[str]:
+        """Return the devices with a key that changed its state at this time, in µs, or later."""
+        with translated(self._path, "reading"):
+            return [
+                device
+                for (device,) in self._connection.execute(
+                    "SELECT DISTINCT device FROM device_key WHERE changed_at >= ?", (at,)
+                )
+            ]
+
     def next_id(self, device: str) -> int:
         """Return the id for the next key of a device: one above all that it ever had."""
         with translated(self._path, "reading"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -17,6 +18,8 @@ from bridge.errors import AdminRefused, ConfigError, KeyWrappingError
 from bridge.security.frame import Algorithm
 from bridge.security.sealing import DeviceKey, Opener
 from bridge.service import Bridge
+from bridge.service.clock import now_us
+from bridge.store.sqlite import SqliteStore
 from tests.support.bridge import Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_keys, sealing_config
@@ -179,3 +182,26 @@ async def test_keys_need_a_wrapping_key(mosquitto: Mosquitto, tmp_path: Path) ->
     with pytest.raises(KeyWrappingError):
         async with Bridge(config):
             pass
+
+
+async def test_a_key_made_while_no_bridge_runs_seals_what_is_retained(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """And one that is revoked meanwhile clears it."""
+    config = sealing_config(mosquitto, tmp_path)
+    async with connected_client(mosquitto, STATE) as client:
+        async with running_bridge(config):
+            await client.publish(REPORT, {"on": True})
+            await client.until_version(STATE, 1)
+        (key,) = give_keys(config.store, "lamp-1")
+        async with running_bridge(config):
+            sealed = (await client.next_message(STATE)).payload
+            assert isinstance(sealed, bytes)
+            opened = Opener().open(sealed, [key], "down", STATE)
+            assert not isinstance(opened, Refusal), opened
+        with contextlib.closing(
+            SqliteStore.open(config.store.path, limits=config.store.to_limits())
+        ) as store:
+            store.device_keys.revoke("lamp-1", None, now_us())
+        async with running_bridge(config):
+            assert (await client.next_message(STATE)).payload == b""

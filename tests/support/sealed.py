@@ -13,6 +13,7 @@ from bridge.core.refusal import Refusal
 from bridge.security.frame import Algorithm
 from bridge.security.key_wrapping import KeyWrapper, new_device_key
 from bridge.security.sealing import DeviceKey, Opened, Opener, Sealer
+from bridge.service.clock import now_us
 from bridge.store.sqlite import SqliteStore
 from tests.support.bridge import Client, make_config
 from tests.support.mosquitto import Mosquitto
@@ -40,7 +41,7 @@ def give_key(
     """Give a device its next key in a store that is open."""
     key = new_device_key(device, store.device_keys.next_id(device), algorithm)
     wrapped = KeyWrapper(WRAPPING_KEY).wrap(key)
-    assert store.device_keys.install(device, key.key_id, algorithm, wrapped, 1) is not None
+    assert store.device_keys.install(device, key.key_id, algorithm, wrapped, now_us()) is not None
     return key
 
 

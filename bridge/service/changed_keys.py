@@ -1,0 +1,55 @@
+"""What is retained is published again for devices whose keys were changed and nobody told it."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Final
+
+from bridge.errors import StoreUnavailable
+from bridge.logs import get_logger
+from bridge.service.clock import now_us
+from bridge.service.identity import keep_fact
+from bridge.service.pipeline import Pipeline
+from bridge.service.publisher import Publisher
+from bridge.service.sealing import Sealing
+from bridge.service.store_thread import StoreThread
+
+KEYS_TOLD_AT: Final = "keys_told_at"
+"""Name of the store's fact that holds, in µs, up to when what follows from keys is published."""
+
+MARGIN_US: Final = 24 * 3600 * 1_000_000
+"""How much earlier a key may have been changed than this says: the clock may have been set."""
+
+_log = get_logger("bridge.sealing")
+
+
+async def publish_changed_keys(
+    sealing: Sealing | None,
+    store: StoreThread,
+    pipeline: Pipeline,
+    publisher: Publisher,
+) -> None:
+    """Seal with their present key, or clear, what is retained for devices whose keys have changed.
+
+    A key may be changed while no bridge runs, and a bridge may be killed between the change and
+    what follows from it. So this is done at the start, for all changes since the last one.
+    """
+    if sealing is None:
+        return
+    began = now_us()  # as whoever changes a key takes the time
+
+    async def publish(device: str) -> None:
+        publisher.offer(await sealing.reload(device), rebuild=True)
+
+    try:
+        facts = await store.run(lambda opened: opened.metadata())
+        since = int(facts.get(KEYS_TOLD_AT, "0")) - MARGIN_US
+        devices = await store.run(lambda opened: opened.device_keys.changed_since(since))
+        for device in devices:
+            await publisher.wait_for_room()
+            await pipeline.between_batches(partial(publish, device))
+    except StoreUnavailable as error:
+        _log.error("the keys cannot be read; the next start tries again", reason=error.message)
+        return
+    await publisher.wait_until_rebuilt()
+    await keep_fact(store, KEYS_TOLD_AT, str(began))
