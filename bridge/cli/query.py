@@ -44,7 +44,10 @@ def query(
       syncbridge query "desired.mode = 'eco'" --json | jq -r .device
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     with administer(load_config(invocation, store_path)) as client:
-        rows = list(_rows(client, where, limit))
+        rows = list(_rows(client, where, limit + 1))
+    if len(rows) > limit:
+        del rows[limit:]
+        print_note(f"there are more than these {limit}: use --limit")
     if as_json:
         for row in rows:
             click.echo(compact_json(row))

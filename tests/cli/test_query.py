@@ -29,3 +29,15 @@ def test_says_what_is_wrong_with_a_query(run: Run, store_option: str) -> None:
     assert status != ExitStatus.OK
     assert out == ""
     assert "at character 7" in err
+
+
+def test_says_where_there_are_more(run: Run, store_option: str) -> None:
+    """A program that reads the output would miss them silently otherwise."""
+    all_of_them = run("query", "version > 0", store_option, "--json")
+    assert all_of_them.err == ""
+    count = len(all_of_them.out.splitlines())
+    cut = run("query", "version > 0", store_option, "--json", "--limit", str(count - 1))
+    assert len(cut.out.splitlines()) == count - 1
+    assert f"there are more than these {count - 1}" in cut.err
+    exact = run("query", "version > 0", store_option, "--json", "--limit", str(count))
+    assert exact.err == ""
