@@ -8,19 +8,19 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.access import administer, load_config, store_option
-from bridge.cli.documents import JsonRow, as_object, integer, rows_of, text
+from bridge.cli.documents import JsonRow, as_object, integer, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.lines import shown_time, value_text
+from bridge.cli.listing import print_rows, rows_before
 from bridge.cli.options import command, json_option, limit_option
 from bridge.cli.points import TIME
 from bridge.cli.spans import Span
-from bridge.cli.terminal import is_terminal, line_printer, print_note
-from bridge.cli.text import compact_json, printable
+from bridge.cli.terminal import print_note
+from bridge.cli.text import printable
 from bridge.core.limits import INTEGER_MAX
 
 if TYPE_CHECKING:
-    from bridge.api import AdminClient
-    from bridge.store.audit import AuditFilter
+    pass
 
 _ROWS_PER_PAGE = 200
 
@@ -70,31 +70,17 @@ def audit(
     from bridge.store.audit import AuditFilter
 
     wanted = AuditFilter(act, who, target, since, until)
-    print_line = line_printer()
-    for_terminal = is_terminal()
-    shown = 0
     with administer(load_config(invocation, store_path)) as client:
-        for row in _rows(client, wanted, before, limit):
-            shown += 1
-            if as_json:
-                click.echo(compact_json(row))
-            else:
-                print_line(list(_spans(row, for_terminal=for_terminal)))
+        rows = rows_before(
+            lambda below, size: client.audit(wanted, before=below, limit=size),
+            "audit",
+            before,
+            limit,
+            _ROWS_PER_PAGE,
+        )
+        shown = print_rows(rows, _spans, as_json=as_json)
     if not shown and not as_json:
         print_note("no such act is in the audit trail")
-
-
-def _rows(
-    client: AdminClient, wanted: AuditFilter, before: int | None, limit: int
-) -> Iterator[JsonRow]:
-    while limit > 0:
-        answer = client.audit(wanted, before=before, limit=min(limit, _ROWS_PER_PAGE))
-        page = rows_of(answer, "audit")
-        yield from page
-        if not page:
-            return
-        limit -= len(page)
-        before = integer(page[-1], "id")
 
 
 def _spans(row: JsonRow, *, for_terminal: bool) -> Iterator[Span]:

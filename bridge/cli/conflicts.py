@@ -8,19 +8,20 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.access import administer, load_config, store_option
-from bridge.cli.documents import JsonRow, integer, rows_of, text
+from bridge.cli.documents import JsonRow, integer, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.lines import field_text, shown_time, value_text
+from bridge.cli.listing import print_rows, rows_before
 from bridge.cli.names import twin_key
 from bridge.cli.options import command, json_option, limit_option, name_option
 from bridge.cli.spans import SECTION_STYLES, Span
-from bridge.cli.terminal import is_terminal, line_printer, print_note
-from bridge.cli.text import compact_json, printable
+from bridge.cli.terminal import print_note
+from bridge.cli.text import printable
 from bridge.core.limits import INTEGER_MAX
 from bridge.core.topics import TwinKey
 
 if TYPE_CHECKING:
-    from bridge.api import AdminClient
+    pass
 
 _ROWS_PER_PAGE = 100
 
@@ -64,31 +65,17 @@ def conflicts(
     if device is None and name:
         raise click.UsageError("--name needs a DEVICE")
     key = None if device is None else twin_key(device, name)
-    print_line = line_printer()
-    for_terminal = is_terminal()
-    shown = 0
     with administer(load_config(invocation, store_path)) as client:
-        for row in _rows(client, key, before, limit):
-            shown += 1
-            if as_json:
-                click.echo(compact_json(row))
-            else:
-                print_line(list(_spans(row, for_terminal=for_terminal)))
+        rows = rows_before(
+            lambda below, size: client.conflicts(key, before=below, limit=size),
+            "conflicts",
+            before,
+            limit,
+            _ROWS_PER_PAGE,
+        )
+        shown = print_rows(rows, _spans, as_json=as_json)
     if not shown and not as_json:
         print_note(f"no conflict{f' of {key}' if key else ''} is kept")
-
-
-def _rows(
-    client: AdminClient, key: TwinKey | None, before: int | None, limit: int
-) -> Iterator[JsonRow]:
-    while limit > 0:
-        answer = client.conflicts(key, before=before, limit=min(limit, _ROWS_PER_PAGE))
-        page = rows_of(answer, "conflicts")
-        yield from page
-        if not page:
-            return
-        limit -= len(page)
-        before = integer(page[-1], "id")
 
 
 def _spans(row: JsonRow, *, for_terminal: bool) -> Iterator[Span]:

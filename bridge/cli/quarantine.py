@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.access import administer, load_config, store_option
-from bridge.cli.documents import JsonRow, document, integer, rows_of, text
+from bridge.cli.documents import JsonRow, document, integer, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.lines import shown_time, value_text
+from bridge.cli.listing import print_rows, rows_before
 from bridge.cli.names import twin_key
 from bridge.cli.options import command, json_option, limit_option
 from bridge.cli.points import TIME
 from bridge.cli.spans import Span
-from bridge.cli.terminal import is_terminal, line_printer, print_note
+from bridge.cli.terminal import is_terminal, print_note
 from bridge.cli.text import compact_json, printable
 from bridge.core.limits import INTEGER_MAX
 
@@ -155,30 +156,16 @@ def _list(
     *,
     as_json: bool,
 ) -> None:
-    print_line = line_printer()
-    for_terminal = is_terminal()
-    shown = 0
-    for row in _rows(client, wanted, before, limit):
-        shown += 1
-        if as_json:
-            click.echo(compact_json(row))
-        else:
-            print_line(list(_spans(row, for_terminal=for_terminal)))
+    rows = rows_before(
+        lambda below, size: client.quarantine(wanted, before=below, limit=size),
+        "quarantine",
+        before,
+        limit,
+        _ROWS_PER_PAGE,
+    )
+    shown = print_rows(rows, _spans, as_json=as_json)
     if not shown and not as_json:
         print_note("no such message is in the quarantine")
-
-
-def _rows(
-    client: AdminClient, wanted: QuarantineFilter, before: int | None, limit: int
-) -> Iterator[JsonRow]:
-    while limit > 0:
-        answer = client.quarantine(wanted, before=before, limit=min(limit, _ROWS_PER_PAGE))
-        page = rows_of(answer, "quarantine")
-        yield from page
-        if not page:
-            return
-        limit -= len(page)
-        before = integer(page[-1], "id")
 
 
 def _spans(row: JsonRow, *, for_terminal: bool) -> Iterator[Span]:
