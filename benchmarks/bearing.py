@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 from random import Random
+from statistics import median
 from typing import Final
 
 from benchmarks.flood import Flood, open_flood
@@ -18,6 +19,9 @@ CONNECTIONS: Final = 8
 
 LAST_NUMBER: Final = 900_000
 """Number of each device's last update, which comes when everything is calm again."""
+
+LAST_BURSTS: Final = 5
+"""How many bursts count of those by which a bridge is filled."""
 
 
 async def await_bridge(
@@ -36,6 +40,26 @@ async def measure_capacity(flood: Flood, witnesses: Witnesses, burst: int) -> fl
     await flood.burst(burst)
     await witnesses.fence()
     return burst / (clock() - began)
+
+
+async def measure_full_capacity(
+    flood: Flood, witnesses: Witnesses, burst: int, duration_s: float
+) -> float:
+    """Return how many updates a second it can bear for long: when its history is full as well.
+
+    A store that is new takes more, as nothing old has to be removed for what comes.
+
+    Args:
+        flood: Sends the updates.
+        witnesses: Tell when they have been taken.
+        burst: Updates at a time: no more than the broker may queue.
+        duration_s: How long bursts follow one another; the last ones count.
+    """
+    clock = asyncio.get_running_loop().time
+    rates, end = [], clock() + duration_s
+    while not rates or clock() < end:
+        rates.append(await measure_capacity(flood, witnesses, burst))
+    return median(rates[-LAST_BURSTS:])
 
 
 async def finish(

@@ -27,6 +27,7 @@ from benchmarks.bearing import (
     await_bridge,
     finish,
     measure_capacity,
+    measure_full_capacity,
 )
 from benchmarks.ending import end_in_good_order
 from benchmarks.fleet import PREFIX, device_name
@@ -58,7 +59,8 @@ class Plan:
         devices: Devices that report.
         witnesses: Devices that wait for answers.
         interval_s: How often each of those reports.
-        burst: Updates by which it is measured what the bridge can bear.
+        burst: Updates at a time by which it is measured what the bridge can bear.
+        filling_s: How long it is measured: the history is to be full by then.
         line_s: How often a line is printed.
     """
 
@@ -69,6 +71,7 @@ class Plan:
     witnesses: int = 50
     interval_s: float = 1.0
     burst: int = 60_000
+    filling_s: float = 180.0
     line_s: float = 60.0
 
 
@@ -97,7 +100,7 @@ async def follow(
 ) -> Sequence[Vitals]:
     """Measure what the bridge can bear, and let it bear a part of that."""
     await measure_capacity(flood, witnesses, plan.burst)  # It makes the twins.
-    capacity_per_s = await measure_capacity(flood, witnesses, plan.burst)
+    capacity_per_s = await measure_full_capacity(flood, witnesses, plan.burst, plan.filling_s)
     rate_per_s = capacity_per_s * plan.percent / 100
     print(f"it bears {capacity_per_s:,.0f} updates/s; {rate_per_s:,.0f} are sent", flush=True)
     witnesses.answers.clear()
@@ -164,6 +167,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--percent", type=bounded(1, 100), default=int(plan.percent))
     parser.add_argument("--devices", type=bounded(1, 100_000), default=plan.devices)
     parser.add_argument("--burst", type=bounded(100, 90_000), default=plan.burst)
+    parser.add_argument("--filling-s", type=float, default=plan.filling_s)
     parser.add_argument("--line-s", type=float, default=plan.line_s, help="a line so often")
     parser.add_argument("--json", type=Path, help="save the figures")
     parser.add_argument("--directory", type=Path, help="where the store is made")
@@ -178,6 +182,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         percent=given.percent,
         devices=given.devices,
         burst=given.burst,
+        filling_s=given.filling_s,
         line_s=given.line_s,
     )
     report = Report()
