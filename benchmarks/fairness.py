@@ -25,7 +25,7 @@ from benchmarks.ending import end_in_good_order
 from benchmarks.flood import Flood, open_flood
 from benchmarks.peers import BRIDGE, peer_process, store_path
 from benchmarks.report import save_json
-from benchmarks.scrape import broker_settings, read_metrics
+from benchmarks.scrape import Metrics, broker_settings, read_metrics
 from benchmarks.spread import percentile
 from benchmarks.table import figure, table
 from benchmarks.witnesses import Witnesses
@@ -47,6 +47,7 @@ _HEAD: Final = (
     "answered/s",
     "sent again",
     "messages in a batch",
+    "refused",
 )
 
 
@@ -59,12 +60,14 @@ class Plan:
         witnesses: Devices that wait for answers.
         interval_s: How often each of those reports.
         burst: Updates by which it is measured what the bridge can bear.
+        limit_per_s: What a writer may send on one topic; 0: as much as it likes.
     """
 
     seconds: float = 20.0
     witnesses: int = 100
     interval_s: float = 0.5
     burst: int = BURST
+    limit_per_s: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +82,7 @@ class Part:
         answered_per_s: Answers.
         repeated: Updates that were sent again, because no answer came.
         batch_messages: Messages in a batch, on average.
+        refused: Messages of the one device that were over its limit.
     """
 
     sent_per_s: float
@@ -88,12 +92,18 @@ class Part:
     answered_per_s: float
     repeated: int
     batch_messages: float
+    refused: int
 
 
 async def run(plan: Plan, directory: Path) -> tuple[float, list[Part]]:
     """Measure all parts on one bridge; returns what it can bear of one device, and the parts."""
     with Mosquitto(directory / "broker", extra=broker_settings()) as broker:
-        process = peer_process(BRIDGE, broker.port, directory / "bridge")
+        process = peer_process(
+            BRIDGE,
+            broker.port,
+            directory / "bridge",
+            settings={"SYNCBRIDGE_LIMITS_WRITER_MESSAGES_PER_S": str(plan.limit_per_s)},
+        )
         path = store_path(directory / "bridge")
         async with process:
             witnesses = await await_bridge(process, broker.port, plan.witnesses, plan.interval_s)
@@ -140,7 +150,12 @@ async def notice(
         len(taken) / plan.seconds,
         witnesses.repeated - repeated,
         messages / max(1, batches),
+        round(_refused(after) - _refused(before)),
     )
+
+
+def _refused(metrics: Metrics) -> float:
+    return metrics.get(("syncbridge_refusals_total", "too_fast"), 0)
 
 
 def cells(part: Part) -> list[str]:
@@ -151,6 +166,7 @@ def cells(part: Part) -> list[str]:
         figure(part.answered_per_s),
         str(part.repeated),
         figure(part.batch_messages),
+        str(part.refused),
     ]
 
 
@@ -165,6 +181,12 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--seconds", type=bounded(1, 3600), default=int(plan.seconds))
     parser.add_argument("--witnesses", type=bounded(1, 1000), default=plan.witnesses)
     parser.add_argument("--burst", type=bounded(100, 90_000), default=plan.burst)
+    parser.add_argument(
+        "--limit-per-s",
+        type=bounded(0, 1_000_000),
+        default=plan.limit_per_s,
+        help="limits.writer_messages_per_s: what is beyond is refused; 0: nothing is",
+    )
     parser.add_argument("--json", type=Path, help="save the figures")
     parser.add_argument("--directory", type=Path, help="where the store is made")
     return parser
@@ -173,10 +195,16 @@ def make_parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run from the command line; returns 1 where an answer was a refusal."""
     given = make_parser().parse_args(arguments)
-    plan = Plan(seconds=given.seconds, witnesses=given.witnesses, burst=given.burst)
+    plan = Plan(
+        seconds=given.seconds,
+        witnesses=given.witnesses,
+        burst=given.burst,
+        limit_per_s=given.limit_per_s,
+    )
     with tempfile.TemporaryDirectory(dir=given.directory, prefix="sb-") as name:
         capacity_per_s, parts = asyncio.run(run(plan, Path(name)))
-    print(f"of one device the bridge can bear {figure(capacity_per_s)} updates/s")
+    what = "take or refuse" if plan.limit_per_s else "bear"
+    print(f"of one device the bridge can {what} {figure(capacity_per_s)} updates/s")
     print(table(_HEAD, map(cells, parts)))
     if given.json is not None:
         lines = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -35,7 +36,11 @@ def store_path(directory: Path) -> Path:
 
 
 def peer_process(
-    peer: str, port: int, directory: Path, profile_to: Path | None = None
+    peer: str,
+    port: int,
+    directory: Path,
+    profile_to: Path | None = None,
+    settings: Mapping[str, str] | None = None,
 ) -> ChildProcess:
     """Return a peer, not yet started; the bridge has its defaults.
 
@@ -44,11 +49,13 @@ def peer_process(
         port: The broker's, on loopback.
         directory: Where it runs.
         profile_to: Run the bridge under the profiler, and write what that found here.
+        settings: What of the bridge is not its default, as the environment has it.
     """
     if peer == BRIDGE:
         environment = {
             "SYNCBRIDGE_STORE_CACHE_BYTES": str(CACHE_BYTES),
             "SYNCBRIDGE_STORE_HISTORY_CHANGES": str(StoreLimits().history_changes),
+            **(settings or {}),
         }
         return bridge_process(
             port, PREFIX, directory, environment=environment, profile_to=profile_to

@@ -139,16 +139,19 @@ async def test_memory_is_bounded_or_a_violation(
     assert report.violations == faults
 
 
+@pytest.mark.parametrize("limit_per_s", [0, 200])
 def test_what_one_device_does_to_the_others_is_measured(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    limit_per_s: int, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """For each rate, with nothing first."""
+    """For each rate, with nothing first; also where it may not send as it likes."""
     file = tmp_path / "fairness.json"
     short = ["--seconds", "1", "--witnesses", "10", "--burst", "3000", "--json", str(file)]
+    short += ["--limit-per-s", str(limit_per_s)]
     assert fairness.main(short) == 0
     parts = json.loads(file.read_text())["parts"]
     assert len(parts) == 5
     assert parts[0]["sent_per_s"] == 0
     assert all(part["sent_per_s"] > 0 for part in parts[1:])
+    assert all((part["refused"] > 0) == (limit_per_s > 0) for part in parts[1:])
     assert all(0 < part["p50_ms"] <= part["p99_ms"] <= part["most_ms"] for part in parts)
     assert "| nothing |" in capsys.readouterr().out

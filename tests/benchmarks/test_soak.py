@@ -21,6 +21,7 @@ def test_nothing_is_lost_and_a_line_is_printed_now_and_then(
     require_program("mosquitto")
     file = tmp_path / "soak.json"
     arguments = ["--minutes", "0.1", "--percent", "30", "--devices", "100", "--burst", "3000"]
+    arguments += ["--filling-s", "1"]
     soak.main([*arguments, "--line-s", "2", "--json", str(file)])
     saved = json.loads(file.read_text())
     # Whether descriptors are flat after so short a time is for the long form to say.
