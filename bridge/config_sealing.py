@@ -14,8 +14,6 @@ from bridge.secret_file import NOT_THE_WORLD, require_private
 
 WRAPPING_KEY_BYTES: Final = 32
 
-_FIELD: Final = "sealing.wrapping_key"
-_FILE_FIELD: Final = "sealing.wrapping_key_file"
 _DIGITS: Final = 2 * WRAPPING_KEY_BYTES
 _FORM: Final = f"it is {_DIGITS} hexadecimal digits, such as `openssl rand -hex 32` prints"
 
@@ -33,6 +31,16 @@ class SealingConfig(Section):
         default=None,
         description="File that holds it, with a newline at the end or none. Everybody else on the "
         "machine must have no right on it. Neither set: no device can seal.",
+    )
+    old_wrapping_key: SecretStr | None = Field(
+        default=None,
+        description="The wrapping key before, while it is being changed: at its start the bridge "
+        "wraps anew what it opens. As `sealing.wrapping_key`, only from the environment.",
+    )
+    old_wrapping_key_file: Path | None = Field(
+        default=None,
+        description="File that holds it. Remove the setting once the log says so. "
+        "See [changing the wrapping key](sealed-payloads.md#changing-the-wrapping-key).",
     )
     refuse_clear: bool = Field(
         default=True,
@@ -53,23 +61,32 @@ class SealingConfig(Section):
         Raises:
             ConfigError: The file cannot be read or is open to everybody, or it holds no such key.
         """
-        if self.wrapping_key is not None:
-            return _decoded(self.wrapping_key.get_secret_value(), _FIELD)
-        if self.wrapping_key_file is None:
-            return None
-        try:
-            with self.wrapping_key_file.open("rb") as file:
-                mode = os.fstat(file.fileno()).st_mode
-                require_private(_FILE_FIELD, self.wrapping_key_file, mode, NOT_THE_WORLD)
-                content = file.read(_DIGITS + 3)
-        except OSError as error:
-            raise ConfigError(
-                f"{_FILE_FIELD}: {self.wrapping_key_file} cannot be read: {error.strerror}",
-                field=_FILE_FIELD,
-                hint="make one: (umask 077; openssl rand -hex 32 > FILE)",
-            ) from error
-        # What is no ASCII is no digit either; the content is never shown.
-        return _decoded(content.decode("ascii", "replace"), _FILE_FIELD)
+        return _read("sealing.wrapping_key", self.wrapping_key, self.wrapping_key_file)
+
+    def read_old_wrapping_key(self) -> bytes | None:
+        """Return the wrapping key before, if it is set: as `read_wrapping_key`."""
+        return _read("sealing.old_wrapping_key", self.old_wrapping_key, self.old_wrapping_key_file)
+
+
+def _read(name: str, given: SecretStr | None, path: Path | None) -> bytes | None:
+    if given is not None:
+        return _decoded(given.get_secret_value(), name)
+    if path is None:
+        return None
+    field = f"{name}_file"
+    try:
+        with path.open("rb") as file:
+            mode = os.fstat(file.fileno()).st_mode
+            require_private(field, path, mode, NOT_THE_WORLD)
+            content = file.read(_DIGITS + 3)
+    except OSError as error:
+        raise ConfigError(
+            f"{field}: {path} cannot be read: {error.strerror}",
+            field=field,
+            hint="make one: (umask 077; openssl rand -hex 32 > FILE)",
+        ) from error
+    # What is no ASCII is no digit either; the content is never shown.
+    return _decoded(content.decode("ascii", "replace"), field)
 
 
 def _decoded(text: str, field: str) -> bytes:

@@ -11,6 +11,7 @@ from bridge.logs import get_logger
 from bridge.service.downlink import Downlink
 from bridge.service.keyring import Keyring, make_keyring
 from bridge.service.requests import PlainReport, Request
+from bridge.service.rewrapping import rewrap_keys
 from bridge.service.sealed_memory import SealedMemory
 from bridge.service.store_thread import StoreThread
 from bridge.service.twin_publication import TwinPublication
@@ -108,6 +109,7 @@ async def make_sealing(
         KeyWrappingError: It is another than the one that the keys were wrapped with.
         StoreError: The keys cannot be read.
     """
+    await store.run(lambda opened: rewrap_keys(config.sealing, opened))
     keyring = await store.run(lambda opened: make_keyring(config.sealing, opened, clock))
     return None if keyring is None else Sealing(keyring, config, store)
 

@@ -9,7 +9,7 @@ that never reaches the device locks nobody out.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final, Literal, NamedTuple, Protocol, TypeAlias
 
 from bridge.store import sealed_windows
@@ -121,6 +121,17 @@ class DeviceKeys(Protocol):
 
     def list_all(self) -> list[StoredDeviceKey]:
         """Return the keys of all devices by device, the newest of each first."""
+
+    def rewrap(
+        self, wrapped: Mapping[tuple[str, int], bytes], identity: bytes | None, act: AuditRow
+    ) -> None:
+        """Replace what is wrapped, all of it or nothing: the wrapping key has been changed.
+
+        Args:
+            wrapped: By device and key id, the key as it is wrapped now.
+            identity: The bridge's own private key, wrapped; None leaves it as it is.
+            act: Written into the audit trail in the same transaction.
+        """
 
     def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Mapping
 from pathlib import Path
 
 from bridge.store.audit import AuditRow, write_acts
@@ -102,6 +103,19 @@ class SqliteDeviceKeys:
         with translated(self._path, "reading"):
             rows = self._connection.execute(f"{_SELECT} ORDER BY device, key_id DESC")
             return [StoredDeviceKey(*row) for row in rows]
+
+    def rewrap(
+        self, wrapped: Mapping[tuple[str, int], bytes], identity: bytes | None, act: AuditRow
+    ) -> None:
+        """Replace what is wrapped, all of it or nothing: the wrapping key has been changed."""
+        with translated(self._path, "writing to"), transaction(self._connection):
+            self._connection.executemany(
+                "UPDATE device_key SET wrapped = ? WHERE device = ? AND key_id = ?",
+                ((now_wrapped, *place) for place, now_wrapped in wrapped.items()),
+            )
+            if identity is not None:
+                self._connection.execute("UPDATE identity SET wrapped = ?", (identity,))
+            write_acts(self._connection, [act], self._audit_acts)
 
     def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes."""
