@@ -262,6 +262,10 @@ class AdminClient:
         """Revoke one key of a device, or all."""
         return self._ask("DELETE", f"/v1/keys/{device}", query={"key_id": key_id})
 
+    def forget_keys(self, device: str) -> Mapping[str, object]:
+        """Forget that a device had keys, all of which are revoked."""
+        return self._ask("POST", f"/v1/keys/{device}/forget")
+
     def start_fleet_change(self, order: Mapping[str, object]) -> Mapping[str, object]:
         """Begin a fleet change, or tell what it would do; see docs/fleet-changes.md."""
         return self._ask("POST", "/v1/fleet-changes", order)

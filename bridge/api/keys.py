@@ -1,4 +1,4 @@
-"""Keys of devices: making, listing and revoking them, for administration.
+"""Keys of devices: making, listing, revoking and forgetting them, for administration.
 
 A key stands in the answer that makes it and nowhere else: what is kept is wrapped.
 """
@@ -37,6 +37,7 @@ def key_routes(administration: KeyAdministration) -> list[Route]:
         Route("/v1/keys", routes.create, methods=["POST"]),
         Route("/v1/keys", routes.list_all, methods=["GET"]),
         Route("/v1/keys/{device}", routes.revoke, methods=["DELETE"]),
+        Route("/v1/keys/{device}/forget", routes.forget, methods=["POST"]),
     ]
 
 
@@ -93,6 +94,25 @@ class _Routes:
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"{device} has no {which}")
         await self._administration.keys_changed(device)
         return json_response({"device": device, "revoked": revoked})
+
+    async def forget(self, request: Request) -> Response:
+        """Let a device whose keys are all revoked send in clear again."""
+        device = request.path_params["device"]
+        now = time.time_ns() // 1000
+        done = act(actor_of(request), "key.forget", device)
+        forgotten = await self._administration.run_store(
+            lambda store: store.device_keys.forget(device, now, done)
+        )
+        if forgotten is None:
+            raise RequestProblem(
+                HTTPStatus.CONFLICT,
+                f"{device} has a key that is valid: nothing was forgotten",
+                hint=f"revoke its keys first: syncbridge keys revoke {device}",
+            )
+        if not forgotten:
+            raise RequestProblem(HTTPStatus.NOT_FOUND, f"{device} has no key")
+        await self._administration.keys_changed(device)
+        return json_response({"device": device, "forgotten": forgotten})
 
 
 def _install(

@@ -1,4 +1,4 @@
-"""`syncbridge keys`: make, list, rotate and revoke the keys of devices that seal."""
+"""`syncbridge keys`: make, list, rotate, revoke and forget the keys of devices that seal."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _out_option = click.option(
 
 @click.group("keys")
 def keys() -> None:
-    """Make, list, rotate and revoke the keys of devices that seal their payloads.
+    """Make, list, rotate, revoke and forget the keys of devices that seal their payloads.
 
     A key is shown once, when it is made; the store keeps it wrapped with sealing.wrapping_key
     (docs/sealed-payloads.md). From its first key on a device must seal all that it sends.
@@ -45,6 +45,7 @@ def keys() -> None:
       syncbridge keys list
       syncbridge keys rotate lamp-1 --output lamp-1.new.key
       syncbridge keys revoke lamp-1
+      syncbridge keys forget lamp-1
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
@@ -122,6 +123,23 @@ def revoke(invocation: Invocation, device: str, key_id: int | None, store_path: 
     with administer(load_config(invocation, store_path)) as client:
         answer = client.revoke_keys(device, key_id)
     print_note(f"{answer['revoked']} key(s) of {device} are revoked")
+
+
+@keys.command("forget", cls=Command)
+@click.argument("device")
+@store_option
+@pass_invocation
+def forget(invocation: Invocation, device: str, store_path: str | None) -> None:
+    """Let DEVICE, all of whose keys are revoked, send in clear again.
+
+    What the bridge knew of its keys goes, and what is retained for it is published in clear. From
+    then on whoever may publish on its topics can speak for it. Ends with status 1 if it has a key
+    that is valid, and 5 if it has none at all.
+    """
+    _check_device(device)
+    with administer(load_config(invocation, store_path)) as client:
+        answer = client.forget_keys(device)
+    print_note(f"{answer['forgotten']} key(s) of {device} are forgotten: it sends in clear again")
 
 
 def _make(

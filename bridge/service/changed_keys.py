@@ -11,8 +11,9 @@ from bridge.service.clock import now_us
 from bridge.service.identity import keep_fact
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
-from bridge.service.sealing import Sealing
+from bridge.service.sealing import Sealing, twins_of
 from bridge.service.store_thread import StoreThread
+from bridge.service.unpublished import publication_of
 
 KEYS_TOLD_AT: Final = "keys_told_at"
 """Name of the store's fact that holds, in µs, up to when what follows from keys is published."""
@@ -32,14 +33,18 @@ async def publish_changed_keys(
     """Seal with their present key, or clear, what is retained for devices whose keys have changed.
 
     A key may be changed while no bridge runs, and a bridge may be killed between the change and
-    what follows from it. So this is done at the start, for all changes since the last one.
+    what follows from it. So this is done at the start, for all changes since the last one; also
+    where no device has a key any more: the last ones may have been forgotten.
     """
-    if sealing is None:
-        return
     began = now_us()  # as whoever changes a key takes the time
 
     async def publish(device: str) -> None:
-        publisher.offer(await sealing.reload(device), rebuild=True)
+        if sealing is not None:
+            again = await sealing.reload(device)
+        else:
+            twins = await store.run(lambda opened: twins_of(opened, device))
+            again = [publication_of(twin) for twin in twins]
+        publisher.offer(again, rebuild=True)
 
     try:
         facts = await store.run(lambda opened: opened.metadata())
@@ -50,6 +55,8 @@ async def publish_changed_keys(
             await pipeline.between_batches(partial(publish, device))
     except StoreUnavailable as error:
         _log.error("the keys cannot be read; the next start tries again", reason=error.message)
+        return
+    if sealing is None and not devices:
         return
     await publisher.wait_until_rebuilt()
     await keep_fact(store, KEYS_TOLD_AT, str(began))

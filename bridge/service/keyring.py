@@ -54,11 +54,11 @@ class Keyring:
         self._next: set[tuple[str, int]] = set()
 
     def __len__(self) -> int:
-        """Devices that have, or had, a key."""
+        """Devices that have, or had, a key, and are not forgotten."""
         return len(self._rows)
 
     def __contains__(self, device: str) -> bool:
-        """Tell whether a device has, or had, a key."""
+        """Tell whether a device has, or had, a key, and is not forgotten."""
         return device in self._rows
 
     def load(self, rows: Iterable[StoredDeviceKey]) -> None:
@@ -76,7 +76,10 @@ class Keyring:
             self._next.discard((device, row.key_id))
         self._opening.pop(device, None)
         self._next.update((device, row.key_id) for row in rows if row.state == "next")
-        self._rows[device] = rows
+        if rows:
+            self._rows[device] = rows
+        else:
+            self._rows.pop(device, None)
 
     def opening(self, device: str) -> list[DeviceKey]:
         """Return the keys that open what a device sends."""

@@ -18,7 +18,6 @@ from bridge.service.twin_publication import TwinPublication
 from bridge.service.unpublished import publication_of
 from bridge.service.unsealing import Unsealer
 from bridge.store.base import Store, StoredTwin
-from bridge.store.device_keys import StoredDeviceKey
 
 _log = get_logger("bridge.sealing")
 
@@ -85,13 +84,15 @@ class Sealing:
         """Take over the keys of a device from the store, between batches.
 
         Returns:
-            What is retained for the device, to be published again, sealed with the key that it
-            has now.
+            What is retained for the device, to be published again: sealed with the key that it
+            has now, or in clear where its keys are forgotten.
 
         Raises:
             StoreError: They cannot be read.
         """
-        rows, twins = await self._store.run(lambda store: _read(store, device))
+        rows, twins = await self._store.run(
+            lambda store: (store.device_keys.of_device(device), twins_of(store, device))
+        )
         self.keyring.replace(device, rows)
         self.unsealer.forget(device)
         self.downlink.forget(device)
@@ -114,7 +115,7 @@ async def make_sealing(
     return None if keyring is None else Sealing(keyring, config, store)
 
 
-def _read(store: Store, device: str) -> tuple[list[StoredDeviceKey], list[StoredTwin]]:
+def twins_of(store: Store, device: str) -> list[StoredTwin]:
+    """Return all twins of a device."""
     names = ["", *store.twin_names(device)]
-    twins = store.load([TwinKey(device, name) for name in names])
-    return store.device_keys.of_device(device), [*twins.values()]
+    return [*store.load([TwinKey(device, name) for name in names]).values()]

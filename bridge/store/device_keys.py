@@ -43,6 +43,18 @@ TABLE: Final = (
 SCHEMA: Final = (*TABLE, *sealed_windows.TABLE)
 """Statements that make everything that sealed payloads need."""
 
+FORGOTTEN: Final = (
+    """
+    CREATE TABLE forgotten_key (
+        device TEXT PRIMARY KEY,
+        key_id INTEGER NOT NULL,
+        forgotten_at INTEGER NOT NULL
+    ) STRICT, WITHOUT ROWID
+    """,
+)
+"""Statements that make the table of devices that had keys, and may send in clear again: the highest
+id that each ever had, so that none is given again, and when it was forgotten."""
+
 COLUMNS: Final = "device, key_id, algorithm, wrapped, created_at, state, changed_at"
 """Of the table, as a row has them."""
 
@@ -80,7 +92,7 @@ class DeviceKeys(Protocol):
     """
 
     def changed_since(self, at: int) -> list[str]:
-        """Return the devices with a key that changed its state at this time, in µs, or later."""
+        """Return the devices whose keys have changed, or were forgotten, since a time in µs."""
 
     def next_id(self, device: str) -> int:
         """Return the id for the next key of a device: one above all that it ever had."""
@@ -141,6 +153,16 @@ class DeviceKeys(Protocol):
 
         Returns:
             How many were revoked that were not before.
+        """
+
+    def forget(self, device: str, now: int, act: AuditRow | None = None) -> int | None:
+        """Forget that a device had keys: it may send in clear again. Its key ids stay used up.
+
+        Where anything was forgotten, the act is written into the audit trail in the same
+        transaction.
+
+        Returns:
+            How many keys are forgotten; None, and nothing is, where one of them is valid.
         """
 
 

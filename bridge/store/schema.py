@@ -133,6 +133,7 @@ MIGRATIONS: Sequence[Sequence[str]] = (
     claims.SCHEMA,
     dictionaries.TABLE,
     fleet_changes.TABLES,
+    device_keys.FORGOTTEN,
 )
 """Statements that lead from the schema of that index to the next."""
 

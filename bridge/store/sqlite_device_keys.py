@@ -36,22 +36,21 @@ class SqliteDeviceKeys:
         self._audit_acts = audit_acts
 
     def changed_since(self, at: int) -> list[str]:
-        """Return the devices with a key that changed its state at this time, in µs, or later."""
+        """Return the devices whose keys have changed, or were forgotten, since a time in µs."""
         with translated(self._path, "reading"):
             return [
                 device
                 for (device,) in self._connection.execute(
-                    "SELECT DISTINCT device FROM device_key WHERE changed_at >= ?", (at,)
+                    "SELECT device FROM device_key WHERE changed_at >= ?1 "
+                    "UNION SELECT device FROM forgotten_key WHERE forgotten_at >= ?1",
+                    (at,),
                 )
             ]
 
     def next_id(self, device: str) -> int:
         """Return the id for the next key of a device: one above all that it ever had."""
         with translated(self._path, "reading"):
-            (highest,) = self._connection.execute(
-                "SELECT max(key_id) FROM device_key WHERE device = ?", (device,)
-            ).fetchone()
-        return 1 if highest is None else highest + 1
+            return self._next_id(device)
 
     def install(
         self,
@@ -66,7 +65,7 @@ class SqliteDeviceKeys:
         """Keep a new key: as the active one of a device that has none that is valid."""
         with translated(self._path, "writing to"), transaction(self._connection):
             kept = self.of_device(device)
-            if any(key.key_id >= key_id for key in kept) or self._is_full():
+            if key_id < self._next_id(device) or self._is_full():
                 return None
             if taking and not take_claim(self._connection, taking, device, key_id, now):
                 return None
@@ -79,6 +78,7 @@ class SqliteDeviceKeys:
                 row,
             )
             self._trim(device)
+            self._connection.execute("DELETE FROM forgotten_key WHERE device = ?", (device,))
             write_acts(self._connection, [act] if act else (), self._audit_acts)
         return row
 
@@ -128,8 +128,36 @@ class SqliteDeviceKeys:
             write_acts(self._connection, [act] if act and revoked else (), self._audit_acts)
             return revoked
 
+    def forget(self, device: str, now: int, act: AuditRow | None = None) -> int | None:
+        """Forget that a device had keys: it may send in clear again. Its key ids stay used up."""
+        with translated(self._path, "writing to"), transaction(self._connection):
+            kept = self.of_device(device)
+            if any(key.state != "revoked" for key in kept):
+                return None
+            if kept:
+                self._connection.execute(
+                    "INSERT INTO forgotten_key VALUES (?, ?, ?)", (device, kept[0].key_id, now)
+                )
+                for table in ("device_key", "sealed_window"):
+                    self._connection.execute(
+                        f"DELETE FROM {table} WHERE device = ?",  # noqa: S608 - names of tables
+                        (device,),
+                    )
+                write_acts(self._connection, [act] if act else (), self._audit_acts)
+            return len(kept)
+
+    def _next_id(self, device: str) -> int:
+        (highest,) = self._connection.execute(
+            "SELECT max(key_id) FROM (SELECT key_id FROM device_key WHERE device = ?1 "
+            "UNION ALL SELECT key_id FROM forgotten_key WHERE device = ?1)",
+            (device,),
+        ).fetchone()
+        return 1 if highest is None else int(highest) + 1
+
     def _is_full(self) -> bool:
-        (count,) = self._connection.execute("SELECT count(*) FROM device_key").fetchone()
+        (count,) = self._connection.execute(
+            "SELECT (SELECT count(*) FROM device_key) + (SELECT count(*) FROM forgotten_key)"
+        ).fetchone()
         return bool(count >= DEVICE_KEYS_KEPT)
 
     def _trim(self, device: str) -> None:

@@ -13,7 +13,7 @@ from bridge.cli.status import ExitStatus
 from bridge.security.key_wrapping import KeyWrapper
 from bridge.store.base import StoreLimits
 from bridge.store.sqlite import SqliteStore
-from tests.cli.conftest import Run
+from tests.cli.conftest import Result, Run
 
 WRAPPING_KEY = "5a" * 32
 
@@ -27,9 +27,13 @@ class Keys:
 
     def run(self, *words: str, status: int = 0) -> str:
         """Call it and return what it prints to its standard output."""
-        result = self._run("keys", *words, "--store", str(self.store))
+        result = self.call(*words)
         assert result.status == status, result
         return result.out
+
+    def call(self, *words: str) -> Result:
+        """Call it and return how it ended."""
+        return self._run("keys", *words, "--store", str(self.store))
 
     def states(self) -> dict[tuple[str, int], str]:
         """What state each key is in."""
@@ -99,3 +103,21 @@ def test_what_cannot_be_done_is_said(keys: Keys, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("SYNCBRIDGE_SEALING_WRAPPING_KEY", "")
     keys.run("create", "lamp-1", status=ExitStatus.FAILURE)
     assert keys.states() == {}
+
+
+def test_a_device_may_send_in_clear_again(keys: Keys) -> None:
+    """Once all its keys are revoked, and not before; said by the status, and in the trail."""
+    keys.run("forget", "lamp-1", status=ExitStatus.NOT_FOUND)
+    keys.run("create", "lamp-1")
+    refused = keys.call("forget", "lamp-1")
+    assert refused.status == ExitStatus.FAILURE
+    assert "revoke its keys first: syncbridge keys revoke lamp-1" in refused.err
+    assert keys.states() == {("lamp-1", 1): "active"}
+    keys.run("revoke", "lamp-1")
+    assert "sends in clear again" in keys.call("forget", "lamp-1").err
+    assert keys.states() == {}
+    assert json.loads(keys.run("create", "lamp-1"))["key_id"] == 2
+    keys.run("forget", "lamp/1", status=2)
+    with closing(SqliteStore.open(keys.store, limits=StoreLimits())) as store:
+        acts = [(row.act, row.target) for row in store.audit(10) if row.act == "key.forget"]
+    assert acts == [("key.forget", "lamp-1")]

@@ -24,31 +24,45 @@ from tests.support.mosquitto import Mosquitto
 SEALED = Document("sealed-payloads.md")
 
 
-async def test_a_device_is_given_a_key_and_seals(
+def pasted(kind: str, heading: str) -> list[str]:
+    """The blocks of a kind below a heading."""
+    return [block.text for block in SEALED.blocks(kind) if block.heading == heading]
+
+
+async def test_a_device_is_given_a_key_and_the_wrapping_key_is_changed(
     mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The commands, the settings and the program, pasted in their order."""
     monkeypatch.chdir(tmp_path)
-    wrapping, keys = SEALED.blocks("sh")
-    (settings,) = SEALED.blocks("yaml")
-    (program,) = SEALED.blocks("python")
-    shell = ["/bin/sh", "-c", wrapping.text]
-    await asyncio.to_thread(subprocess.run, shell, check=True)
+    giving = "Giving a device a key"
+    wrapping, keys = pasted("sh", giving)
+    (settings,) = pasted("yaml", giving)
+    (program,) = pasted("python", giving)
+    await asyncio.to_thread(subprocess.run, ["/bin/sh", "-c", wrapping], check=True)
     assert stat.S_IMODE((tmp_path / "wrapping.key").stat().st_mode) == 0o600
-    (tmp_path / "bridge.yaml").write_text(settings.text)
+    (tmp_path / "bridge.yaml").write_text(settings)
     url = f"mqtt://{mosquitto.host}:{mosquitto.port}"
     config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
     async with running_bridge(config) as bridge:
-        assert await asyncio.to_thread(main, keys.text.split()[1:]) == 0
+        assert await asyncio.to_thread(main, keys.split()[1:]) == 0
         at_home = f'host="{mosquitto.host}", port={mosquitto.port}'
-        source = program.text.replace('host="broker.example.com"', at_home)
-        assert source != program.text
+        source = program.replace('host="broker.example.com"', at_home)
+        assert source != program
         await asyncio.to_thread(exec, source, {})
         key = TwinKey("lamp-1")
         twin = (await bridge.run_store(lambda store: store.load([key])))[key]
         assert orjson.loads(twin.state)["reported"] == {"on": True}
         carried = (await retained(mosquitto, "sync/lamp-1/state"))["sync/lamp-1/state"]
         assert b"reported" not in carried
+    changing = "Changing the wrapping key"
+    (commands,) = pasted("sh", changing)
+    await asyncio.to_thread(subprocess.run, ["/bin/sh", "-c", commands], check=True)
+    (settings,) = pasted("yaml", changing)
+    (tmp_path / "bridge.yaml").write_text(settings)
+    config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
+    async with running_bridge(config) as bridge:
+        (act,) = await bridge.run_store(lambda store: store.audit(1))
+        assert act.act == "key.rewrap"
 
 
 def test_every_state_of_a_key_is_documented() -> None:

@@ -205,3 +205,46 @@ async def test_a_key_made_while_no_bridge_runs_seals_what_is_retained(
             store.device_keys.revoke("lamp-1", None, now_us())
         async with running_bridge(config):
             assert (await client.next_message(STATE)).payload == b""
+
+
+async def test_a_forgotten_device_sends_and_is_sent_in_clear_again(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """At once, and a bridge without any key is enough afterwards."""
+    config = sealing_config(mosquitto, tmp_path)
+    async with keyed_world(config, mosquitto) as world, connected_client(mosquitto, STATE) as eve:
+        lamp = await world.give()
+        assert (await report(lamp, "a"))["ok"]
+        with pytest.raises(AdminRefused, match="valid"):
+            await world.ask("forget_keys", "lamp-1")
+        await world.ask("revoke_keys", "lamp-1")
+        while (await eve.next_message(STATE)).payload:
+            pass
+        await world.ask("forget_keys", "lamp-1")
+        assert (await eve.next(STATE))["reported"] == {"on": "a"}
+        await world.client.publish(REPORT, {"on": "clear", "$": {"id": "b"}})
+        assert (await world.client.next(REPLY))["$"]["ok"]
+        again = await world.give()
+        assert again.key.key_id == 2
+        await world.client.publish(REPORT, lamp.sent)
+        assert (await report(again, "c"))["version"] == 3
+
+
+async def test_what_is_forgotten_while_no_bridge_runs_is_published_in_clear(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Also where the wrapping key was taken out of the settings meanwhile."""
+    config = sealing_config(mosquitto, tmp_path)
+    (key,) = give_keys(config.store, "lamp-1")
+    async with connected_client(mosquitto, STATE, REPLY) as client:
+        async with running_bridge(config):
+            assert (await report(SealedClient(client, key), "a"))["ok"]
+        with contextlib.closing(
+            SqliteStore.open(config.store.path, limits=config.store.to_limits())
+        ) as store:
+            store.device_keys.revoke("lamp-1", None, now_us())
+            assert store.device_keys.forget("lamp-1", now_us()) == 1
+        async with running_bridge(config.model_copy(update={"sealing": Config().sealing})):
+            while (message := await client.next_message(STATE)).payload[:1] != b"{":  # type: ignore[index]
+                pass
+            assert b'"on":"a"' in message.payload  # type: ignore[operator]

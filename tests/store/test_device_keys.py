@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import pytest
+
+from bridge.store import sqlite_device_keys
+from bridge.store.audit import AuditRow
 from bridge.store.base import CommitBatch, Store
 from bridge.store.device_keys import KEYS_PER_DEVICE, StoredDeviceKey
+from bridge.store.sealed_windows import SealedPlace, SealedWindow
 from tests.store.conftest import OpenStore
 
 WRAPPED = b"\x01" + bytes(60)
@@ -99,3 +104,40 @@ def test_keys_of_one_device_are_bounded(store: Store) -> None:
     assert kept[1] == "active"
     assert len(kept) == KEYS_PER_DEVICE + 1
     assert store.device_keys.next_id("lamp-1") == KEYS_PER_DEVICE + 6
+
+
+def test_no_key_id_is_given_again_after_forgetting(store: Store) -> None:
+    """Not even to who has asked for one before; the keys and what was received with them go."""
+    keys = store.device_keys
+    install(store)
+    install(store)
+    place = SealedPlace("lamp-1", 2, b"p" * 16)
+    assert keys.forget("lamp-1", 5) is None
+    assert states(store) == {2: "next", 1: "active"}
+    keys.revoke("lamp-1", None, 3)
+    store.commit(CommitBatch(windows=[SealedWindow(place, 1, 0)]))
+    act = AuditRow(5, "offline", "root", "key.forget", "lamp-1")
+    assert keys.forget("lamp-1", 5, act) == 2
+    assert (keys.of_device("lamp-1"), store.sealed_windows([place])[0]) == ([], {})
+    assert keys.changed_since(4) == ["lamp-1"]
+    assert keys.changed_since(6) == []
+    assert keys.forget("lamp-1", 6, act) == 0
+    assert [row.act for row in store.audit(10)] == ["key.forget"]
+    assert keys.install("lamp-1", 2, 1, WRAPPED, 7) is None
+    assert install(store, now=8) == 3
+    assert states(store) == {3: "active"}
+    keys.revoke("lamp-1", None, 9)
+    assert keys.forget("lamp-1", 9) == 1
+    assert install(store) == 4
+
+
+def test_what_is_forgotten_counts_among_the_keys_that_are_kept(
+    store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that there is a bound."""
+    monkeypatch.setattr(sqlite_device_keys, "DEVICE_KEYS_KEPT", 2)
+    for device in ("lamp-1", "lamp-2"):
+        install(store, device)
+        store.device_keys.revoke(device, None, 2)
+        store.device_keys.forget(device, 3)
+    assert store.device_keys.install("lamp-3", 1, 1, WRAPPED, 4) is None
