@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
+from bridge.cli.given_keys import key_option
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import twin_key
 from bridge.cli.options import as_option, command, json_option, name_option, timeout_option
@@ -21,6 +23,7 @@ from bridge.cli.terminal import print_error
 @name_option
 @json_option
 @as_option
+@key_option
 @timeout_option
 @pass_invocation
 def delete(
@@ -30,6 +33,7 @@ def delete(
     name: str,
     as_json: bool,
     as_name: str | None,
+    key_file: Path | None,
     timeout_s: float,
 ) -> ExitStatus:
     """Delete a twin: both sections, and what is retained of it at the broker.
@@ -51,7 +55,7 @@ def delete(
         if not click.confirm(f"Delete the twin {key}?", err=True):
             print_error("nothing was deleted")
             return ExitStatus.FAILURE
-    with connect(invocation, as_name, timeout_s) as requester:
+    with connect(invocation, as_name, timeout_s, key_file) as requester:
         answer = requester.ask(key, "delete", {}, {})
     print_result(key, answer.reply, as_json=as_json, what="deleted at version")
     return ExitStatus.OK

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli.access import administer, load_config, store_option
 from bridge.cli.documents import document
+from bridge.cli.given_keys import key_option
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import twin_key
 from bridge.cli.options import as_option, command, json_option, name_option, timeout_option
@@ -42,6 +44,7 @@ if TYPE_CHECKING:
 @name_option
 @json_option
 @as_option
+@key_option
 @timeout_option
 @store_option
 @pass_invocation
@@ -55,6 +58,7 @@ def get(
     name: str,
     as_json: bool,
     as_name: str | None,
+    key_file: Path | None,
     timeout_s: float,
     store_path: str | None,
 ) -> ExitStatus:
@@ -77,20 +81,21 @@ def get(
       syncbridge get lamp-1 reported.on --at 2026-11-25T10:00
       syncbridge get lamp-1 --since 12 --json
       syncbridge get lamp-1 --meta
+      syncbridge get lamp-1 --key app-1.key
 
     Ends with status 5 if there is no such twin or no such value, or if what it was is not known.
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
     key = twin_key(device, name)
     keys = _parsed(path)
     if at is not None:
-        if since is not None or meta or as_name is not None:
-            raise click.UsageError("--at goes with none of --since, --meta and --as")
+        if since is not None or meta or as_name is not None or key_file is not None:
+            raise click.UsageError("--at goes with none of --since, --meta, --as and --key")
         with administer(load_config(invocation, store_path)) as client:
             found = past_document(client.state(key, at))
     else:
         if store_path is not None:
             raise click.UsageError("--store is for --at: without it, the bridge is asked by MQTT")
-        with connect(invocation, as_name, timeout_s) as requester:
+        with connect(invocation, as_name, timeout_s, key_file) as requester:
             found = _ask(requester, key, since, meta=meta)
     if keys is None:
         print_json(found, compact=as_json)

@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, TypeAlias
 
+from bridge.cli.given_keys import NO_KEYS, GivenKeys
 from bridge.core.limits import TIME_MAX
 from bridge.core.section import JsonObject, JsonValue
 from bridge.core.topics import TopicGrammar, TwinKey, is_device_id, is_name
 from bridge.device.events import Twin
-from bridge.device.payload import UnreadableError, decode
+from bridge.device.payload import SealedError, UnreadableError, decode
 from bridge.device.replies import read_delta, read_twin
 
 Verb: TypeAlias = Literal["state", "delta"]
@@ -41,10 +42,30 @@ class Observed(NamedTuple):
     at: int | None
 
 
-class RetainedTopics:
-    """The topics on which the bridge retains states and deltas, below one prefix."""
+class SealedTopic(UnreadableError):
+    """A state or a delta is sealed, and no key was given that opens it.
 
-    def __init__(self, prefix: str) -> None:
+    Attributes:
+        key: The twin.
+        verb: Which of both it is.
+    """
+
+    def __init__(self, key: TwinKey, verb: Verb) -> None:
+        super().__init__("it is sealed")
+        self.key = key
+        self.verb = verb
+
+
+class RetainedTopics:
+    """The topics on which the bridge retains states and deltas, below one prefix.
+
+    Args:
+        prefix: Of all topics.
+        keys: Open what is sealed.
+    """
+
+    def __init__(self, prefix: str, keys: GivenKeys = NO_KEYS) -> None:
+        self._keys = keys
         self._grammar = TopicGrammar(prefix)
         self._start = prefix + "/"
 
@@ -62,20 +83,22 @@ class RetainedTopics:
         """Read a message; None if its topic is not one of a state or a delta.
 
         Raises:
+            SealedTopic: The payload is sealed, and no key opens it.
             UnreadableError: The payload is not what the bridge publishes there.
         """
         parsed = self._parse(topic)
         if parsed is None:
             return None
         key, verb = parsed
-        if verb == "state":
-            if not payload:
-                return Observed(key, verb, None, None, None, None)
-            twin = read_twin(decode(payload))
-            return Observed(key, verb, twin, None, twin.version, _time(twin.at))
         if not payload:
-            return Observed(key, verb, None, {}, None, None)
-        document = decode(payload)
+            return Observed(key, verb, None, None if verb == "state" else {}, None, None)
+        try:
+            document = decode(self._keys.open(key, verb, topic, payload))
+        except SealedError as error:
+            raise SealedTopic(key, verb) from error
+        if verb == "state":
+            twin = read_twin(document)
+            return Observed(key, verb, twin, None, twin.version, _time(twin.at))
         delta = read_delta(document)
         return Observed(key, verb, None, delta.state, delta.version, _time(document.get("at")))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import click
 
@@ -14,6 +15,7 @@ from bridge.cli.assignments import (
     parse_assignments,
     parse_patch,
 )
+from bridge.cli.given_keys import key_option
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import twin_key
 from bridge.cli.options import as_option, command, json_option, name_option, timeout_option
@@ -46,6 +48,7 @@ _VERBS = {"desired": "desire", "reported": "report"}
 @name_option
 @json_option
 @as_option
+@key_option
 @timeout_option
 @pass_invocation
 def set(  # noqa: A001 - the group finds a command by its name
@@ -60,6 +63,7 @@ def set(  # noqa: A001 - the group finds a command by its name
     name: str,
     as_json: bool,
     as_name: str | None,
+    key_file: Path | None,
     timeout_s: float,
 ) -> None:
     """Change what is desired of a device, and wait until the bridge has it on disk.
@@ -75,6 +79,7 @@ def set(  # noqa: A001 - the group finds a command by its name
       syncbridge set plug-3 'desired."cct:0.1".label="true"'
       syncbridge set lamp-1 --patch '{"color": {"r": 255, "g": null}}'
       syncbridge set lamp-1 --if 14 desired.on=false
+      syncbridge set lamp-1 --key app-1.key desired.on=true
       echo '{"on": true}' | syncbridge set lamp-1 --full --patch -
 
     For tests only: a path that begins with `reported.` is published as the device itself would
@@ -92,7 +97,7 @@ def set(  # noqa: A001 - the group finds a command by its name
         metadata["if"] = if_version
     if full:
         metadata["full"] = True
-    with connect(invocation, as_name, timeout_s) as requester:
+    with connect(invocation, as_name, timeout_s, key_file) as requester:
         if no_wait:
             requester.send(key, _VERBS[change.section], change.patch, metadata)
             return

@@ -21,8 +21,12 @@ _FIELD: Final = "sealing"
 _BY_NAME: Final = {name: algorithm for algorithm, name in ALGORITHM_NAMES.items()}
 
 
-def read_device_key(path: Path | str) -> DeviceKey:
+def read_device_key(path: Path | str, field: str = _FIELD) -> DeviceKey:
     """Read a device's key from a file that only its user may read.
+
+    Args:
+        path: The file.
+        field: What names it: the argument, or an option of a command.
 
     Raises:
         ConfigError: It cannot be read, others have rights on it, or it holds no key.
@@ -30,18 +34,18 @@ def read_device_key(path: Path | str) -> DeviceKey:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            require_private(_FIELD, path, os.fstat(file.fileno()).st_mode, NOBODY_ELSE)
+            require_private(field, path, os.fstat(file.fileno()).st_mode, NOBODY_ELSE)
             content = file.read(KEY_FILE_BYTES)
     except OSError as error:
         raise ConfigError(
-            f"{_FIELD}: {path} cannot be read: {error.strerror}", field=_FIELD
+            f"{field}: {path} cannot be read: {error.strerror}", field=field
         ) from error
     key = _parsed(content)
     if key is None:
         # What stands in it is never shown.
         raise ConfigError(
-            f"{_FIELD}: {path} holds no key of a device",
-            field=_FIELD,
+            f"{field}: {path} holds no key of a device",
+            field=field,
             hint="`syncbridge keys create DEVICE --output FILE` makes one",
         )
     return key

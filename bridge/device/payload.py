@@ -7,6 +7,8 @@ from typing import Literal, TypeAlias, cast
 import msgpack
 import orjson
 
+from bridge.wire.wrappers import is_sealed
+
 JsonValue: TypeAlias = "bool | int | float | str | list[JsonValue] | JsonObject | None"
 JsonObject: TypeAlias = "dict[str, JsonValue]"
 Encoding = Literal["json", "msgpack"]
@@ -19,6 +21,10 @@ _EXT_FIRST_BYTES = frozenset((0xC7, 0xC8, 0xC9))
 
 class UnreadableError(ValueError):
     """A payload is neither a JSON object nor a msgpack map."""
+
+
+class SealedError(UnreadableError):
+    """A payload is sealed, and was not opened."""
 
 
 def encode(document: JsonObject, encoding: Encoding) -> bytes:
@@ -44,7 +50,9 @@ def decode(payload: bytes) -> JsonObject:
     if not payload:
         raise UnreadableError("the payload is empty")
     if payload[0] in _EXT_FIRST_BYTES:
-        raise UnreadableError("the payload is sealed, or compressed")
+        if is_sealed(payload):
+            raise SealedError("the payload is sealed")
+        raise UnreadableError("the payload is compressed")
     try:
         document = (
             _decode_msgpack(payload) if _is_msgpack_map(payload[0]) else orjson.loads(payload)

@@ -61,6 +61,7 @@ def test_the_json_of_the_list_is_stable(run: Run, fleet: str) -> None:
             "version": 1,
             "at": 1_795_389_192_794_000,
             "delta": False,
+            "sealed": False,
         },
         {
             "device": "lamp-2",
@@ -69,6 +70,7 @@ def test_the_json_of_the_list_is_stable(run: Run, fleet: str) -> None:
             "version": 12,
             "at": 1_795_389_192_794_000,
             "delta": True,
+            "sealed": False,
         },
     ]
 
