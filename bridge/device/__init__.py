@@ -8,6 +8,7 @@ from bridge.device.client import Device
 from bridge.device.enrolling import enrol
 from bridge.device.events import (
     Answered,
+    BootClosed,
     DeltaCleared,
     DeltaReceived,
     Event,
@@ -29,6 +30,7 @@ from bridge.device.tls import make_tls_context
 __all__ = [
     "Answer",
     "Answered",
+    "BootClosed",
     "DeltaCleared",
     "DeltaReceived",
     "Device",

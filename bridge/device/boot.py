@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
@@ -34,12 +35,12 @@ class Beginning(NamedTuple):
     """What a session begins with.
 
     Attributes:
-        boot: Random, in hexadecimal digits.
+        new_boot: Returns a random boot, in hexadecimal digits.
         envelope: What its messages are put into.
         limits: The bridge's bounds, less the room that the envelope takes.
     """
 
-    boot: str
+    new_boot: Callable[[], str]
     envelope: Envelope
     limits: Limits
 
@@ -52,7 +53,7 @@ def begin(device_id: str, sealing: Sealing | None, limits: Limits) -> Beginning:
         ValueError: A key is another device's.
     """
     if sealing is None:
-        return Beginning(secrets.token_hex(BOOT_BYTES), CLEAR, limits)
+        return Beginning(partial(secrets.token_hex, BOOT_BYTES), CLEAR, limits)
     # Only here: who does not seal needs no OpenSSL.
     from bridge.device.key_file import read_device_key
     from bridge.device.seal import Seal
@@ -63,4 +64,5 @@ def begin(device_id: str, sealing: Sealing | None, limits: Limits) -> Beginning:
         source if isinstance(source, DeviceKey) else read_device_key(source) for source in sources
     ]
     room = replace(limits, payload_bytes=limits.payload_bytes - SEAL_BYTES)
-    return Beginning(secrets.token_hex(SEALED_BOOT_BYTES), Seal(device_id, keys), room)
+    new_boot = partial(secrets.token_hex, SEALED_BOOT_BYTES)
+    return Beginning(new_boot, Seal(device_id, keys), room)

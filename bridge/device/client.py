@@ -33,7 +33,7 @@ from bridge.device.events import (
 )
 from bridge.device.handlers import Handlers
 from bridge.device.journal import FileJournal
-from bridge.device.outbox import Restored
+from bridge.device.kept import Restored
 from bridge.device.payload import Encoding, JsonObject
 from bridge.device.pump import Pump
 from bridge.device.report import Answer, Report
@@ -115,13 +115,13 @@ class Device:
         compression: Compression = "none",
         sealing: Sealing | None = None,
     ) -> None:
-        boot, envelope, limits = begin(device_id, sealing, limits)
+        new_boot, envelope, limits = begin(device_id, sealing, limits)
         topic = TopicGrammar(prefix).topic(TwinKey(device_id, name), "report")
         self._journal = None if outbox is None else FileJournal(Path(outbox), topic)
         try:
             self._session = DeviceSession(
                 device_id,
-                boot=boot,
+                boot=new_boot(),
                 prefix=prefix,
                 name=name,
                 window=window,
@@ -133,6 +133,7 @@ class Device:
                 compression=compression,
                 restored=Restored() if self._journal is None else self._journal.restored,
                 envelope=envelope,
+                new_boot=new_boot,
             )
             settings = ConnectionSettings(
                 host=host,

@@ -6,6 +6,7 @@ its own locks held. Nothing here decides anything about the protocol.
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import random
 import socket
@@ -171,6 +172,14 @@ class Connection:
         # Else paho's thread, told to end, first waits for their acknowledgement.
         self._client.drop_out_messages()
         self._client.loop_stop()
+
+    def renew(self) -> None:
+        """End the connection as a broken line does; it comes back, with the will of then."""
+        opened = self._client.socket()
+        if isinstance(opened, socket.socket):
+            # It may just have ended by itself.
+            with contextlib.suppress(OSError):
+                opened.shutdown(socket.SHUT_RDWR)
 
     def forget_subscriptions(self) -> None:
         """Note that a new connection has none: its session starts clean."""

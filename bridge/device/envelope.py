@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, Protocol
 
 from bridge.device.events import OutgoingMessage
-from bridge.device.outbox import SealedReport
+from bridge.device.kept import SealedReport
 
 
 class Envelope(Protocol):

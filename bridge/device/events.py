@@ -111,6 +111,21 @@ class ReportDeferred:
 
 
 @dataclass(frozen=True, slots=True)
+class BootClosed:
+    """The bridge takes nothing of a boot any more (401): its reports have new numbers in another.
+
+    Attributes:
+        boot: The boot that was closed, which may be of an earlier process.
+        begun: The one that counts from now on.
+        reports: How many are sent again.
+    """
+
+    boot: str
+    begun: str
+    reports: int
+
+
+@dataclass(frozen=True, slots=True)
 class ResyncRequested:
     """The bridge asks for everything again: answer with `DeviceSession.answer_resync`.
 
@@ -163,6 +178,7 @@ Event: TypeAlias = (
     | Answered
     | ReportRefused
     | ReportDeferred
+    | BootClosed
     | ResyncRequested
     | GetAnswered
     | StateReceived

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from bridge.device import journal_lines
-from bridge.device.outbox import Restored, SealedReport, WaitingPatch
+from bridge.device.kept import Restored, SealedReport, WaitingPatch
 from bridge.errors import JournalError
 
 REWRITE_BYTES = 256 * 1024

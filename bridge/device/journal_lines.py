@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 import orjson
 
-from bridge.device.outbox import Restored, SealedReport, WaitingPatch
+from bridge.device.kept import Restored, SealedReport, WaitingPatch
 from bridge.device.payload import JsonObject
 
 FORMAT = 1

@@ -2,7 +2,7 @@
 
 A report is *pending* until there is room for it in the window, and composed with the one before
 it where that is exact. Then it is *sealed*: it gets its `seq`, its bytes never change again, and
-it is kept until the bridge has answered.
+it is kept until the bridge has answered. Only where the bridge has closed its boot it gets another.
 """
 
 from __future__ import annotations
@@ -10,11 +10,11 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
 from bridge.core.limits import Limits
+from bridge.device.kept import Journal, Restored, SealedReport, WaitingPatch
 from bridge.device.patch import can_compose, checked, compose_into, count_keys
-from bridge.device.payload import METADATA_KEY, Encoding, JsonObject, encode
+from bridge.device.payload import METADATA_KEY, Encoding, JsonObject, decode, encode
 from bridge.device.reported import Reported
 from bridge.device.retry import Retry
 from bridge.errors import OutboxFull
@@ -27,63 +27,6 @@ OUTBOX_BYTES = 8 * 1024 * 1024
 
 _REMEASURE_BYTES = 4096
 """A composed patch is measured again when its bound has doubled, but not below this."""
-
-
-class SealedReport(NamedTuple):
-    """A report with its final bytes."""
-
-    boot: str
-    seq: int
-    payload: bytes
-
-    @property
-    def request_id(self) -> str:
-        """The `$.id` by which its reply is recognised, also after a restart."""
-        return f"{self.boot}.{self.seq}"
-
-
-class WaitingPatch(NamedTuple):
-    """A patch that has no `seq` yet.
-
-    Attributes:
-        patch: What has changed.
-        full: It is everything.
-        seen: The version of the twin that its writer knew; 0 where it knew none.
-    """
-
-    patch: JsonObject
-    full: bool
-    seen: int = 0
-
-
-class Restored(NamedTuple):
-    """What a journal has kept of earlier processes: sealed reports, then pending patches."""
-
-    sealed: Sequence[SealedReport] = ()
-    pending: Sequence[WaitingPatch] = ()
-
-
-class Journal(Protocol):
-    """Where an outbox is kept over a restart of the process."""
-
-    def accepted(self, waiting: WaitingPatch) -> None:
-        """Keep a patch, durably on return.
-
-        Raises:
-            JournalError: It could not be written; nothing was kept.
-        """
-
-    def sealed(self, reports: Sequence[tuple[SealedReport, int]]) -> None:
-        """Keep sealed reports, durably on return, each in place of the n oldest patches."""
-
-    def settled(self, report: SealedReport) -> None:
-        """Forget a report. May be lost in a crash: then it is sent again, which is harmless."""
-
-    def wants_rewrite(self) -> bool:
-        """Tell whether the file has grown so large that `rewrite` is worth its cost."""
-
-    def rewrite(self, kept: Restored) -> bool:
-        """Replace everything by what is still waiting; False if that failed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +64,7 @@ class Outbox:
     """All reports of one process, and those that earlier ones left.
 
     Args:
-        boot: This process's boot.
+        boot: This process's boot, to begin with.
         window: Reports in flight at most. The bridge remembers 16 open gaps per boot, so a
             window below that is never mistaken for a loss, whatever order messages take.
         capacity: Reports in the outbox at most, pending and in flight.
@@ -232,6 +175,36 @@ class Outbox:
         for request_id in ids:
             self._in_flight[request_id].retry.start_anew(now)
         return True
+
+    def begin_anew(self, closed: str, boot: str, now: float) -> int:
+        """Give reports new numbers in another boot, because theirs was closed; all are due.
+
+        Args:
+            closed: The boot that the bridge does not take any more, this process's or an earlier
+                one's.
+            boot: This process's boot from now on.
+            now: The time.
+
+        Returns:
+            How many there are.
+        """
+        before = [entry for entry in self._in_flight.values() if entry.report.boot == closed]
+        moved = {entry.report.seq: (entry.report.payload, entry.calls) for entry in before}
+        if boot != self._boot:
+            # What was answered behind one that was not: else that would cover it now.
+            early = self._reported.begin_anew()
+            moved |= {seq: (payload, range(0)) for seq, payload in early.items()}
+            self._boot, self._last_seq = boot, 0
+        for entry in before:
+            del self._in_flight[entry.report.request_id]
+        again = [
+            InFlight(self._renumbered(payload), calls, Retry(now))
+            for _, (payload, calls) in sorted(moved.items())
+        ]
+        self._in_flight = {entry.report.request_id: entry for entry in again} | self._in_flight
+        self._size_bytes += _size_bytes(again) - _size_bytes(before)
+        self._note_renumbered(before, again)
+        return len(again)
 
     def everything(self) -> WaitingPatch | None:
         """Return what this boot has reported as one patch, except what the bridge has refused.
@@ -360,23 +333,52 @@ class Outbox:
         )
 
     def _seal(self, pending: _Pending) -> SealedReport:
-        self._last_seq += 1
-        seq = self._last_seq
-        metadata: JsonObject = {"id": f"{self._boot}.{seq}", "boot": self._boot, "seq": seq}
+        metadata: JsonObject = {}
         if pending.seen:
             metadata["seen"] = pending.seen
         if pending.full:
             metadata["full"] = True
-        payload = encode({**pending.patch, METADATA_KEY: metadata}, self._encoding)
-        return SealedReport(self._boot, seq, payload)
+        return self._numbered(pending.patch, metadata)
+
+    def _numbered(self, patch: JsonObject, more: JsonObject) -> SealedReport:
+        """Return a report with the next number of this boot."""
+        self._last_seq += 1
+        boot, seq = self._boot, self._last_seq
+        metadata: JsonObject = {"id": f"{boot}.{seq}", "boot": boot, "seq": seq, **more}
+        return SealedReport(boot, seq, encode({**patch, METADATA_KEY: metadata}, self._encoding))
+
+    def _renumbered(self, payload: bytes) -> SealedReport:
+        patch = decode(payload)
+        before = patch.pop(METADATA_KEY)
+        more = before if isinstance(before, dict) else {}
+        return self._numbered(
+            patch, {name: more[name] for name in ("seen", "full") if name in more}
+        )
+
+    def _note_renumbered(self, before: Sequence[InFlight], again: Sequence[InFlight]) -> None:
+        """Keep reports under their new numbers, in one step if that can be."""
+        journal = self._journal
+        if journal is None or self._rewrite(journal):
+            return
+        journal.sealed([(entry.report, 0) for entry in again])
+        for entry in before:
+            journal.settled(entry.report)
 
     def _rewrite_if_due(self) -> None:
-        if self._journal is None or not self._journal.wants_rewrite():
-            return
+        if self._journal is not None and self._journal.wants_rewrite():
+            self._rewrite(self._journal)
+
+    def _rewrite(self, journal: Journal) -> bool:
         kept = Restored(
             [entry.report for entry in self._in_flight.values()],
             [pending.waiting() for pending in self._pending],
         )
-        if self._journal.rewrite(kept):
-            for pending in self._pending:
-                pending.accepted = 1
+        if not journal.rewrite(kept):
+            return False
+        for pending in self._pending:
+            pending.accepted = 1
+        return True
+
+
+def _size_bytes(entries: Sequence[InFlight]) -> int:
+    return sum(len(entry.report.payload) for entry in entries)

@@ -12,7 +12,8 @@ import zstandard
 from bridge.core.compression import Compression
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar
-from bridge.device.outbox import InFlight, SealedReport
+from bridge.device.kept import SealedReport
+from bridge.device.outbox import InFlight
 from bridge.device.payload import UnreadableError
 from bridge.wire import wrappers
 from bridge.wire.compression import compress

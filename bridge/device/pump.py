@@ -17,7 +17,7 @@ from bridge.device.connection import (
     Received,
     Signal,
 )
-from bridge.device.events import Event, Ignored
+from bridge.device.events import Answered, BootClosed, Event, Ignored
 from bridge.device.occasional_log import OccasionalLog
 from bridge.device.session import DeviceSession
 from bridge.device.waiters import Waiters
@@ -63,6 +63,7 @@ class Pump:
         self._ignored = OccasionalLog(_logger)
         self._refused = OccasionalLog(_logger)
         self._woken = False
+        self._boot_of_will = session.boot
         self.connected = False
         self._thread = threading.Thread(
             target=self._run, name=f"syncbridge-{settings.client_id}", daemon=True
@@ -164,10 +165,30 @@ class Pump:
     def _follow_event(self, event: Event) -> None:
         if isinstance(event, Ignored):
             self._ignored.warning(f"passed over a message on {event.topic}: {event.reason}")
-        else:
-            self._handle(event)
+            return
+        if isinstance(event, BootClosed):
+            _logger.warning(
+                "the bridge has closed boot %s; %d report(s) are sent again in boot %s",
+                event.boot,
+                event.reports,
+                event.begun,
+            )
+            return
+        if isinstance(event, Answered) and event.boot == self._session.boot:
+            self._renew_will()
+        self._handle(event)
+
+    def _renew_will(self) -> None:
+        """Connect anew where the boot has changed, now that the bridge knows the new one.
+
+        A last will cannot be changed, and that of a boot before would be passed over.
+        """
+        if self._boot_of_will != self._session.boot:
+            self._boot_of_will = self._session.boot
+            self._connection.renew()
 
     def _note_connected(self) -> None:
+        self._boot_of_will = self._session.boot
         self._connection.forget_subscriptions()
         self.connected = True
         self._waiters.problem = ""

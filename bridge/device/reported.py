@@ -1,4 +1,4 @@
-"""What this boot has reported, merged, for when the bridge asks for all of it again.
+"""What this process has reported, merged, for when the bridge asks for all of it again.
 
 Reports are merged in the order of their numbers, whatever order their answers take, and as the
 bridge merges those of one writer. One that the bridge has refused is left out: repeated with the
@@ -37,7 +37,7 @@ class _Object(dict[str, JsonValue]):
 
 
 class Reported:
-    """The reports of one boot, merged.
+    """The reports of one process, merged.
 
     Until the first full report it is a patch, with the removals in it. From then on it is all that
     the twin should have, and removals leave nothing.
@@ -68,6 +68,18 @@ class Reported:
             self._next_seq = max(self._early) + 1
             self._early.clear()
             self._forget()
+
+    def begin_anew(self) -> dict[int, bytes]:
+        """Go on with the numbers of another boot, from 1.
+
+        Returns:
+            By their numbers, the reports that were answered before an earlier one, and are not
+            merged: they have to be said once more behind it.
+        """
+        early = {seq: payload for seq, payload in self._early.items() if payload is not None}
+        self._early.clear()
+        self._next_seq = 1
+        return early
 
     def with_unanswered(
         self, in_flight: Mapping[int, bytes], pending: Sequence[tuple[JsonObject, bool]]

@@ -10,7 +10,7 @@ from typing import Final
 
 from bridge.core.refusal import Refusal
 from bridge.device.events import OutgoingMessage
-from bridge.device.outbox import SealedReport
+from bridge.device.kept import SealedReport
 from bridge.device.payload import UnreadableError
 from bridge.security.frame import BOOT_BYTES
 from bridge.security.sealing import DeviceKey, Opener, Sealer

@@ -8,7 +8,7 @@ does that with threads, and the simulator with asyncio.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from bridge.core.compression import Compression
 from bridge.core.limits import Limits
@@ -17,6 +17,7 @@ from bridge.device.arguments import check_arguments, check_names
 from bridge.device.envelope import CLEAR, Envelope
 from bridge.device.events import (
     Answered,
+    BootClosed,
     DeltaCleared,
     DeltaReceived,
     Event,
@@ -28,7 +29,8 @@ from bridge.device.events import (
     StateReceived,
 )
 from bridge.device.hold import Hold
-from bridge.device.outbox import InFlight, Journal, Outbox, Restored
+from bridge.device.kept import Journal, Restored
+from bridge.device.outbox import InFlight, Outbox
 from bridge.device.packing import Packing
 from bridge.device.payload import (
     METADATA_KEY,
@@ -42,6 +44,12 @@ from bridge.device.replies import Reply, read_delta, read_reply, read_resync, re
 from bridge.device.requests import TwinRequests
 from bridge.device.resync import Resync
 from bridge.device.retry import TRY_LATER_CODES
+
+BOOTS_CLOSED_MAX = 3
+"""Boots that the bridge may close one after the other, with nothing of ours taken between: one that
+closes each at once would have reports sent for ever."""
+
+_BOOT_CLOSED = (401, "boot_closed")
 
 
 class DeviceSession:
@@ -62,6 +70,8 @@ class DeviceSession:
         restored: What the journal had at the start.
         compression: Of reports. What arrives is opened however it is compressed.
         envelope: Seals what goes out and opens what comes; nothing does without it.
+        new_boot: Returns another boot, which takes the place of one that the bridge has closed.
+            Without it such reports count as refused.
 
     Raises:
         ValueError: An argument is out of its range.
@@ -83,6 +93,7 @@ class DeviceSession:
         restored: Restored = Restored(),  # noqa: B008 (immutable)
         compression: Compression = "none",
         envelope: Envelope = CLEAR,
+        new_boot: Callable[[], str] | None = None,
     ) -> None:
         check_arguments(device_id, boot, name, window, capacity, retry_after_s)
         self.device_id = device_id
@@ -114,6 +125,8 @@ class DeviceSession:
         self._connected = False
         self._presence_due: float | None = None
         self._hold = Hold(retry_after_s)
+        self._new_boot = new_boot
+        self._boots_closed = 0
         self._delta_version = 0
         self._seen = 0
 
@@ -338,6 +351,12 @@ class DeviceSession:
         boot, seq, payload = entry.report
         if not reply.ok and reply.code in TRY_LATER_CODES:
             return self._deferred(entry, reply, now)
+        if (reply.code, reply.error) == _BOOT_CLOSED and self._new_boot is not None:
+            self._boots_closed += 1
+            if self._boots_closed <= BOOTS_CLOSED_MAX:
+                return self._begin_anew(boot, self._new_boot, now)
+        elif reply.ok:
+            self._boots_closed = 0
         self._hold.start_anew()
         self._outbox.settle(reply.request_id, taken=reply.ok)
         for retry in self._outbox.retries():
@@ -363,6 +382,14 @@ class DeviceSession:
             message=reply.message,
             patch=patch,
         )
+
+    def _begin_anew(self, closed: str, new_boot: Callable[[], str], now: float) -> Event:
+        """Send again in another boot what waits in one that was closed."""
+        if closed == self.boot:
+            self.boot = new_boot()
+            # Told at once: the bridge passes over an `offline` of a boot that is not the newest.
+            self._presence_due = now
+        return BootClosed(closed, self.boot, self._outbox.begin_anew(closed, self.boot, now))
 
     def _deferred(self, entry: InFlight, reply: Reply, now: float) -> Event:
         """Send no reports for a while: whatever else is in flight would meet the same answer."""

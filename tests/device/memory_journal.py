@@ -5,14 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bridge.device import journal_lines
-from bridge.device.outbox import Restored, SealedReport, WaitingPatch
+from bridge.device.kept import Restored, SealedReport, WaitingPatch
 
 
 class MemoryJournal:
-    """As `bridge.device.journal.FileJournal`, without the file."""
+    """As `bridge.device.journal.FileJournal`, without the file.
+
+    Attributes:
+        rewrite_bytes: Where it wants to be rewritten.
+        is_full: It cannot be.
+    """
 
     def __init__(self, *, rewrite_bytes: int = 250) -> None:
         self.rewrite_bytes = rewrite_bytes
+        self.is_full = False
         self._durable = journal_lines.header_line("sync/lamp-1/report")
         self._volatile = b""
 
@@ -21,6 +27,7 @@ class MemoryJournal:
         self._durable += self._volatile[:kept_bytes]
         self._volatile = b""
         restored = journal_lines.read(self._durable).restored
+        self.is_full = False
         self.rewrite(restored)
         return restored
 
@@ -43,6 +50,8 @@ class MemoryJournal:
 
     def rewrite(self, kept: Restored) -> bool:
         """Start anew."""
+        if self.is_full:
+            return False
         self._durable = journal_lines.header_line("sync/lamp-1/report")
         self._volatile = b""
         for report in kept.sealed:

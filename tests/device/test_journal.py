@@ -14,7 +14,8 @@ from bridge.core.limits import Limits
 from bridge.device import journal as journal_module
 from bridge.device import journal_lines
 from bridge.device.journal import FileJournal
-from bridge.device.outbox import Outbox, Restored, SealedReport, WaitingPatch
+from bridge.device.kept import Restored, SealedReport, WaitingPatch
+from bridge.device.outbox import Outbox
 from bridge.errors import JournalError
 
 TOPIC = "sync/lamp-1/report"

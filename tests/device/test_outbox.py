@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from bridge.core.limits import Limits
 from bridge.device import JsonObject
 from bridge.device import outbox as outbox_module
-from bridge.device.outbox import Outbox, Restored, SealedReport, WaitingPatch
+from bridge.device.kept import Restored, SealedReport, WaitingPatch
+from bridge.device.outbox import Outbox
 from bridge.device.payload import METADATA_KEY, Encoding, decode
 from bridge.errors import OutboxFull
 from tests.device.memory_journal import MemoryJournal

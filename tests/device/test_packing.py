@@ -7,7 +7,8 @@ import pytest
 
 from bridge.core.limits import Limits
 from bridge.core.topics import TopicGrammar
-from bridge.device.outbox import InFlight, SealedReport
+from bridge.device.kept import SealedReport
+from bridge.device.outbox import InFlight
 from bridge.device.packing import UNOPENED_MAX, Packing
 from bridge.device.payload import UnreadableError
 from bridge.device.retry import Retry

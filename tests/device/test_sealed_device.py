@@ -9,10 +9,12 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import NamedTuple
 
+import orjson
 import pytest
 
 from bridge.config import Config
 from bridge.core.limits import Limits
+from bridge.core.orders import ForgetWriter
 from bridge.core.topics import TwinKey
 from bridge.device import Device, JsonObject
 from bridge.device.boot import begin
@@ -20,7 +22,7 @@ from bridge.errors import ConfigError
 from bridge.security.sealing import DeviceKey
 from bridge.store.sqlite import SqliteStore
 from tests.device.scripted_bridge import PATIENCE_S
-from tests.support.bridge import Client, connected_client, running_bridge
+from tests.support.bridge import WAIT_S, Client, connected_client, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_key, give_keys, sealing_config
 
@@ -63,6 +65,16 @@ async def seen(eve: Client, topic: str) -> bytes:
     payload = (await eve.next_message(topic)).payload
     assert isinstance(payload, bytes)
     return payload
+
+
+async def until_online(app: SealedClient, *, online: bool) -> None:
+    """Ask until the lamp is there, or is not."""
+    async with asyncio.timeout(WAIT_S):
+        while True:
+            await app.publish("sync/lamp-1/get/app-1")
+            answer = await app.next("sync/lamp-1/reply/app-1")
+            if answer.get("online") is online:
+                return
 
 
 async def test_everything_goes_both_ways_and_nothing_is_shown(place: Place) -> None:
@@ -170,25 +182,51 @@ async def test_a_lost_connection_is_said_each_time(place: Place) -> None:
     """The last will is sealed anew for every connection, so that none is a repeat."""
     app = SealedClient(place.eve, place.app)
 
-    async def until_online(*, online: bool) -> None:
-        while True:
-            await app.publish("sync/lamp-1/get/app-1")
-            answer = await app.next("sync/lamp-1/reply/app-1")
-            if answer.get("online") is online:
-                return
-
     async with running_bridge(place.config):
         lamp = place.device(keepalive_s=5)
         lamp.start()
         await report(lamp, {"on": True})
         for _ in range(2):
-            await until_online(online=True)
+            await until_online(app, online=True)
             # As a broken line does it: the socket is gone, and the broker publishes the will.
-            socket = lamp._pump._connection._client.socket()
-            assert socket is not None
-            socket.shutdown(2)
-            await until_online(online=False)
+            shut_down(lamp)
+            await until_online(app, online=False)
         await asyncio.to_thread(lamp.close)
+
+
+async def test_a_device_begins_a_new_boot_when_the_bridge_has_closed_its(place: Place) -> None:
+    """By itself: nothing is lost, nothing counts twice, and a lost connection is still noticed."""
+    app = SealedClient(place.eve, place.app)
+
+    async with running_bridge(place.config) as bridge:
+        lamp = place.device(keepalive_s=5)
+        lamp.start()
+        for n in range(3):
+            await report(lamp, {"n": n})
+        boot = lamp._session.boot
+        await bridge.apply(KEY, ForgetWriter("lamp-1", "reported"))
+        waiting = [lamp.report({"n": n}) for n in range(3, 6)]
+        for each in waiting:
+            await asyncio.to_thread(each.wait, PATIENCE_S)
+        assert lamp._session.boot != boot
+        history = await bridge.run_store(lambda store: store.history(KEY, None, 10))
+        written = [orjson.loads(row.patch)["n"] for row in reversed(history)]
+        assert written[:3] == [0, 1, 2]
+        assert written[-1] == 5
+        assert sorted(set(written)) == written
+        await until_online(app, online=True)
+        assert lamp._pump._boot_of_will != boot
+        await report(lamp, {"connected": "again"})
+        shut_down(lamp)
+        await until_online(app, online=False)
+        await asyncio.to_thread(lamp.close)
+
+
+def shut_down(lamp: Device) -> None:
+    """Break its line, once it has one."""
+    socket = lamp._pump._connection._client.socket()
+    assert socket is not None
+    socket.shutdown(2)
 
 
 def test_a_key_comes_from_a_private_file(tmp_path: Path) -> None:

@@ -8,7 +8,8 @@ import pytest
 
 from bridge.core.limits import Limits
 from bridge.device import Device, DeviceSession, JsonObject, JsonValue
-from bridge.device.outbox import Outbox, Restored, WaitingPatch
+from bridge.device.kept import Restored, WaitingPatch
+from bridge.device.outbox import Outbox
 from bridge.device.payload import decode
 from tests.device.memory_journal import MemoryJournal
 from tests.device.scripted_bridge import PATIENCE_S, ScriptedBridge

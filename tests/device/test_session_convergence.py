@@ -12,7 +12,7 @@ from hypothesis.stateful import (
 )
 
 from bridge.device import Answered, DeviceSession, JsonObject, JsonValue
-from bridge.device.outbox import Restored
+from bridge.device.kept import Restored
 from tests.device.memory_journal import MemoryJournal
 from tests.device.merge_patch import apply_patch
 from tests.device.model_bridge import ModelBridge

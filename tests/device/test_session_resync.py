@@ -15,7 +15,7 @@ from bridge.device import (
     ReportRefused,
     ResyncRequested,
 )
-from bridge.device.outbox import Restored, SealedReport
+from bridge.device.kept import Restored, SealedReport
 from bridge.device.payload import decode
 from bridge.device.resync import RESYNC_INTERVAL_S
 from bridge.errors import OutboxFull
