@@ -61,7 +61,8 @@ def enrol(
 
     With a `key_file`, an attempt that was broken off is taken up again by the next one: until the
     key is in the file, what is needed to open the answer stands beside it, in a file whose name
-    ends in `.enrolling`. Both are for their owner alone (mode 0600).
+    ends in `.enrolling`. Both are for their owner alone (mode 0600). Where the bridge refuses for
+    good, the latter is removed: nothing is left to be taken up.
 
     Args:
         device_id: The device that the claim is for.
@@ -95,7 +96,12 @@ def enrol(
         protocol=protocol,
         keepalive_s=KEEPALIVE_S,
     )
-    key = _Exchange(enrolment, settings, timeout_s).run()
+    try:
+        key = _Exchange(enrolment, settings, timeout_s).run()
+    except Refused as refused:
+        if target is not None and refused.code not in _TRY_AGAIN:
+            _aside(target).unlink(missing_ok=True)
+        raise
     if target is not None:
         from bridge.device.key_file import write_device_key
 
@@ -149,7 +155,10 @@ class _Exchange:
         self._connection = Connection(settings, lambda: None, self._signals.put, self._signals.put)
         self._connected = False
         self._send_at = 0.0
-        self._failure: DeviceError = NotAnswered(f"{settings}: not connected yet")
+        self._failure: DeviceError = NotAnswered(
+            f"{settings} has not answered within {timeout_s:g} s",
+            hint="is a broker running there, and can this machine reach it?",
+        )
 
     def run(self) -> DeviceKey:
         """Return the key.
@@ -186,6 +195,8 @@ class _Exchange:
                 self._failure = self._not_answered()
             case Disconnected(reason):
                 self._connected = False
+                if reason != self._failure.message:
+                    _logger.warning("%s; trying again for as long as there is time", reason)
                 self._failure = NotAnswered(reason)
             case BrokerRefused(reason):
                 self._failure = NotAnswered(

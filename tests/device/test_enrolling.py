@@ -163,22 +163,51 @@ async def test_an_enrolment_that_was_broken_off_is_taken_up_again(
     assert read_device_key(file) == key
 
 
-async def test_a_refusal_is_an_error_with_its_reason(config: Config, mosquitto: Mosquitto) -> None:
-    """A claim that another has used."""
+async def test_a_refusal_is_an_error_with_its_reason(
+    config: Config, mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """A claim that another has used; no file is left of an attempt that has come to its end."""
+    file = tmp_path / "lamp.key"
     async with running_bridge(config) as bridge:
         claim = await give_claim(bridge, now_us())
         await asyncio.to_thread(asking(mosquitto, claim))
         with pytest.raises(Refused) as refused:
-            await asyncio.to_thread(asking(mosquitto, claim))
+            await asyncio.to_thread(asking(mosquitto, claim, key_file=file))
     assert (refused.value.code, refused.value.error) == (409, "claim_used")
+    assert not file.exists()
+    assert not aside_of(file).exists()
 
 
-async def test_a_broker_that_is_away_is_named(mosquitto: Mosquitto) -> None:
-    """Not only that nothing came."""
+async def test_a_refusal_that_may_pass_leaves_the_attempt_to_be_taken_up(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """As a timeout does."""
+    claim = Claim.make(Kem.X25519, public_signing_key(bytes(32)))
+    file = tmp_path / "lamp.key"
+
+    async def refuse() -> None:
+        head = {"id": (await client.next(ENROL))["$"]["id"], "ok": False, "code": 429}
+        await client.publish(KEY, {"$": {**head, "error": "too_fast", "message": "later"}})
+
+    async with connected_client(mosquitto, ENROL) as client:
+        refusing = asyncio.create_task(refuse())
+        with pytest.raises(Refused, match="too_fast"):
+            await asyncio.to_thread(asking(mosquitto, claim, key_file=file, timeout_s=3.0))
+        await refusing
+    assert aside_of(file).exists()
+
+
+async def test_a_broker_that_is_away_is_named(
+    mosquitto: Mosquitto, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Not only that nothing came; at once in the log, once, and at the end as the error."""
     mosquitto.stop()
     claim = Claim.make(Kem.X25519, bytes(32))
     with pytest.raises(NotAnswered, match=str(mosquitto.port)):
         await asyncio.to_thread(asking(mosquitto, claim, timeout_s=2.0))
+    (said,) = [record.getMessage() for record in caplog.records]
+    assert str(mosquitto.port) in said
+    assert "trying again" in said
 
 
 @pytest.mark.parametrize(

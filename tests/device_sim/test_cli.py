@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+from bridge.security.claim import Claim
+from bridge.security.mechanism import Kem
 from device_sim.cli import ExitStatus, main
 from device_sim.faults import FAULTS
 from device_sim.kinds import KINDS
@@ -185,6 +187,27 @@ def test_without_a_broker_there_is_one_line_and_a_hint(
         f"device-sim: no broker at mqtt://127.0.0.1:{port}: Connection refused",
         "  hint: start one, or name another with --broker mqtt://host:port",
     ]
+
+
+def test_an_enrolment_without_a_broker_says_so_at_once_and_ends_in_its_time(
+    tmp_path: Path,
+) -> None:
+    """Status 3; what is needed to go on with it is kept."""
+    key_file, port = tmp_path / "lamp.key", free_port()
+    words = ["enrol", "lamp-1", "--key-file", str(key_file), "--wait", "1500ms"]
+    ended = subprocess.run(
+        [sys.executable, "-m", "device_sim", *words, "--broker", f"127.0.0.1:{port}"],
+        input=Claim.make(Kem.X25519, bytes(32)).text,
+        cwd=_ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (ended.returncode, ended.stdout) == (ExitStatus.UNAVAILABLE, "")
+    first, *_, last = ended.stderr.splitlines()
+    assert re.search(rf"127\.0\.0\.1:{port}.*trying again", first)
+    assert re.search(rf"device-sim: .*127\.0\.0\.1:{port}", last)
+    assert key_file.with_name("lamp.key.enrolling").exists()
 
 
 def test_without_a_bridge_there_is_one_line_and_a_hint(
