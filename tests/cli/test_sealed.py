@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,13 +12,16 @@ import pytest
 
 from bridge.cli import main
 from bridge.cli.status import ExitStatus
+from bridge.core.topics import TwinKey
 from bridge.device.key_file import write_device_key
 from bridge.security.frame import Algorithm
 from bridge.security.key_wrapping import KeyWrapper, new_device_key
-from bridge.security.sealing import DeviceKey, Sealer
+from bridge.security.sealing import DeviceKey, Opened, Opener, Sealer
 from bridge.service import Bridge
 from bridge.service.clock import now_us
+from tests.api.orders import update
 from tests.cli.conftest import Result
+from tests.device.sessions import get_answer
 from tests.support.bridge import connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import WRAPPING_KEY, give_keys, sealing_config
@@ -125,7 +129,7 @@ async def test_what_is_missing_is_said(world: World) -> None:
 
 
 async def test_a_new_key_is_understood_with_its_first_use(world: World) -> None:
-    """The first answer is still sealed with the key before; what was asked counts once."""
+    """And what was asked counts once."""
     world.keep(await world.give("app-1"), "new")
     made = await world.call("set", "lamp-1", "desired.n=1", "--key", "new.key")
     assert made.out.startswith("lamp-1 version 1")
@@ -133,6 +137,28 @@ async def test_a_new_key_is_understood_with_its_first_use(world: World) -> None:
     assert [key.state for key in keys] == ["active", "retiring"]
     again = await world.call("get", "lamp-1", "desired.n", "--key", "new.key")
     assert again.out == "1\n"
+
+
+async def test_an_answer_under_the_key_before_is_asked_for_once_more(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """With the same bytes: a busy bridge has sent it before it knew that the new key has come."""
+    old, new = (DeviceKey("app-1", n, Algorithm.AES_256_GCM, bytes([n]) * 32) for n in (1, 2))
+    write_device_key(tmp_path / "new.key", new)
+    asked, reply = "sync/lamp-1/get/app-1", "sync/lamp-1/reply/app-1"
+    url = f"mqtt://{mosquitto.host}:{mosquitto.port}"
+    async with connected_client(mosquitto, asked) as bridge:
+        words = ["--broker", url, "get", "lamp-1", "--key", "new.key"]
+        calling = asyncio.create_task(asyncio.to_thread(main, words))
+        frames = []
+        for key in (old, new):
+            frames.append((await bridge.next_message(asked)).payload)
+            opened = Opener().open(frames[-1], [new], "up", asked)  # type: ignore[arg-type]
+            assert isinstance(opened, Opened)
+            answer = get_answer(json.loads(opened.payload)["$"]["id"])
+            await bridge.publish(reply, Sealer(key, "down", reply).seal(answer))
+        assert await calling == ExitStatus.OK
+    assert frames[0] == frames[1]
 
 
 async def test_sealed_twins_are_listed(world: World) -> None:
@@ -162,7 +188,11 @@ async def test_sealed_twins_are_watched(world: World) -> None:
     events = {event["event"]: event for event in map(json.loads, shown.out.splitlines())}
     assert events["state"]["desired"] == events["delta"]["delta"] == {"on": True}
     assert shown.err == ""
-    closed = await world.call(*watch, "--for", "500ms", "--key", "app-1.key")
+    calling = asyncio.create_task(world.call(*watch, "--for", "1s", "--key", "app-1.key"))
+    for n in itertools.takewhile(lambda _: not calling.done(), itertools.count()):
+        await world.bridge.apply(TwinKey("lamp-1"), update({"n": n}))
+        await asyncio.sleep(0.1)
+    closed = await calling
     assert closed.out == ""
     assert closed.err.count("is sealed") == 2
     assert "--key FILE with the key of lamp-1 opens it" in closed.err
