@@ -77,6 +77,15 @@ class Downlink:
         return sealer
 
     def forget(self, device: str) -> None:
-        """Forget what was derived from a device's keys, after they have changed."""
-        for topic in [topic for topic, kept in self._sealers.items() if kept[0] == device]:
+        """Forget what was derived from a device's keys, after they have changed.
+
+        And how what is about it was sealed, for whomever: it may have to be in clear now.
+        """
+        about = f"{device}/"
+        gone = [
+            topic
+            for topic, kept in self._sealers.items()
+            if kept[0] == device or topic.startswith(about, self._below)
+        ]
+        for topic in gone:
             del self._sealers[topic]
