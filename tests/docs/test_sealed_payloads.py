@@ -6,6 +6,7 @@ import asyncio
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -29,26 +30,42 @@ async def test_a_device_is_given_a_key_and_seals(
 ) -> None:
     """The commands, the settings and the program, pasted in their order."""
     monkeypatch.chdir(tmp_path)
-    wrapping, keys = SEALED.blocks("sh")
-    (settings,) = SEALED.blocks("yaml")
-    (program,) = SEALED.blocks("python")
+    wrapping, keys, of_group, activation = SEALED.blocks("sh")
+    settings, with_group = SEALED.blocks("yaml")
+    program, panel = SEALED.blocks("python")
     shell = ["/bin/sh", "-c", wrapping.text]
     await asyncio.to_thread(subprocess.run, shell, check=True)
     assert stat.S_IMODE((tmp_path / "wrapping.key").stat().st_mode) == 0o600
     (tmp_path / "bridge.yaml").write_text(settings.text)
     url = f"mqtt://{mosquitto.host}:{mosquitto.port}"
     config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
-    async with running_bridge(config) as bridge:
-        assert await asyncio.to_thread(main, keys.text.split()[1:]) == 0
+
+    async def call(commands: str) -> None:
+        for line in commands.splitlines():
+            assert await asyncio.to_thread(main, line.split()[1:]) == 0
+
+    async def execute(source: str) -> dict[str, Any]:
         at_home = f'host="{mosquitto.host}", port={mosquitto.port}'
-        source = program.text.replace('host="broker.example.com"', at_home)
-        assert source != program.text
-        await asyncio.to_thread(exec, source, {})
+        names: dict[str, Any] = {}
+        changed = source.replace('host="broker.example.com"', at_home)
+        assert source != changed
+        await asyncio.to_thread(exec, changed, names)
+        return names
+
+    async with running_bridge(config) as bridge:
+        await call(keys.text)
+        await execute(program.text)
         key = TwinKey("lamp-1")
         twin = (await bridge.run_store(lambda store: store.load([key])))[key]
         assert orjson.loads(twin.state)["reported"] == {"on": True}
         carried = (await retained(mosquitto, "sync/lamp-1/state"))["sync/lamp-1/state"]
         assert b"reported" not in carried
+    (tmp_path / "bridge.yaml").write_text(with_group.text)
+    config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
+    async with running_bridge(config):
+        await call(of_group.text)
+        assert (await execute(panel.text))["twin"].reported == {"on": True}
+        await call(activation.text)
 
 
 def test_every_state_of_a_key_is_documented() -> None:
