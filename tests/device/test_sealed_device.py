@@ -21,11 +21,11 @@ from bridge.device.boot import begin
 from bridge.device.events import OutgoingMessage
 from bridge.device.payload import UnreadableError
 from bridge.device.seal import Seal
-from bridge.errors import ConfigError, NotAnswered
+from bridge.errors import ConfigError
 from bridge.security.sealing import DeviceKey, Opener, Sealer
 from bridge.store.sqlite import SqliteStore
 from tests.device.scripted_bridge import PATIENCE_S
-from tests.support.bridge import Client, connected_client, running_bridge
+from tests.support.bridge import Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_key, give_keys, sealing_config
 
@@ -155,7 +155,7 @@ async def test_a_device_opens_nothing_that_was_not_sealed_for_it(place: Place) -
 
 
 async def test_a_member_of_a_group_opens_what_is_retained_for_it(place: Place) -> None:
-    """Where nobody answers either; without the group's key it has to be asked for."""
+    """Where nobody answers either; without the group's key it opens for nobody."""
     readers = Readers.parse([{"devices": "lamp-*", "group": "hall"}])
     sealing = place.config.sealing.model_copy(update={"readers": readers})
     config = place.config.model_copy(update={"sealing": sealing})
@@ -171,11 +171,10 @@ async def test_a_member_of_a_group_opens_what_is_retained_for_it(place: Place) -
         twin = await asyncio.to_thread(panel.state_of, "lamp-1", PATIENCE_S)
         assert twin is not None
         assert twin.reported == {"secret": TARIFF}
-    with (
-        Device("app-1", port=place.broker.port, sealing=place.app) as panel,
-        pytest.raises(NotAnswered),
-    ):
-        await asyncio.to_thread(panel.state_of, "lamp-1", 0.3)
+    topic = "sync/lamp-1/state"
+    carried = (await retained(place.broker, topic))[topic]
+    with pytest.raises(UnreadableError):
+        Seal("app-1", [place.app]).open(topic, carried)
 
 
 async def test_a_device_takes_nothing_for_itself_from_its_group(place: Place) -> None:
