@@ -30,14 +30,16 @@ from bridge.config_models import (
 from bridge.config_observation import MetricsConfig, TracingConfig
 from bridge.config_permissions import read_permissions
 from bridge.config_policies import policy_error
+from bridge.config_readers import readers_error
 from bridge.config_schemas import NAME as SCHEMAS
 from bridge.config_schemas import SchemaTable, SchemaTableError, schema_table_error, with_paths
 from bridge.config_sealing import SealingConfig
 from bridge.config_settings import SETTINGS, TABLES, Setting, nearest
 from bridge.config_watch import PresenceConfig, ResyncConfig
-from bridge.config_yaml import Table
+from bridge.config_yaml import Rows, Table
 from bridge.core.compression import CompressionError, CompressionRules
 from bridge.core.policy import Policies, PolicyError
+from bridge.core.readers import Readers, ReadersError
 from bridge.errors import ConfigError
 
 __all__ = [
@@ -103,7 +105,7 @@ class LoadedConfig:
             value = getattr(value, level)
         if value is None:
             return None
-        if isinstance(value, Policies | CompressionRules):
+        if isinstance(value, Policies | CompressionRules | Readers):
             return _count(len(value.table), "rule")
         if isinstance(value, SchemaTable):
             return _count(len(value.files), "file")
@@ -168,6 +170,8 @@ def _nested(values: Mapping[str, Value]) -> dict[str, object]:
         raw = value.raw
         if isinstance(raw, Table):
             raw = with_paths(raw) if name == SCHEMAS else raw.entries
+        elif isinstance(raw, Rows):
+            raw = raw.entries
         elif SETTINGS[name].is_path and isinstance(raw, str | Path):
             raw = _expanded(name, value, Path(raw))
         section, _, last = name.rpartition(".")
@@ -202,6 +206,8 @@ def _explained(error: ValidationError, values: Mapping[str, Value]) -> ConfigErr
         return compression_error(cause, table, values[name].origin)
     if isinstance(cause, SchemaTableError) and isinstance(table := values[name].raw, Table):
         return schema_table_error(cause, table, values[name].origin)
+    if isinstance(cause, ReadersError) and isinstance(rows := values[name].raw, Rows):
+        return readers_error(cause, rows, values[name].origin)
     # Our own rules explain themselves; of the library's, `Setting.allowed` says it better.
     reason = str(first["msg"]).removeprefix("Value error, ") if first["type"] == _OWN_RULE else ""
     setting = SETTINGS.get(name)

@@ -17,7 +17,7 @@ from bridge.config_settings import (
     Setting,
     nearest,
 )
-from bridge.config_yaml import Entry, entries, is_empty, parse_file, read_table
+from bridge.config_yaml import Entry, entries, is_empty, parse_file, read_rows, read_table
 from bridge.errors import ConfigError
 
 CONFIG_VARIABLE = "SYNCBRIDGE_CONFIG"
@@ -104,8 +104,9 @@ def from_file(path: Path) -> dict[str, Value]:
         origin = f"file {path}:{entry.line}"
         if entry.name in TABLES:
             if not is_empty(entry.node):
-                hint = f"allowed is {TABLES[entry.name].allowed}"
-                layer[entry.name] = Value(read_table(entry, path, hint), origin)
+                table = TABLES[entry.name]
+                read = read_rows if table.is_list else read_table
+                layer[entry.name] = Value(read(entry, path, f"allowed is {table.allowed}"), origin)
             continue
         setting = SETTINGS[entry.name]
         if setting.secret:
@@ -141,7 +142,7 @@ def _named(root: yaml.Node, path: Path) -> Iterator[Entry]:
         # A section of which every line may be commented out.
         elif not is_empty(entry.node):
             for inner in entries(entry.node, name, path, f"write {name}: and lines below it"):
-                if inner.name not in SETTINGS:
+                if inner.name not in SETTINGS and inner.name not in TABLES:
                     raise _unknown(inner.name, f"{path}:{inner.line}", names)
                 yield inner
 

@@ -23,14 +23,15 @@ _DAY_S = 86_400
 
 def markdown() -> str:
     """Return one table for each section, with a heading."""
-    general = [s for s in SETTINGS.values() if "." not in s.name] + list(TABLES.values())
+    everything = [*SETTINGS.values(), *TABLES.values()]
+    general = [s for s in everything if "." not in s.name]
     parts = [_table("general", "What concerns everything.", general)]
     for name, field in Config.model_fields.items():
         if name in SECTIONS:
             model = field.annotation
             assert isinstance(model, type)  # noqa: S101  sections are models
             assert issubclass(model, BaseModel)  # noqa: S101
-            inside = [s for s in SETTINGS.values() if s.name.startswith(f"{name}.")]
+            inside = [s for s in everything if s.name.startswith(f"{name}.")]
             parts.append(_table(name, model.__doc__ or "", inside))
     return "\n".join(parts)
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from pydantic import Field, SecretStr
+from pydantic import ConfigDict, Field, SecretStr, TypeAdapter, field_validator
 
 from bridge.config_section import Section
+from bridge.core.readers import NO_READERS, Readers
 from bridge.errors import ConfigError
 from bridge.secret_file import NOT_THE_WORLD, require_private
 
@@ -17,9 +19,13 @@ WRAPPING_KEY_BYTES: Final = 32
 _DIGITS: Final = 2 * WRAPPING_KEY_BYTES
 _FORM: Final = f"it is {_DIGITS} hexadecimal digits, such as `openssl rand -hex 32` prints"
 
+_ROWS: Final = TypeAdapter(Sequence[Mapping[str, str]])
+
 
 class SealingConfig(Section):
     """Sealed payloads: what only the bridge and one device can read ([sealed payloads](sealed-payloads.md))."""  # noqa: E501
+
+    model_config = ConfigDict(arbitrary_types_allowed=True)
 
     wrapping_key: SecretStr | None = Field(
         default=None,
@@ -54,6 +60,24 @@ class SealingConfig(Section):
         description="How long the key before still opens, once a device has used its new one: "
         "what waited for its reply is sent again as it was sealed.",
     )
+    readers: Readers = Field(
+        default=NO_READERS,
+        description="Groups that read the retained states of devices that have a key, each with a "
+        "key of the group. The first entry that matches counts. "
+        "See [groups of readers](sealed-payloads.md#groups-of-readers).",
+        json_schema_extra={
+            "table": "list",
+            "allowed": "a list of entries with `devices`, a device pattern, and `group`, a name; "
+            "in the file only",
+        },
+    )
+
+    @field_validator("readers", mode="before")
+    @classmethod
+    def _parse_readers(cls, entries: object) -> Readers:
+        if isinstance(entries, Readers):
+            return entries
+        return Readers.parse(_ROWS.validate_python(entries))
 
     def read_wrapping_key(self) -> bytes | None:
         """Return the wrapping key from the environment or from its file, if there is one.

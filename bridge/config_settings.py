@@ -31,6 +31,7 @@ class Setting:
         allowed: What values are accepted, in words.
         secret: Its value is never shown, and only the environment may hold it.
         is_path: It names a file.
+        is_list: It is a list of mappings; of what is no single value.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Setting:
     allowed: str
     secret: bool
     is_path: bool
+    is_list: bool = False
 
     @property
     def variable(self) -> str:
@@ -60,9 +62,22 @@ def _settings_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
             yield _setting(prefix + name, field)
 
 
+def _tables_of(model: type[BaseModel], prefix: str = "") -> Iterator[Setting]:
+    for name, field in model.model_fields.items():
+        annotation = field.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from _tables_of(annotation, f"{prefix}{name}.")
+        elif _is_table(field):
+            yield _setting(prefix + name, field)
+
+
 def _is_table(field: FieldInfo) -> bool:
+    return bool(_extra(field).get("table"))
+
+
+def _extra(field: FieldInfo) -> Mapping[str, object]:
     extra = field.json_schema_extra
-    return isinstance(extra, dict) and bool(extra.get("table"))
+    return extra if isinstance(extra, dict) else {}
 
 
 def _setting(name: str, field: FieldInfo) -> Setting:
@@ -74,6 +89,7 @@ def _setting(name: str, field: FieldInfo) -> Setting:
         allowed=_allowed(field),
         secret=SecretStr in kinds,
         is_path=Path in kinds,
+        is_list=_extra(field).get("table") == "list",
     )
 
 
@@ -92,8 +108,8 @@ def _kinds(annotation: object) -> tuple[object, ...]:
 
 
 def _allowed(field: FieldInfo) -> str:
-    extra = field.json_schema_extra
-    if isinstance(extra, dict) and "allowed" in extra:
+    extra = _extra(field)
+    if "allowed" in extra:
         return str(extra["allowed"])
     kind = _kinds(field.annotation)[0]
     if get_origin(kind) is Literal:
@@ -126,10 +142,8 @@ SECTIONS: frozenset[str] = frozenset(name.split(".")[0] for name in SETTINGS if 
 """The names that hold settings rather than being one."""
 
 
-TABLES: Mapping[str, Setting] = MappingProxyType(
-    {name: _setting(name, field) for name, field in Config.model_fields.items() if _is_table(field)}
-)
-"""What is no single value, by its name: it can stand in the configuration file only."""
+TABLES: Mapping[str, Setting] = MappingProxyType({t.name: t for t in _tables_of(Config)})
+"""What is no single value, by its dotted name: it can stand in the configuration file only."""
 
 
 def nearest(unknown: str, known: Iterable[str]) -> str | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -50,6 +50,30 @@ class Table:
     def origin(self, *keys: str) -> str:
         """Return where an outer key, or an outer and inner key, stands."""
         return f"file {self.file}:{self.lines[keys]}"
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """A list of mappings of texts, as it stands in a file.
+
+    Attributes:
+        entries: What it holds.
+        lines: For each entry the line where it begins, by an empty key, and that of each key.
+        file: The file.
+    """
+
+    entries: Sequence[Mapping[str, str]]
+    lines: Sequence[Mapping[str, int]]
+    file: Path
+
+    def origin(self, index: int, key: str = "") -> str:
+        """Return where an entry, or a key of it, stands."""
+        return f"file {self.file}:{self.lines[index][key]}"
+
+    @staticmethod
+    def name(rows: str, index: int, key: str = "") -> str:
+        """Return how an entry, or a key of it, is named: entries are counted from 1."""
+        return f"{rows}[{index + 1}].{key}" if key else f"{rows}[{index + 1}]"
 
 
 def parse_file(path: Path, hint: str = "see --config") -> yaml.Node | None:
@@ -146,15 +170,48 @@ def read_table(table: Entry, path: Path, hint: str) -> Table:
         lines[group.key,] = group.line
         if is_empty(group.node):
             continue
-        for member in entries(group.node, group.name, path, hint):
-            if not isinstance(member.node, yaml.ScalarNode) or is_empty(member.node):
-                source = f"file {path}:{member.line}"
-                raise ConfigError(
-                    f"{member.name} in {source} is not a single value",
-                    field=member.name,
-                    source=source,
-                    hint=hint,
-                )
+        for member in _single_values(group.node, group.name, path, hint):
             members[member.key] = member.node.value
             lines[group.key, member.key] = member.line
     return Table(read, lines, path)
+
+
+def read_rows(rows: Entry, path: Path, hint: str) -> Rows:
+    """Read a list of mappings of texts.
+
+    Args:
+        rows: What should be one.
+        path: The file.
+        hint: How to write it.
+
+    Raises:
+        ConfigError: It has another shape, or an entry has a key twice.
+    """
+    if not isinstance(rows.node, yaml.SequenceNode):
+        source = f"file {path}:{rows.line}"
+        raise ConfigError(
+            f"{rows.name} in {source} is not a list", field=rows.name, source=source, hint=hint
+        )
+    read: list[dict[str, str]] = []
+    lines: list[dict[str, int]] = []
+    for index, node in enumerate(rows.node.value):
+        members = [*_single_values(node, Rows.name(rows.name, index), path, hint)]
+        read.append({member.key: member.node.value for member in members})
+        lines.append(
+            {"": node.start_mark.line + 1} | {member.key: member.line for member in members}
+        )
+    return Rows(read, lines, path)
+
+
+def _single_values(node: yaml.Node, name: str, path: Path, hint: str) -> Iterator[Entry]:
+    """Yield the lines of a mapping of texts."""
+    for member in entries(node, name, path, hint):
+        if not isinstance(member.node, yaml.ScalarNode) or is_empty(member.node):
+            source = f"file {path}:{member.line}"
+            raise ConfigError(
+                f"{member.name} in {source} is not a single value",
+                field=member.name,
+                source=source,
+                hint=hint,
+            )
+        yield member

@@ -68,6 +68,51 @@ def test_what_is_no_key_is_refused(key_file: Path, content: str) -> None:
     assert "hexadecimal" in refusal(SealingConfig(wrapping_key=SecretStr(content))).hint
 
 
+def test_groups_of_readers_are_a_list_in_the_file(tmp_path: Path) -> None:
+    """In its order; elsewhere they cannot be set."""
+    path = tmp_path / "bridge.yaml"
+    path.write_text(
+        "sealing:\n  overlap_days: 3\n  readers:\n"
+        '    - {devices: lamp-1, group: cellar}\n    - devices: "*"\n      group: hall\n'
+    )
+    loaded = load({}, {}, path)
+    readers = loaded.config.sealing.readers
+    assert readers.table == (("lamp-1", "cellar"), ("*", "hall"))
+    assert loaded.value("sealing.readers") == "2 rules"
+    assert loaded.origins["sealing.readers"] == f"file {path}:3"
+    path.write_text("sealing:\n  readers:\n")
+    assert load({}, {}, path).config.sealing.readers.table == ()
+    with pytest.raises(ConfigError, match="is not a setting") as refused:
+        load({}, {"SYNCBRIDGE_SEALING_READERS": "hall"}, path)
+    assert "configuration file" in refused.value.hint
+
+
+@pytest.mark.parametrize(
+    ("entry", "message", "hint"),
+    [
+        ("{devices: x, grop: y}", "[2].grop from file {path}:5 is not allowed: 'grop'", "group"),
+        ("{devices: x+, group: y}", "[2].devices from file {path}:5 is not allowed: no dev", ""),
+        ("{devices: x}", "[2] from file {path}:5 is not allowed: it has no group", ""),
+        ("{devices: [x], group: y}", "[2].devices in file {path}:5 is not a single", "a list"),
+        ("{devices: x, devices: y}", "[2].devices is set twice in {path}: in lines 5", "remove"),
+        ("hall", "[2] in {path}:5 is not a mapping", "a list"),
+    ],
+)
+def test_what_is_wrong_with_a_group_is_told_with_its_line(
+    tmp_path: Path, entry: str, message: str, hint: str
+) -> None:
+    """The entry is named by its place in the list, from 1."""
+    path = tmp_path / "bridge.yaml"
+    path.write_text(f"sealing:\n  readers:\n    - devices: a\n      group: hall\n    - {entry}\n")
+    with pytest.raises(ConfigError) as refused:
+        load({}, {}, path)
+    assert refused.value.message.startswith("sealing.readers" + message.format(path=path))
+    assert hint in refused.value.hint
+    path.write_text("sealing:\n  readers: {devices: a, group: hall}\n")
+    with pytest.raises(ConfigError, match="is not a list"):
+        load({}, {}, path)
+
+
 def test_the_key_may_not_stand_in_the_configuration_file(tmp_path: Path) -> None:
     """Which gets copied."""
     path = tmp_path / "bridge.yaml"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bridge.api.acting import Actor
@@ -95,6 +95,10 @@ class Administration(Protocol):
 
 class KeyAdministration(Administration, Protocol):
     """The same, of who also gives keys to devices."""
+
+    @property
+    def reader_groups(self) -> Collection[str]:
+        """Names of groups that read states: nothing but an order makes their next key active."""
 
     def key_wrapper(self) -> KeyWrapper | None:
         """Return what wraps the keys of devices; None where no wrapping key is set.

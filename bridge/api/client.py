@@ -258,6 +258,10 @@ class AdminClient:
         """Return the keys of all devices, or of one, without the keys themselves."""
         return self._ask("GET", "/v1/keys", query={"device": device})
 
+    def activate_key(self, group: str) -> Mapping[str, object]:
+        """Make the next key of a group of readers the active one."""
+        return self._ask("POST", f"/v1/keys/{group}/activate")
+
     def revoke_keys(self, device: str, key_id: int | None = None) -> Mapping[str, object]:
         """Revoke one key of a device, or all."""
         return self._ask("DELETE", f"/v1/keys/{device}", query={"key_id": key_id})

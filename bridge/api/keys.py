@@ -38,6 +38,7 @@ def key_routes(administration: KeyAdministration) -> list[Route]:
         Route("/v1/keys", routes.list_all, methods=["GET"]),
         Route("/v1/keys/{device}", routes.revoke, methods=["DELETE"]),
         Route("/v1/keys/{device}/forget", routes.forget, methods=["POST"]),
+        Route("/v1/keys/{device}/activate", routes.activate, methods=["POST"]),
     ]
 
 
@@ -76,6 +77,27 @@ class _Routes:
             )
         )
         return json_response({"keys": [*map(_described, rows)]})
+
+    async def activate(self, request: Request) -> Response:
+        """Make the next key of a group of readers the active one."""
+        group = request.path_params["device"]
+        if group not in self._administration.reader_groups:
+            raise RequestProblem(
+                HTTPStatus.CONFLICT,
+                f"{group} is no group of sealing.readers: the next key of a device becomes active "
+                "with the first message that the device seals with it",
+                hint="bring the key to the device; activated before, it would lock the device out",
+            )
+        actor = actor_of(request)
+        key_id = await self._administration.run_store(lambda store: _activate(store, group, actor))
+        if key_id is None:
+            raise RequestProblem(
+                HTTPStatus.NOT_FOUND,
+                f"{group} has no key that is next",
+                hint=f"make one: syncbridge keys rotate {group}",
+            )
+        await self._administration.keys_changed(group)
+        return json_response({"device": group, "key_id": key_id})
 
     async def revoke(self, request: Request) -> Response:
         """Revoke one key of a device, or all."""
@@ -147,6 +169,15 @@ def _install(
             HTTPStatus.CONFLICT, f"{DEVICE_KEYS_KEPT} keys are kept already, or the ids are used up"
         )
     return key, row
+
+
+def _activate(store: Store, group: str, actor: Actor) -> int | None:
+    rows = store.device_keys.of_device(group)
+    key_id = next((row.key_id for row in rows if row.state == "next"), None)
+    if key_id is not None:
+        done = act(actor, "key.activate", group, key_id=key_id)
+        store.device_keys.activate(group, key_id, time.time_ns() // 1000, done)
+    return key_id
 
 
 def _device(value: object) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -40,6 +40,7 @@ def offline_client(
     policies: Policies = NO_POLICIES,
     encoding: PublishedEncoding = "json",
     read_wrapping_key: Callable[[], bytes | None] = lambda: None,
+    reader_groups: Collection[str] = (),
 ) -> Iterator[AdminClient]:
     """Answer for a store that is open in this process.
 
@@ -50,8 +51,9 @@ def offline_client(
         policies: Which conflict policy holds where.
         encoding: In what a bridge on this store would publish.
         read_wrapping_key: Returns the key that wraps the keys of devices, where one is set.
+        reader_groups: Names of groups that read states.
     """
-    holder = _Holder(store, apply, policies, encoding, read_wrapping_key)
+    holder = _Holder(store, apply, policies, encoding, read_wrapping_key, reader_groups)
     transport = _InProcess(holder, path)
     with AdminClient(path, transport) as client:
         yield client
@@ -67,6 +69,7 @@ class _Holder:
         policies: Policies,
         encoding: PublishedEncoding,
         read_wrapping_key: Callable[[], bytes | None],
+        reader_groups: Collection[str],
     ) -> None:
         self._store = store
         self._apply = apply
@@ -74,6 +77,7 @@ class _Holder:
         self._read_wrapping_key = read_wrapping_key
         self.policies = policies
         self.fleet = None
+        self.reader_groups = reader_groups
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store."""

@@ -86,5 +86,6 @@ def administer(config: Config) -> Iterator[AdminClient]:
             config.policies,
             config.publish.encoding,
             config.sealing.read_wrapping_key,
+            config.sealing.readers.groups,
         ) as client:
             yield client

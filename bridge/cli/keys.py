@@ -1,4 +1,4 @@
-"""`syncbridge keys`: make, list, rotate, revoke and forget the keys of devices that seal."""
+"""`syncbridge keys`: make, list, rotate, activate, revoke and forget keys of who seals."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ _out_option = click.option(
 
 @click.group("keys")
 def keys() -> None:
-    """Make, list, rotate, revoke and forget the keys of devices that seal their payloads.
+    """Make, list, rotate, activate, revoke and forget the keys of devices that seal their payloads.
 
     A key is shown once, when it is made; the store keeps it wrapped with sealing.wrapping_key
-    (docs/sealed-payloads.md). From its first key on a device must seal all that it sends.
+    (docs/sealed-payloads.md). From its first key on a device must seal all that it sends. A group
+    that reads states, as sealing.readers names it, has keys like a device.
 
     \b
     Examples:
@@ -85,6 +86,22 @@ def rotate(
     used the new one; then the old one opens for sealing.overlap_days, and no longer.
     """
     _make(invocation, device, algorithm, output, store_path, rotate=True)
+
+
+@keys.command("activate", cls=Command)
+@click.argument("group")
+@store_option
+@pass_invocation
+def activate(invocation: Invocation, group: str, store_path: str | None) -> None:
+    """Make the next key of GROUP, which sealing.readers names, the active one.
+
+    A group never sends, so that its next key becomes active in no other way. What is retained for
+    the group is published again, sealed with it. Ends with status 5 if there is no next key.
+    """
+    _check_device(group)
+    with administer(load_config(invocation, store_path)) as client:
+        answer = client.activate_key(group)
+    print_note(f"key {answer['key_id']} of {group} is active")
 
 
 @keys.command("list", cls=Command)

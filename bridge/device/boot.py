@@ -28,7 +28,7 @@ KeySource: TypeAlias = "Path | str | DeviceKey"
 """A key, or the file that holds it."""
 
 Sealing: TypeAlias = "KeySource | Sequence[KeySource]"
-"""The key that seals, and perhaps others that may have sealed what comes."""
+"""The key that seals, and perhaps others that may have sealed what comes, also for groups."""
 
 
 class Beginning(NamedTuple):
@@ -50,7 +50,7 @@ def begin(device_id: str, sealing: Sealing | None, limits: Limits) -> Beginning:
 
     Raises:
         ConfigError: A file cannot be read, others have rights on it, or it holds no key.
-        ValueError: A key is another device's.
+        ValueError: There is no key, or the first one is not the device's own.
     """
     if sealing is None:
         return Beginning(partial(secrets.token_hex, BOOT_BYTES), CLEAR, limits)

@@ -86,6 +86,7 @@ class Device:
         compression: Of reports: `none`, `zlib`, `zstd`, or `dictionary` for zstd with the bridge's.
         sealing: The file with the device's key, where it seals what it sends and opens what it
             gets; while its keys are being changed the new one's, and then that of the one before.
+            Files with keys of groups may follow: with these `state_of` opens what is retained.
 
     Raises:
         ValueError: An argument is out of its range.

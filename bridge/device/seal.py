@@ -23,6 +23,7 @@ REPORT_BOOTS_KEPT: Final = 8
 
 _SEALED_BOOT: Final = re.compile(rf"[0-9a-f]{{{2 * BOOT_BYTES}}}\Z")
 _DELTA: Final = "/delta"
+_STATE: Final = "/state"
 
 
 class Seal:
@@ -30,19 +31,27 @@ class Seal:
 
     Args:
         device_id: The device.
-        keys: The key that seals; then others that may have sealed what comes.
+        keys: The device's key, which seals; then others of it that may have sealed what comes, and
+            those of groups that read the states of other devices.
 
     Raises:
-        ValueError: There is no key, or one is another device's.
+        ValueError: There is no key, or the first one is not the device's own.
     """
 
     def __init__(self, device_id: str, keys: Sequence[DeviceKey]) -> None:
         if not keys:
             raise ValueError("sealing: at least one key is needed")
-        for key in keys:
-            if key.device != device_id:
-                raise ValueError(f"sealing: the key is of {key.device}, not of {device_id}")
-        self._keys = tuple(keys)
+        first = keys[0].device
+        if first != device_id:
+            raise ValueError(f"sealing: the first key is of {first}, not of {device_id}")
+        self._keys = tuple(key for key in keys if key.device == device_id)
+        self._own_levels = f"/{device_id}/"
+        # Each group by itself: key ids are told apart within one name only.
+        self._of_groups = [
+            tuple(key for key in keys if key.device == group)
+            for group in dict.fromkeys(key.device for key in keys)
+            if group != device_id
+        ]
         self._lock = threading.Lock()
         self._sealers: dict[str, Sealer] = {}
         self._of_reports: dict[tuple[str, str], Sealer] = {}
@@ -77,9 +86,22 @@ class Seal:
         if not payload and topic.endswith(_DELTA):
             return payload
         opened = self._opener.open(payload, self._keys, "down", topic)
+        if isinstance(opened, Refusal) and self._is_of_another(topic):
+            by_groups = (
+                self._opener.open(payload, keys, "down", topic) for keys in self._of_groups
+            )
+            opened = next((by for by in by_groups if not isinstance(by, Refusal)), opened)
         if isinstance(opened, Refusal):
             raise UnreadableError(f"{opened.error}: {opened.message}")
         return opened.payload
+
+    def _is_of_another(self, topic: str) -> bool:
+        """Tell whether a topic is the state of another device, and so all that a group may seal.
+
+        Any member of a group could have sealed it. What a device does follows from its own topics:
+        also of its own state it takes the version for what it has seen.
+        """
+        return topic.endswith(_STATE) and self._own_levels not in topic
 
 
 def _boot_bytes(boot: str) -> bytes:

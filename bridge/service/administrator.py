@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from bridge.api.acting import Actor
@@ -33,6 +33,7 @@ class Administrator:
         policies: Which conflict policy holds where.
         pipeline: Carries out what is asked for.
         fleet: Makes fleet changes go.
+        reader_groups: Names of groups that read states.
         permissions: Reads them.
     """
 
@@ -58,6 +59,7 @@ class Administrator:
         self._clock = clock
         self._sealing = sealing
         self.policies: Policies = config.policies
+        self.reader_groups: Collection[str] = config.sealing.readers.groups
         self.permissions = PermissionsLoader(config, guard, store, pipeline)
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:

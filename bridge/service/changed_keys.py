@@ -8,6 +8,7 @@ from typing import Final
 from bridge.errors import StoreUnavailable
 from bridge.logs import get_logger
 from bridge.service.clock import now_us
+from bridge.service.group_states import publish_group_states
 from bridge.service.identity import keep_fact
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
@@ -30,11 +31,24 @@ async def publish_changed_keys(
     pipeline: Pipeline,
     publisher: Publisher,
 ) -> None:
-    """Seal with their present key, or clear, what is retained for devices whose keys have changed.
+    """Seal with their present key, or clear, what is retained for readers whose keys have changed.
+
+    Of devices it is done here at the start, and by whoever changes a key from then on. Of groups,
+    which may have very many devices, it is done here as long as the bridge runs. Also where no
+    device has a key any more: the last ones may have been forgotten.
+    """
+    await _publish_devices(sealing, store, pipeline, publisher)
+    if sealing is not None:
+        await publish_group_states(sealing, store, publisher)
+
+
+async def _publish_devices(
+    sealing: Sealing | None, store: StoreThread, pipeline: Pipeline, publisher: Publisher
+) -> None:
+    """Publish again what is retained for devices whose keys have changed since the last start.
 
     A key may be changed while no bridge runs, and a bridge may be killed between the change and
-    what follows from it. So this is done at the start, for all changes since the last one; also
-    where no device has a key any more: the last ones may have been forgotten.
+    what follows from it.
     """
     began = now_us()  # as whoever changes a key takes the time
 

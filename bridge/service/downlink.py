@@ -7,8 +7,10 @@ clear, whoever has made it.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import Final
 
+from bridge.core.topics import VERBS, TwinKey
 from bridge.link.base import Publication
 from bridge.security.sealing import DeviceKey, Sealer
 from bridge.service.keyring import Keyring
@@ -18,6 +20,8 @@ SEALERS_KEPT: Final = 20_000
 
 _REPLY: Final = "reply"
 _KEY: Final = "key"
+_STATES: Final = (["state"], ["state", "msgpack"])
+"""What stands behind the levels of a twin on the topics of its state."""
 
 
 class Downlink:
@@ -49,25 +53,25 @@ class Downlink:
             self._sealers.move_to_end(topic)
             sealer: Sealer | None = kept[1]
         else:
-            reader = self._reader(topic)
+            levels = topic[self._below :].split("/")
+            reader = _reader(levels)
             if reader not in self._keyring:
                 return publication
-            key = self._keyring.sealing(reader)
+            key = self._key(reader, levels)
             sealer = None if key is None else self._new_sealer(key, topic)
         sealed = b"" if sealer is None else sealer.seal(payload)
         return Publication(topic, sealed, publication.retain, None, publication.correlation_data)
 
-    def _reader(self, topic: str) -> str:
-        """Return for whom a topic is: a reply for who has asked, all else for the device.
-
-        Nobody's is what answers an enrolment: who asks has no key yet, or has lost the one that
-        is known here. What is secret in it is sealed otherwise.
-        """
-        levels = topic[self._below :].split("/")
-        if levels[1:] == [_KEY]:
-            return ""
-        is_reply = len(levels) > 2 and levels[-2] == _REPLY
-        return levels[-1] if is_reply else levels[0]
+    def _key(self, reader: str, levels: Sequence[str]) -> DeviceKey | None:
+        """Return what seals for a reader that has, or had, a key; states perhaps for a group."""
+        twin = _twin_of_state(levels)
+        group = None if twin is None else self._keyring.readers.group_of(twin)
+        if group is None:
+            return self._keyring.sealing(reader)
+        key = self._keyring.sealing(group)
+        if key is None:
+            self._keyring.note_keyless(group)
+        return key
 
     def _new_sealer(self, key: DeviceKey, topic: str) -> Sealer:
         sealer = Sealer(key, "down", topic)
@@ -89,3 +93,22 @@ class Downlink:
         ]
         for topic in gone:
             del self._sealers[topic]
+
+
+def _reader(levels: Sequence[str]) -> str:
+    """Return for whom a topic is: a reply for who has asked, all else for the device.
+
+    Nobody's is what answers an enrolment: who asks has no key yet, or has lost the one that is
+    known here. What is secret in it is sealed otherwise.
+    """
+    if levels[1:] == [_KEY]:
+        return ""
+    is_reply = len(levels) > 2 and levels[-2] == _REPLY
+    return levels[-1] if is_reply else levels[0]
+
+
+def _twin_of_state(levels: Sequence[str]) -> TwinKey | None:
+    """Return whose state stands on a topic; None where something else does."""
+    device, *below = levels
+    name = below.pop(0) if below and below[0] not in VERBS else ""
+    return TwinKey(device, name) if below in _STATES else None

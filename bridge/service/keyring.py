@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from bridge.config import SealingConfig
+from bridge.core.readers import NO_READERS, Readers
 from bridge.errors import ConfigError, KeyWrappingError
 from bridge.logs import RateLimited, get_logger
 from bridge.security.key_wrapping import KeyWrapper
@@ -29,8 +30,11 @@ class Keyring:
         overlap_days: How long a key opens that another one has replaced.
         clock: The bridge's clock, in µs since the epoch.
         refuse_clear: What concerns a device that has a key must be sealed.
+        readers: Which groups read which states. The key of a group seals these, and opens nothing:
+            all of its members have it, and none of them could be told from another.
 
     Attributes:
+        readers: As given.
         refuse_clear: As given.
         wrapper: As given.
     """
@@ -42,7 +46,9 @@ class Keyring:
         clock: Callable[[], int],
         *,
         refuse_clear: bool = True,
+        readers: Readers = NO_READERS,
     ) -> None:
+        self.readers: Final = readers
         self.wrapper: Final = wrapper
         self.refuse_clear: Final = refuse_clear
         self._overlap_us = overlap_days * _MICROSECONDS_PER_DAY
@@ -52,6 +58,7 @@ class Keyring:
         self._unwrapped: dict[tuple[str, int], DeviceKey] = {}
         self._opening: dict[str, list[DeviceKey]] = {}
         self._next: set[tuple[str, int]] = set()
+        self._keyless: set[str] = set()
 
     def __len__(self) -> int:
         """Devices that have, or had, a key, and are not forgotten."""
@@ -60,6 +67,10 @@ class Keyring:
     def __contains__(self, device: str) -> bool:
         """Tell whether a device has, or had, a key, and is not forgotten."""
         return device in self._rows
+
+    def devices(self) -> list[str]:
+        """Return all that have, or had, a key."""
+        return [*self._rows]
 
     def load(self, rows: Iterable[StoredDeviceKey]) -> None:
         """Take over all keys of a store."""
@@ -75,6 +86,7 @@ class Keyring:
             self._unwrapped.pop((device, row.key_id), None)
             self._next.discard((device, row.key_id))
         self._opening.pop(device, None)
+        self._keyless.discard(device)
         self._next.update((device, row.key_id) for row in rows if row.state == "next")
         if rows:
             self._rows[device] = rows
@@ -82,7 +94,9 @@ class Keyring:
             self._rows.pop(device, None)
 
     def opening(self, device: str) -> list[DeviceKey]:
-        """Return the keys that open what a device sends."""
+        """Return the keys that open what a device sends; none of a group, which never sends."""
+        if device in self.readers.groups:
+            return []
         known = self._opening.get(device)
         if known is not None:
             return known
@@ -95,10 +109,20 @@ class Keyring:
         return opening
 
     def sealing(self, device: str) -> DeviceKey | None:
-        """Return the key that seals what goes to a device: the newest that it has used."""
+        """Return the key that seals what goes to a device or a group: its active one."""
         rows = self._rows.get(device, ())
         row = next((row for row in rows if row.state == "active"), None)
         return None if row is None else self._key(row)
+
+    def note_keyless(self, group: str) -> None:
+        """Say once that a group has no key that states could be sealed with."""
+        if group not in self._keyless:
+            self._keyless.add(group)
+            _log.warning(
+                "a group of readers has no valid key: what is retained for it is cleared",
+                group=group,
+                hint=f"make one: syncbridge keys create {group}",
+            )
 
     def is_next(self, device: str, key_id: int) -> bool:
         """Tell whether a key is one that its device has not used before."""
@@ -133,6 +157,13 @@ def make_keyring(config: SealingConfig, store: Store, clock: Callable[[], int]) 
     rows = store.device_keys.list_all()
     wrapping_key = config.read_wrapping_key()
     if wrapping_key is None:
+        if config.readers.table:
+            raise ConfigError(
+                "groups of readers are named, and there is no key to wrap keys with: no state "
+                "could be sealed for them",
+                field="sealing.readers",
+                hint="set sealing.wrapping_key_file, or sealing.wrapping_key in the environment",
+            )
         if rows:
             raise ConfigError(
                 f"the store holds keys of devices ({len(rows)}), and there is no key to unwrap "
@@ -142,7 +173,11 @@ def make_keyring(config: SealingConfig, store: Store, clock: Callable[[], int]) 
             )
         return None
     keyring = Keyring(
-        KeyWrapper(wrapping_key), config.overlap_days, clock, refuse_clear=config.refuse_clear
+        KeyWrapper(wrapping_key),
+        config.overlap_days,
+        clock,
+        refuse_clear=config.refuse_clear,
+        readers=config.readers,
     )
     keyring.load(rows)
     first = next((row for row in rows if row.state in _OPENS), None)
@@ -156,4 +191,7 @@ def make_keyring(config: SealingConfig, store: Store, clock: Callable[[], int]) 
             "for them",
             hint="set sealing.refuse_clear to true once all of them seal",
         )
+    for group in sorted(config.readers.groups):
+        if keyring.sealing(group) is None:
+            keyring.note_keyless(group)
     return keyring

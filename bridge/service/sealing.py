@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Collection, Iterable
 
 from bridge.config import Config
@@ -35,6 +36,8 @@ class Sealing:
         unsealer: Opens what arrives.
         memory: Knows what has arrived.
         downlink: Seals what goes down.
+        groups_changed: Set where states may have got another reader.
+        rebuild_per_s: Pace at which they are published again, in twins.
     """
 
     def __init__(self, keyring: Keyring, config: Config, store: StoreThread) -> None:
@@ -42,6 +45,10 @@ class Sealing:
         self.unsealer = Unsealer(keyring, config.limits.payload_bytes)
         self.memory = SealedMemory()
         self.downlink = Downlink(keyring, config.prefix)
+        self.groups_changed = asyncio.Event()
+        # Since the last end: the list, or a key while no bridge ran.
+        self.groups_changed.set()
+        self.rebuild_per_s = config.publish.rebuild_per_s
         self._store = store
 
     async def prepare(self, requests: Iterable[Request | PlainReport]) -> None:
@@ -81,11 +88,12 @@ class Sealing:
         return again
 
     async def reload(self, device: str) -> list[TwinPublication]:
-        """Take over the keys of a device from the store, between batches.
+        """Take over the keys of a device, or of a group, from the store, between batches.
 
         Returns:
             What is retained for the device, to be published again: sealed with the key that it
-            has now, or in clear where its keys are forgotten.
+            has now, or in clear where its keys are forgotten. The states that a group reads are
+            published by `publish_group_states`.
 
         Raises:
             StoreError: They cannot be read.
@@ -97,6 +105,8 @@ class Sealing:
         self.unsealer.forget(device)
         self.downlink.forget(device)
         self.memory.forget(device)
+        if device in self.keyring.readers.groups:
+            self.groups_changed.set()
         return [publication_of(twin) for twin in twins]
 
 

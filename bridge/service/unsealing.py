@@ -84,7 +84,7 @@ class Unsealer:
             opened = self._opener.open(payload, keyring.opening(sender), "up", message.topic)
         if isinstance(opened, Refusal):
             if opened.error != NOT_SEALED:
-                return opened
+                return _of_group(sender) if sender in keyring.readers.groups else opened
             return _in_clear(sender, sender) if keyring.refuse_clear else None
         content, boot, seq, key_id = opened
         place, boot_text = _placed(sender, key_id, message.topic, boot)
@@ -101,6 +101,15 @@ def _placed(sender: str, key_id: int, topic: str, boot: bytes) -> tuple[SealedPl
     # The boot first: its length is fixed, so that no two pairs give the same bytes.
     digest = hashlib.sha256(boot + topic.encode()).digest()[:PLACE_BYTES]
     return SealedPlace(sender, key_id, digest), boot.hex()
+
+
+def _of_group(group: str) -> Refusal:
+    return Refusal(
+        401,
+        "seal_not_valid",
+        f"{group} is a group of readers: all of its members have its key, and so nothing is "
+        "believed that it seals; send under a name with a key of its own",
+    )
 
 
 def _in_clear(device: str, sender: str) -> Refusal:

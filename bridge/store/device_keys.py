@@ -145,6 +145,15 @@ class DeviceKeys(Protocol):
             act: Written into the audit trail in the same transaction.
         """
 
+    def activate(self, device: str, key_id: int, now: int, act: AuditRow | None = None) -> bool:
+        """Make a next key the active one, as the first message does that is sealed with it.
+
+        Where it is done, the act is written into the audit trail in the same transaction.
+
+        Returns:
+            Whether there was a next key of that id.
+        """
+
     def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes.
 
@@ -166,7 +175,7 @@ class DeviceKeys(Protocol):
         """
 
 
-def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, int]]) -> None:
+def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, int]]) -> int:
     """Make keys that devices have now used the active ones, inside the caller's transaction.
 
     The one that was active retires, one that was retiring before is revoked.
@@ -174,7 +183,11 @@ def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, 
     Args:
         connection: The owner of the store.
         proven: Device, key id, and when, in µs since the epoch.
+
+    Returns:
+        How many of them were next before.
     """
+    activated = 0
     for device, key_id, now in proven:
         row = connection.execute(
             "SELECT 1 FROM device_key WHERE device = ? AND key_id = ? AND state = 'next'",
@@ -182,12 +195,14 @@ def prove_keys(connection: sqlite3.Connection, proven: Sequence[tuple[str, int, 
         ).fetchone()
         if row is None:
             continue  # It is proven already, or was revoked meanwhile.
+        activated += 1
         revoke_keys(connection, "device = ? AND state = 'retiring'", (device,), now)
         for before, after in (("active", "retiring"), ("next", "active")):
             connection.execute(
                 "UPDATE device_key SET state = ?, changed_at = ? WHERE device = ? AND state = ?",
                 (after, now, device, before),
             )
+    return activated
 
 
 def revoke_keys(

@@ -15,6 +15,7 @@ from bridge.store.device_keys import (
     KEYS_PER_DEVICE,
     KeyState,
     StoredDeviceKey,
+    prove_keys,
     revoke_keys,
 )
 
@@ -116,6 +117,13 @@ class SqliteDeviceKeys:
             if identity is not None:
                 self._connection.execute("UPDATE identity SET wrapped = ?", (identity,))
             write_acts(self._connection, [act], self._audit_acts)
+
+    def activate(self, device: str, key_id: int, now: int, act: AuditRow | None = None) -> bool:
+        """Make a next key the active one, as the first message does that is sealed with it."""
+        with translated(self._path, "writing to"), transaction(self._connection):
+            activated = prove_keys(self._connection, [(device, key_id, now)])
+            write_acts(self._connection, [act] if act and activated else (), self._audit_acts)
+            return activated > 0
 
     def revoke(self, device: str, key_id: int | None, now: int, act: AuditRow | None = None) -> int:
         """Revoke one key of a device, or, without an id, all that it has; what is wrapped goes."""

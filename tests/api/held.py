@@ -39,6 +39,7 @@ class Holder:
         self.store = store
         self.policies = CONFIG.policies
         self.fleet = None
+        self.reader_groups = CONFIG.sealing.readers.groups
         self._executor = ThreadPoolExecutor(1, thread_name_prefix="store")
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:

@@ -119,18 +119,24 @@ def test_a_running_bridge_writes_down_deletions_and_sweeps(
 def test_keys_of_devices_leave_a_trail_without_the_keys(
     run: Run, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Made, rotated, revoked; what did nothing is not in it."""
+    """Made, rotated, activated, revoked; what did nothing is not in it."""
     monkeypatch.setenv("SYNCBRIDGE_SEALING_WRAPPING_KEY", "5a" * 32)
+    groups = path.with_name("groups.yaml")
+    groups.write_text("sealing:\n  readers: [{devices: other-*, group: lamp-1}]\n")
+    monkeypatch.setenv("SYNCBRIDGE_CONFIG", str(groups))
     option = f"--store={path}"
     made = run("keys", "create", "lamp-1", option)
     assert made.status == 0, made.err
     run("keys", "rotate", "lamp-1", option)
+    run("keys", "activate", "lamp-1", option)
+    run("keys", "activate", "lamp-1", option)
     run("keys", "revoke", "lamp-1", "--key", "2", option)
     run("keys", "revoke", "lamp-1", "--key", "2", option)
     found = trail(run, option)
     assert [told(row) for row in found] == [
         ("key.create", "lamp-1", "done"),
         ("key.rotate", "lamp-1", "done"),
+        ("key.activate", "lamp-1", "done"),
         ("key.revoke", "lamp-1", "done"),
     ]
     assert found[0]["details"] == {"key_id": 1, "algorithm": "aes-256-gcm"}

@@ -72,6 +72,29 @@ def test_a_key_is_made_listed_rotated_and_revoked(keys: Keys) -> None:
     assert set(keys.states().values()) == {"revoked"}
 
 
+def test_the_next_key_of_a_group_is_activated(
+    keys: Keys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of a group that the configuration names, and where there is a next one; never a device's."""
+    file = tmp_path / "groups.yaml"
+    file.write_text("sealing:\n  readers: [{devices: lamp-*, group: hall}]\n")
+    monkeypatch.setenv("SYNCBRIDGE_CONFIG", str(file))
+    for name in ("hall", "lamp-1"):
+        keys.run("create", name)
+    keys.run("activate", "hall", status=ExitStatus.NOT_FOUND)
+    for name in ("hall", "lamp-1"):
+        keys.run("rotate", name)
+    keys.run("activate", "hall")
+    keys.run("activate", "lamp-1", status=ExitStatus.FAILURE)
+    keys.run("activate", "the hall", status=2)
+    assert keys.states() == {
+        ("hall", 1): "retiring",
+        ("hall", 2): "active",
+        ("lamp-1", 1): "active",
+        ("lamp-1", 2): "next",
+    }
+
+
 def test_the_store_holds_the_key_wrapped(keys: Keys) -> None:
     """Its file does not show it; the wrapping key opens it."""
     made = bytes.fromhex(json.loads(keys.run("create", "lamp-1"))["key"])

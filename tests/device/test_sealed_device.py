@@ -15,14 +15,19 @@ import pytest
 from bridge.config import Config
 from bridge.core.limits import Limits
 from bridge.core.orders import ForgetWriter
+from bridge.core.readers import Readers
+from bridge.core.refusal import Refusal
 from bridge.core.topics import TwinKey
 from bridge.device import Device, JsonObject
 from bridge.device.boot import begin
+from bridge.device.events import OutgoingMessage
+from bridge.device.payload import UnreadableError
+from bridge.device.seal import Seal
 from bridge.errors import ConfigError
-from bridge.security.sealing import DeviceKey
+from bridge.security.sealing import DeviceKey, Opener, Sealer
 from bridge.store.sqlite import SqliteStore
 from tests.device.scripted_bridge import PATIENCE_S
-from tests.support.bridge import WAIT_S, Client, connected_client, running_bridge
+from tests.support.bridge import WAIT_S, Client, connected_client, retained, running_bridge
 from tests.support.mosquitto import Mosquitto
 from tests.support.sealed import SealedClient, give_key, give_keys, sealing_config
 
@@ -159,6 +164,67 @@ async def test_a_device_opens_nothing_that_was_not_sealed_for_it(place: Place) -
             await place.eve.publish("sync/lamp-1/delta", await seen(place.eve, REPORT))
             await app.publish("sync/lamp-1/desire/app-1", {"on": False})
             assert await asyncio.to_thread(wanted.get, True, PATIENCE_S) == {"on": False}
+
+
+async def test_a_member_of_a_group_opens_what_is_retained_for_it(place: Place) -> None:
+    """Where nobody answers either; without the group's key it opens for nobody."""
+    readers = Readers.parse([{"devices": "lamp-*", "group": "hall"}])
+    sealing = place.config.sealing.model_copy(update={"readers": readers})
+    config = place.config.model_copy(update={"sealing": sealing})
+    (hall,) = give_keys(config.store, "hall")
+    async with running_bridge(config):
+        with place.device() as lamp:
+            await report(lamp, {"secret": TARIFF})
+            # It is no reader of its own state, and asks the bridge.
+            twin = await asyncio.to_thread(lamp.state_of, "lamp-1", PATIENCE_S)
+            assert twin is not None
+            assert twin.reported == {"secret": TARIFF}
+    with Device("app-1", port=place.broker.port, sealing=[place.app, hall]) as panel:
+        twin = await asyncio.to_thread(panel.state_of, "lamp-1", PATIENCE_S)
+        assert twin is not None
+        assert twin.reported == {"secret": TARIFF}
+    topic = "sync/lamp-1/state"
+    carried = (await retained(place.broker, topic))[topic]
+    with pytest.raises(UnreadableError):
+        Seal("app-1", [place.app]).open(topic, carried)
+
+
+async def test_a_device_takes_nothing_for_itself_from_its_group(place: Place) -> None:
+    """Any other member could have sealed it; nor does it seal anything with that key."""
+    wanted: queue.Queue[JsonObject] = queue.Queue()
+    app = SealedClient(place.eve, place.app)
+    (hall,) = give_keys(place.config.store, "hall")
+    forged = b'{"version":99,"at":1,"state":{"on":"forged"},"reported":{},"desired":{}}'
+    async with running_bridge(place.config):
+        with Device("lamp-1", port=place.broker.port, sealing=[place.lamp, hall]) as lamp:
+            lamp.on_delta(wanted.put)
+            await report(lamp, {"on": True})
+            for topic in ("sync/lamp-1/delta", "sync/lamp-1/state"):
+                frame = Sealer(hall, "down", topic).seal(forged)
+                await place.eve.publish(topic, frame, retain=True)
+            twin = await asyncio.to_thread(lamp.state_of, "lamp-1", PATIENCE_S)
+            assert twin is not None
+            assert twin.version < 99
+            await app.publish("sync/lamp-1/desire/app-1", {"on": False})
+            assert await asyncio.to_thread(wanted.get, True, PATIENCE_S) == {"on": False}
+
+
+def test_the_key_of_a_group_opens_states_of_others_and_seals_nothing(place: Place) -> None:
+    """By the topic: what stands on any other is no state of another device."""
+    hall, cellar = (DeviceKey(group, 1, place.lamp.algorithm, bytes(32)) for group in "hc")
+    seal = Seal("lamp-1", [place.lamp, hall, cellar])
+    for topic in ("sync/lamp-2/state", "sync/lamp-2/inside/state"):
+        for key in (hall, cellar):
+            assert seal.open(topic, Sealer(key, "down", topic).seal(b"{}")) == b"{}"
+    below = ("delta", "inside/delta", "resync", "reply/lamp-1", "state", "inside/state")
+    for topic in (*(f"sync/lamp-1/{each}" for each in below), "sync/lamp-2/reply/lamp-1"):
+        with pytest.raises(UnreadableError):
+            seal.open(topic, Sealer(hall, "down", topic).seal(b"{}"))
+        assert seal.open(topic, Sealer(place.lamp, "down", topic).seal(b"{}")) == b"{}"
+    sent = seal.close(OutgoingMessage(REPORT, b"{}"))
+    assert not isinstance(Opener().open(sent.payload, [place.lamp], "up", REPORT), Refusal)
+    with pytest.raises(ValueError, match="first key is of h, not of lamp-1"):
+        Seal("lamp-1", [hall, place.lamp])
 
 
 async def test_a_device_goes_over_to_a_new_key(place: Place) -> None:

@@ -6,12 +6,13 @@ import asyncio
 import stat
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
 
 from bridge.cli import main
-from bridge.config import load
+from bridge.config import Config, load
 from bridge.core.topics import TwinKey
 from bridge.security.frame import ALGORITHM_NAMES, Algorithm
 from bridge.service.sealed_memory import WINDOW_MESSAGES
@@ -34,33 +35,50 @@ async def test_a_device_is_given_a_key_and_the_wrapping_key_is_changed(
 ) -> None:
     """The commands, the settings and the program, pasted in their order."""
     monkeypatch.chdir(tmp_path)
-    giving = "Giving a device a key"
+    giving, groups, changing = (
+        "Giving a device a key",
+        "Groups of readers",
+        "Changing the wrapping key",
+    )
     wrapping, keys = pasted("sh", giving)
-    (settings,) = pasted("yaml", giving)
-    (program,) = pasted("python", giving)
     await asyncio.to_thread(subprocess.run, ["/bin/sh", "-c", wrapping], check=True)
     assert stat.S_IMODE((tmp_path / "wrapping.key").stat().st_mode) == 0o600
-    (tmp_path / "bridge.yaml").write_text(settings)
     url = f"mqtt://{mosquitto.host}:{mosquitto.port}"
-    config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
-    async with running_bridge(config) as bridge:
-        assert await asyncio.to_thread(main, keys.split()[1:]) == 0
+
+    def settings_of(heading: str) -> Config:
+        (settings,) = pasted("yaml", heading)
+        (tmp_path / "bridge.yaml").write_text(settings)
+        return load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
+
+    async def call(commands: str) -> None:
+        for line in commands.splitlines():
+            assert await asyncio.to_thread(main, line.split()[1:]) == 0
+
+    async def execute(heading: str) -> dict[str, Any]:
+        (source,) = pasted("python", heading)
         at_home = f'host="{mosquitto.host}", port={mosquitto.port}'
-        source = program.replace('host="broker.example.com"', at_home)
-        assert source != program
-        await asyncio.to_thread(exec, source, {})
+        names: dict[str, Any] = {}
+        changed = source.replace('host="broker.example.com"', at_home)
+        assert source != changed
+        await asyncio.to_thread(exec, changed, names)
+        return names
+
+    async with running_bridge(settings_of(giving)) as bridge:
+        await call(keys)
+        await execute(giving)
         key = TwinKey("lamp-1")
         twin = (await bridge.run_store(lambda store: store.load([key])))[key]
         assert orjson.loads(twin.state)["reported"] == {"on": True}
         carried = (await retained(mosquitto, "sync/lamp-1/state"))["sync/lamp-1/state"]
         assert b"reported" not in carried
-    changing = "Changing the wrapping key"
+    of_group, activation = pasted("sh", groups)
+    async with running_bridge(settings_of(groups)):
+        await call(of_group)
+        assert (await execute(groups))["twin"].reported == {"on": True}
+        await call(activation)
     (commands,) = pasted("sh", changing)
     await asyncio.to_thread(subprocess.run, ["/bin/sh", "-c", commands], check=True)
-    (settings,) = pasted("yaml", changing)
-    (tmp_path / "bridge.yaml").write_text(settings)
-    config = load({"broker.url": url}, {}, tmp_path / "bridge.yaml").config
-    async with running_bridge(config) as bridge:
+    async with running_bridge(settings_of(changing)) as bridge:
         (act,) = await bridge.run_store(lambda store: store.audit(1))
         assert act.act == "key.rewrap"
 

@@ -82,6 +82,21 @@ def test_a_key_that_was_used_takes_the_place_of_the_other(store: Store) -> None:
     assert [key.changed_at for key in store.device_keys.of_device("lamp-1")] == [10, 10, 10]
 
 
+def test_a_next_key_becomes_active_by_order(store: Store) -> None:
+    """As if it had been used; only one that is next, and only then the act is written."""
+    install(store)
+    act = AuditRow(5, "socket", "anna", "key.activate", "lamp-1", "done", "{}")
+    assert not store.device_keys.activate("lamp-1", 1, 5, act)
+    assert not store.device_keys.activate("lamp-1", 2, 5, act)
+    assert store.audit(10) == []
+    install(store)
+    install(store, "lamp-2")
+    assert store.device_keys.activate("lamp-1", 2, 6, act)
+    assert states(store) == {2: "active", 1: "retiring"}
+    assert states(store, "lamp-2") == {1: "active"}
+    assert [row.act for row in store.audit(10)] == ["key.activate"]
+
+
 def test_a_revoked_key_is_gone_at_once(store: Store) -> None:
     """One of them, or all; what was wrapped is not kept, and that there was one is."""
     install(store)
