@@ -197,7 +197,7 @@ TARGETS = (
     Target(
         "claim",
         _claim,
-        600_000,
+        200_000,
         (CLAIM_PREFIX.encode(), *_BASE64URL, _RAW_BODY, b"\x01\x01", b"\x01\x02", b"\n", b" ",
          b"\xc3\xa9"),
         length_max=256,
