@@ -20,7 +20,7 @@ SOURCES := $(shell find bridge device_sim -name '*.py') broker.yaml README.md
 GROUP = $(shell $(TEST_VENV)/bin/python -c 'import shlex, tomllib; \
 	print(shlex.join(tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["$(1)"]))')
 
-.PHONY: help demo test check bench overload soak simulate torture mutate fuzz audit clean services
+.PHONY: help demo test check bench overload soak simulate torture mutate fuzz audit lock clean services
 .NOTPARALLEL:
 
 help:
@@ -35,6 +35,7 @@ help:
 	@echo 'make mutate  how many faults in the core its tests notice; half an hour (MUTATE_ARGS=...)'
 	@echo 'make fuzz    ten million inputs for everything that reads bytes (FUZZ_ARGS="--percent 10")'
 	@echo 'make audit   ask for known weaknesses of the dependencies; needs the network'
+	@echo 'make lock    choose what a deployment installs, with hashes (deploy/); needs the network'
 	@echo 'make clean   remove what the others made; the data of the demo stays'
 
 demo: $(VENV)/installed
@@ -80,6 +81,10 @@ fuzz: $(TEST_VENV)/installed
 audit: $(TEST_VENV)/installed
 	@$(TEST_VENV)/bin/python $(PIP) install $(call GROUP,audit)
 	@$(TEST_VENV)/bin/python -m pip_audit --skip-editable $(AUDIT_ARGS)
+
+# After a change of the dependencies, and whenever newer releases are wanted.
+lock: $(TEST_VENV)/installed
+	@$(TEST_VENV)/bin/python deploy/lock.py
 
 services:
 	@sh .ci/services mosquitto mosquitto-clients chromium curl openssl

@@ -19,17 +19,21 @@ ROOT = Path(__file__).resolve().parent.parent
 _COMMANDS = {"syncbridge": "bridge.cli:main", "device-sim": "device_sim.cli:main"}
 
 
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
-    """The wheel, built with the backend that is installed, so without a network."""
-    directory = tmp_path_factory.mktemp("wheel")
+def build(directory: Path) -> Path:
+    """Build the wheel with the backend that is installed, so without a network."""
     subprocess.run(
         [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(directory)],
         cwd=ROOT,
         check=True,
     )
     (path,) = directory.glob("*.whl")
-    return zipfile.ZipFile(path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
+    """The wheel."""
+    return zipfile.ZipFile(build(tmp_path_factory.mktemp("wheel")))
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +52,14 @@ def test_every_module_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     }
     built = {name for name in wheel.namelist() if name.endswith(".py")}
     assert built == expected
+
+
+def test_two_builds_are_the_same_bytes(wheel: zipfile.ZipFile, tmp_path: Path) -> None:
+    """Whenever they are made, so that who has built the same commit can compare."""
+    assert wheel.filename is not None
+    first = Path(wheel.filename).read_bytes()
+    (ROOT / "bridge" / "py.typed").touch()
+    assert build(tmp_path).read_bytes() == first
 
 
 @pytest.mark.parametrize("name", ["bridge/py.typed", "device_sim/py.typed", "bridge/broker.yaml"])

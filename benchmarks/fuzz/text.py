@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import atexit
-import shutil
-import tempfile
-from pathlib import Path
-
+from benchmarks.fuzz.scratch import scratch_file
 from benchmarks.fuzz.target import Run, Target, require
 from bridge.config import load
 from bridge.config_permissions import read_permissions
@@ -58,16 +54,8 @@ def _query() -> Run:
     return run
 
 
-def _file() -> Path:
-    """Return a file to write inputs to, in memory where the system has such a place."""
-    memory = Path("/dev/shm")  # noqa: S108 - a directory of our own is made in it
-    directory = tempfile.mkdtemp(dir=memory if memory.is_dir() else None)
-    atexit.register(shutil.rmtree, directory, ignore_errors=True)
-    return Path(directory) / "input.yaml"
-
-
 def _configuration() -> Run:
-    path = _file()
+    path = scratch_file("input.yaml")
 
     def run(data: bytes) -> None:
         path.write_bytes(data)
@@ -83,7 +71,7 @@ def _configuration() -> Run:
 
 
 def _permissions() -> Run:
-    path = _file()
+    path = scratch_file("input.yaml")
     limits = Limits()
 
     def run(data: bytes) -> None:

@@ -69,8 +69,8 @@ class Update(NamedTuple):
         delivery: How they arrived.
         size_bytes: Their length without wrappers.
         refusal: Why it must be refused although its metadata could be read, or None.
-        boot_is_known: Its boot, which was sealed, has been received before: where the twin does not
-            remember it, it is closed, and begins nothing.
+        boot_is_known: Its boot, which was sealed, is taken to have been received before: where the
+            twin does not remember it, it is closed, and begins nothing.
     """
 
     key: TwinKey

@@ -82,7 +82,7 @@ def _parsed(content: bytes) -> DeviceKey | None:
                 secret = bytes.fromhex(digits)
             case _:
                 return None
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     algorithm: Algorithm | None = _BY_NAME.get(name)
     if algorithm is None or len(secret) != KEY_BYTES or not 0 <= key_id <= KEY_ID_MAX:

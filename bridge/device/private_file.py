@@ -54,7 +54,7 @@ def read_private(path: Path) -> Mapping[str, object]:
     except ConfigError as error:
         raise KeyFileError(error.message, hint=error.hint) from error
     value: object = None
-    with contextlib.suppress(ValueError):
+    with contextlib.suppress(ValueError, RecursionError):
         value = json.loads(content)
     return value if isinstance(value, dict) else {}
 

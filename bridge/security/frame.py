@@ -33,6 +33,12 @@ _HEAD: Final = struct.Struct(">BBI16sQ")
 _EXT_8, _EXT_16, _EXT_32 = 0xC7, 0xC8, 0xC9
 _UINT8_MAX, _UINT16_MAX = 2**8 - 1, 2**16 - 1
 
+# By the form: all that stands before the ciphertext, read and written in one step.
+_WHOLE_HEADS: Final = {
+    form: struct.Struct(f">B{length}B" + _HEAD.format.removeprefix(">"))
+    for form, length in ((_EXT_8, "B"), (_EXT_16, "H"), (_EXT_32, "I"))
+}
+
 Direction: TypeAlias = Literal["up", "down"]
 """From the device to the bridge, or from the bridge to the device."""
 
@@ -69,22 +75,35 @@ class Frame(NamedTuple):
     ciphertext: bytes
 
     def encode(self) -> bytes:
-        """Return the msgpack ext."""
-        head = _HEAD.pack(FORMAT_VERSION, self.algorithm, self.key_id, self.boot, self.seq)
-        return _ext_head(len(head) + len(self.ciphertext)) + head + self.ciphertext
-
-
-def _ext_head(size_bytes: int) -> bytes:
-    """Return what stands before the data of the msgpack ext, as short as it may be."""
-    if size_bytes <= _UINT8_MAX:
-        return bytes((_EXT_8, size_bytes, SEALED))
-    if size_bytes <= _UINT16_MAX:
-        return struct.pack(">BHB", _EXT_16, size_bytes, SEALED)
-    return struct.pack(">BIB", _EXT_32, size_bytes, SEALED)
+        """Return the msgpack ext, its length as short as it may be."""
+        algorithm, key_id, boot, seq, ciphertext = self
+        size_bytes = _HEAD.size + len(ciphertext)
+        if size_bytes <= _UINT8_MAX:
+            form = _EXT_8
+        else:
+            form = _EXT_16 if size_bytes <= _UINT16_MAX else _EXT_32
+        head = _WHOLE_HEADS[form].pack(
+            form, size_bytes, SEALED, FORMAT_VERSION, algorithm, key_id, boot, seq
+        )
+        return head + ciphertext
 
 
 def parse_frame(payload: bytes) -> Frame | Refusal:
     """Take a frame apart; a refusal (400 or 415) for everything that is none."""
+    head = _WHOLE_HEADS.get(payload[0]) if payload else None
+    if head is not None and len(payload) >= head.size + TAG_BYTES:
+        _, size_bytes, code, version, algorithm, key_id, boot, seq = head.unpack_from(payload)
+        if (
+            size_bytes == len(payload) - head.size + _HEAD.size
+            and code == SEALED
+            and version == FORMAT_VERSION
+            and 1 <= seq <= SEQ_MAX
+        ):
+            return Frame(algorithm, key_id, boot, seq, payload[head.size :])
+    return _why_no_frame(payload)
+
+
+def _why_no_frame(payload: bytes) -> Refusal:
     try:
         extension: object = msgpack.unpackb(payload)
     except (ValueError, msgpack.UnpackException):
@@ -98,14 +117,11 @@ def parse_frame(payload: bytes) -> Frame | Refusal:
             "bad_seal",
             f"a sealed frame has at least {_HEAD.size + TAG_BYTES} bytes, this one {len(data)}",
         )
-    version, algorithm, key_id, boot, seq = _HEAD.unpack_from(data)
-    if version != FORMAT_VERSION:
+    if data[0] != FORMAT_VERSION:
         return Refusal(
-            415, "unknown_seal", f"format version {version} is not known; known: {FORMAT_VERSION}"
+            415, "unknown_seal", f"format version {data[0]} is not known; known: {FORMAT_VERSION}"
         )
-    if not 1 <= seq <= SEQ_MAX:
-        return Refusal(400, "bad_seal", "seq is not an integer from 1 to 2^53 - 1")
-    return Frame(algorithm, key_id, boot, seq, data[_HEAD.size :])
+    return Refusal(400, "bad_seal", "seq is not an integer from 1 to 2^53 - 1")
 
 
 def associated_data(

@@ -32,7 +32,7 @@ CIPHERS_KEPT: Final = 20_000
 
 _NONCE_START: Final = bytes(4)
 
-_Place: TypeAlias = tuple[str, bytes, int, Direction, str, bytes]
+_Place: TypeAlias = tuple[str, int, Direction, bytes]
 
 
 class DeviceKey(NamedTuple):
@@ -67,9 +67,11 @@ class Opened(NamedTuple):
 class _Cipher:
     """One boot on one topic: its derived key, ready for use, and what its tags cover."""
 
-    __slots__ = ("_aead", "_data")
+    __slots__ = ("_aead", "_data", "boot", "key")
 
     def __init__(self, key: DeviceKey, direction: Direction, topic: str, boot: bytes) -> None:
+        self.key = key
+        self.boot = boot
         what = (key.algorithm, key.key_id, key.device, direction, topic)
         self._aead = make_aead(key.algorithm, derive(key.secret, boot, key_info(*what)))
         self._data = associated_data(*what, boot)
@@ -163,42 +165,51 @@ class Opener:
         frame = parse_frame(payload)
         if isinstance(frame, Refusal):
             return frame
-        key = next((key for key in keys if key.key_id == frame.key_id), None)
+        place = (topic, frame.key_id, direction, frame.boot)
+        kept = self._ciphers.get(place)
+        if kept is None or kept.key not in keys or kept.key.algorithm != frame.algorithm:
+            return self._open_first(frame, keys, place)
+        content = kept.open(frame.seq, frame.ciphertext)
+        if content is None:
+            return _BROKEN
+        self._ciphers.move_to_end(place)
+        # The boot that is kept, not the frame's: it is compared and hashed faster ever after.
+        return Opened(content, kept.boot, frame.seq, frame.key_id)
+
+    def _open_first(
+        self, frame: Frame, keys: Sequence[DeviceKey], place: _Place
+    ) -> Opened | Refusal:
+        """Open a frame in whose place none has been opened with any of these keys."""
+        topic, key_id, direction, boot = place
+        key = next((key for key in keys if key.key_id == key_id), None)
         if key is None:
             return _not_valid(
-                f"key {frame.key_id} is not valid for this device: it was replaced or revoked; "
+                f"key {key_id} is not valid for this device: it was replaced or revoked; "
                 "enrol the device again"
             )
         if frame.algorithm != key.algorithm:
             return _not_valid(f"key {key.key_id} is for {key.algorithm.name}, and nothing else")
-        return self._open(frame, key, direction, topic)
-
-    def _open(
-        self, frame: Frame, key: DeviceKey, direction: Direction, topic: str
-    ) -> Opened | Refusal:
-        # Not the key itself: its algorithm takes longer to hash than a short frame to open.
-        place = (key.device, key.secret, key.key_id, direction, topic, frame.boot)
-        kept = self._ciphers.get(place)
-        cipher = kept or _Cipher(key, direction, topic, frame.boot)
+        cipher = _Cipher(key, direction, topic, boot)
         content = cipher.open(frame.seq, frame.ciphertext)
         if content is None:
-            return _not_valid(
-                "the seal is broken, or was made for another device, topic or direction"
-            )
+            return _BROKEN
         # Only now: whoever makes up boots must not push out those of devices.
-        if kept is None:
-            self._ciphers[place] = cipher
-            if len(self._ciphers) > self._ciphers_kept:
-                self._ciphers.popitem(last=False)
-        else:
-            self._ciphers.move_to_end(place)
-        return Opened(content, frame.boot, frame.seq, frame.key_id)
+        self._ciphers[place] = cipher
+        if len(self._ciphers) > self._ciphers_kept:
+            self._ciphers.popitem(last=False)
+        return Opened(content, boot, frame.seq, key_id)
 
     def forget(self, device: str) -> None:
         """Forget what was derived from a device's keys, after one was revoked."""
-        for place in [place for place in self._ciphers if place[0] == device]:
+        places = [place for place, kept in self._ciphers.items() if kept.key.device == device]
+        for place in places:
             del self._ciphers[place]
 
 
 def _not_valid(why: str) -> Refusal:
     return Refusal(401, "seal_not_valid", why)
+
+
+_BROKEN: Final = _not_valid(
+    "the seal is broken, or was made for another device, topic or direction"
+)

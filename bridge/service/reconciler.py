@@ -211,9 +211,12 @@ class Reconciler:
             self._apply(request, cached, effects)
             return
         if isinstance(order, Update):
+            if memory.knows(place):
+                self._apply(request, cached, effects)
+                return
             refusal = memory.refusal_of(place)
             if refusal is None:
-                order = order._replace(boot_is_known=memory.knows(place))
+                order = order._replace(boot_is_known=False)
                 if self._apply(request._replace(order=order), cached, effects):
                     memory.begin(place)
                 return

@@ -10,7 +10,7 @@ from bridge.core.orders import Deletion, Order
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import InboundTopic, TopicGrammar, TwinKey
-from bridge.core.update import NO_METADATA, Delivery, Presence, SectionName, Update
+from bridge.core.update import NO_METADATA, Delivery, Metadata, Presence, SectionName, Update
 from bridge.link.base import Message
 from bridge.service.unsealing import NOT_SEALED, Unsealed, Unsealer
 from bridge.wire import json_codec
@@ -161,17 +161,20 @@ class Decoder:
         self, message: Message, topic: InboundTopic, sealed: Unsealed | None = None
     ) -> Request:
         """Decode an update. One that is refused is none, unless its `seq` counts all the same."""
-        payload = message.payload
-        body = decode_body(
-            payload if sealed is None else sealed.payload, self._limits, self._dictionaries
-        )
+        payload = message.payload if sealed is None else sealed.payload
+        body = decode_body(payload, self._limits, self._dictionaries)
         state, metadata, encoding, refusal, size_bytes, plain = body
-        if sealed is None:
-            # Compared with what came before is what was said, however it was compressed.
-            payload = plain or payload
-        else:
-            # The seal vouches for these, and each frame has its own.
-            metadata = metadata._replace(boot=sealed.boot, seq=sealed.seq)
+        if sealed is not None:
+            # The seal vouches for boot and seq, and each frame has its own.
+            metadata = Metadata(
+                metadata.request_id,
+                sealed.boot,
+                sealed.seq,
+                metadata.seen,
+                metadata.time,
+                metadata.if_version,
+                metadata.full,
+            )
         if refusal is not None and metadata.seq is None:
             return Request(message, topic, None, refusal, metadata.request_id, encoding)
         order = Update(
@@ -180,10 +183,12 @@ class Decoder:
             topic.sender,
             state,
             metadata,
+            # Compared with what came before is what was said, however it was compressed.
             plain or message.payload,
             _delivery(message),
             size_bytes,
             refusal,
+            sealed is not None,
         )
         return Request(message, topic, order, None, metadata.request_id, encoding, sealed)
 

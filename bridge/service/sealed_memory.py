@@ -47,13 +47,13 @@ class SealedMemory:
         self._new.clear()
         self._counts.clear()
         self._added.clear()
-        missing: dict[SealedPlace, None] = {}
-        for place in places:
+        missing = []
+        for place in dict.fromkeys(places):
             if place in self._windows:
                 self._windows.move_to_end(place)
             else:
-                missing[place] = None
-        return [*missing]
+                missing.append(place)
+        return missing
 
     def take_in(
         self,

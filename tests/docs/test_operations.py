@@ -272,6 +272,17 @@ def test_every_command_is_understood(line: str) -> None:
     command.make_context(name, rest, parent=context, resilient_parsing=not rest)
 
 
+def test_a_service_is_installed_from_locked_releases() -> None:
+    """Whatever is fetched has a hash; and what builds the bridge is not fetched once more."""
+    steps = "\n".join(block.text for block in OPERATIONS.blocks("console"))
+    installed = [line.partition("/bin/pip install ")[2] for line in steps.splitlines()]
+    locked, built = (shlex.split(line) for line in installed if line)
+    assert {"--require-hashes", "--only-binary"} < {*locked}
+    assert (ROOT / locked[-1]).is_file()
+    assert {"--no-index", "--no-deps", "--no-build-isolation"} < {*built}
+    assert built[-1] == "."
+
+
 def test_the_unit_is_well_formed() -> None:
     """Its sections, and that what it needs is in the document."""
     unit = configparser.RawConfigParser(strict=False, comment_prefixes=("#",), delimiters=("=",))

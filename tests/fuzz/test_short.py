@@ -13,10 +13,15 @@ import pytest
 
 from benchmarks.fuzz import planted
 from benchmarks.fuzz.corpus import read_corpus
+from benchmarks.fuzz.enrolment import authentic
 from benchmarks.fuzz.plain import Outcome, fuzz
 from benchmarks.fuzz.target import Broken, Target
 from benchmarks.fuzz.targets import TARGETS
+from bridge.core.limits import Limits
+from bridge.device.payload import decode
+from bridge.security.enrolment import EnrolRequest, Grant
 from bridge.wire import deflate, msgpack_codec
+from bridge.wire.inbound import decode_body
 from tests.docs.markdown import ROOT
 
 SHARE = 200
@@ -46,6 +51,15 @@ def test_every_target_has_a_corpus_and_no_corpus_is_left_over() -> None:
     files = {path.stem for path in (ROOT / "tests" / "data" / "fuzz").glob("*.txt")}
     assert files == {*TARGETS, planted.TARGET.name}
     assert all(read_corpus(name) for name in files)
+
+
+def test_what_is_authentic_is_in_the_corpus_of_enrolment() -> None:
+    """Mutations of nothing but refused inputs would not come as far as the signatures."""
+    requests = [decode_body(data, Limits()).state for data in read_corpus("enrolment")]
+    answers = [decode(data) for data in read_corpus("grant")]
+    for made in authentic():
+        assert made.request in map(EnrolRequest.read, requests)
+        assert made.grant in map(Grant.read, answers)
 
 
 def test_a_planted_bug_is_found() -> None:

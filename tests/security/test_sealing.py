@@ -133,29 +133,34 @@ def test_the_second_implementation_keeps_to_the_rfcs() -> None:
 
 @BOTH
 def test_no_bit_can_be_changed(algorithm: Algorithm) -> None:
-    """Every single bit of a frame is covered: by the tag, or by the ext's own head."""
+    """Every single bit of a frame is covered: by the tag, or by the ext's own head.
+
+    Also where its boot has been opened before, whose derived key is kept.
+    """
     key = make_key(algorithm)
     frame, opener = seal_one(key), Opener()
-    for position in range(8 * len(frame)):
-        changed = bytearray(frame)
-        changed[position // 8] ^= 1 << position % 8
-        result = opener.open(bytes(changed), [key], "up", TOPIC)
-        assert isinstance(result, Refusal), position
-    assert len(opener) == 0
+    for boots_opened in (0, 1):
+        for position in range(8 * len(frame)):
+            changed = bytearray(frame)
+            changed[position // 8] ^= 1 << position % 8
+            result = opener.open(bytes(changed), [key], "up", TOPIC)
+            assert isinstance(result, Refusal), position
+        assert len(opener) == boots_opened
+        assert isinstance(opener.open(frame, [key], "up", TOPIC), Opened)
 
 
 @BOTH
 def test_a_frame_opens_only_where_it_belongs(algorithm: Algorithm) -> None:
-    """Another topic, direction, device or key does not open it."""
+    """Another topic, direction, device or key does not open it, before it was opened and after."""
     key = make_key(algorithm)
     frame, opener = seal_one(key), Opener()
-    assert refused(opener.open(frame, [key], "up", "sync/lamp-1/desire/lamp-1")) == NOT_VALID
-    assert refused(opener.open(frame, [key], "down", TOPIC)) == NOT_VALID
-    other_device = key._replace(device="lamp-2")
-    assert refused(opener.open(frame, [other_device], "up", TOPIC)) == NOT_VALID
-    other_secret = key._replace(secret=bytes(32))
-    assert refused(opener.open(frame, [other_secret], "up", TOPIC)) == NOT_VALID
-    assert isinstance(opener.open(frame, [key], "up", TOPIC), Opened)
+    other_device, other_secret = key._replace(device="lamp-2"), key._replace(secret=bytes(32))
+    for _ in range(2):
+        assert refused(opener.open(frame, [key], "up", "sync/lamp-1/desire/lamp-1")) == NOT_VALID
+        assert refused(opener.open(frame, [key], "down", TOPIC)) == NOT_VALID
+        assert refused(opener.open(frame, [other_device], "up", TOPIC)) == NOT_VALID
+        assert refused(opener.open(frame, [other_secret], "up", TOPIC)) == NOT_VALID
+        assert isinstance(opener.open(frame, [key], "up", TOPIC), Opened)
 
 
 def test_a_message_cannot_choose_its_algorithm() -> None:
@@ -252,6 +257,18 @@ def _ext(data: bytes, code: int = 16) -> bytes:
 def test_what_is_no_frame_is_refused(payload: bytes, expected: tuple[int, str]) -> None:
     """Each with its code and name."""
     assert refused(Opener().open(payload, [make_key()], "up", TOPIC)) == expected
+
+
+@pytest.mark.parametrize("size_bytes", [0, 209, 210, 2**16 - 47, 2**16 - 46])
+def test_a_frame_is_an_ext_as_msgpack_writes_it(size_bytes: int) -> None:
+    """Whatever its length: with one, two or four bytes for it, and read back from either."""
+    key, payload = make_key(), bytes(size_bytes)
+    frame = Sealer(key, "up", TOPIC, BOOT).seal(payload)
+    extension = msgpack.unpackb(frame)
+    assert frame == _ext(extension.data)
+    longer = b"\xc9" + len(extension.data).to_bytes(4) + b"\x10" + extension.data
+    for written in (frame, longer):
+        assert Opener().open(written, [key], "up", TOPIC) == Opened(payload, BOOT, 1, 1)
 
 
 _HEADS = st.binary(max_size=60).map(lambda data: _ext(b"\x01\x01\x00\x00\x00\x01" + data))
