@@ -99,7 +99,7 @@ class TwinCache:
         """Take a twin in, as the store has it (None: the store has nothing of it).
 
         Raises:
-            StoreCorrupt: The stored twin cannot be decoded.
+            TwinCorrupt: The stored twin cannot be decoded.
         """
         if stored is None:
             twin = Twin(key, self._policies)

@@ -91,10 +91,10 @@ class FleetRecord:
         """
         if self.change.states[position] not in ("in_flight", "timed_out"):
             return None
-        verdict = _judge(state, self.patch)
+        verdict, why = _judge(state, self.patch)
         if verdict is None or not self.change.move(position, verdict, now):
             return None
-        self.note(position, verdict, "" if state else "the twin was deleted")
+        self.note(position, verdict, why)
         return verdict
 
     def halting(self) -> str:
@@ -127,14 +127,21 @@ class FleetRecord:
         self.changed = asyncio.Event()
 
 
-def _judge(state: bytes, patch: JsonObject) -> TargetState | None:
-    document: JsonObject = orjson.loads(state) if state else {}
-    desired, reported = document.get("desired"), document.get("reported")
+def _judge(state: bytes, patch: JsonObject) -> tuple[TargetState | None, str]:
+    """Return what a device is by its twin, None where it stays what it is; and why, or empty."""
+    if not state:
+        return "overwritten", "the twin was deleted"
+    try:
+        document: object = orjson.loads(state)
+    except orjson.JSONDecodeError as error:
+        return "timed_out", f"the twin cannot be read from the store: {error}"
+    members = document if isinstance(document, dict) else {}
+    desired, reported = members.get("desired"), members.get("reported")
     if not isinstance(desired, dict) or not stands(desired, patch):
-        return "overwritten"
+        return "overwritten", ""
     if isinstance(reported, dict) and is_reported(reported, patch):
-        return "converged"
-    return None
+        return "converged", ""
+    return None, ""
 
 
 def read_plan(plan: bytes) -> FleetPlan:
