@@ -13,7 +13,7 @@ from bridge.core.fleet_patch import is_reported, stands
 from bridge.core.fleet_plan import FleetPlan, TargetState
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
+from bridge.store.fleet_changes import StoredFleetChange, TargetNote
 
 
 class Standing(NamedTuple):
@@ -40,6 +40,7 @@ class FleetRecord:
         change: Decides.
         patch: The patch, for looking only: what is written is decoded anew.
         notes: What has become of devices and is not in the store yet.
+        unread: Devices, by their positions, to be judged by what the store has of them.
         changed: Set when the store has something newer of it; another one afterwards.
         why: Why it stands still, or empty.
     """
@@ -66,6 +67,7 @@ class FleetRecord:
         if self.change.status == "halted" and not self.why:
             self.why = self.halting()  # The last process ended before it could say so.
         self.notes: list[TargetNote] = []
+        self.unread: dict[int, None] = {}
         self.changed = asyncio.Event()
 
     @property
@@ -153,9 +155,3 @@ def read_plan(plan: bytes) -> FleetPlan:
 def write_plan(plan: FleetPlan) -> bytes:
     """Return a plan as the store is to have it."""
     return orjson.dumps(plan._asdict())
-
-
-def make_record(row: StoredFleetChange, targets: Sequence[StoredTarget], now: float) -> FleetRecord:
-    """Return a change as the store has it, with all of its devices."""
-    states = [cast("TargetState", target.state) for target in targets]
-    return FleetRecord(row, [target.key for target in targets], states, now)
