@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bridge.api.acting import Actor
@@ -55,12 +55,8 @@ class Administration(Protocol):
             StoreError: Nothing took effect.
         """
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
-        """Use and announce what dictionaries the store has now.
-
-        Args:
-            gone: Ids of those that it has no more.
-        """
+    async def dictionaries_changed(self) -> None:
+        """Use and announce what dictionaries the store has now, and no others."""
 
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """Read the permissions again.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -101,7 +101,7 @@ class _Holder:
     async def keys_changed(self, device: str) -> None:
         """Do nothing: a bridge reads the keys when it starts."""
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+    async def dictionaries_changed(self) -> None:
         """Do nothing: the bridge that comes reads and announces them."""
 
     async def find_orphans(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Final
 
 from bridge.api.acting import Actor
@@ -46,7 +46,7 @@ class Administrator:
         guard: Guard | None = None,
         fleet: FleetChanges | None = None,
         sealing: Sealing | None = None,
-        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]] | None = None,
+        dictionaries_changed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._dictionaries_changed = dictionaries_changed
         self._encoding = config.publish.encoding
@@ -72,10 +72,10 @@ class Administrator:
         """Read the permissions again; see `PermissionsLoader.reload`."""
         return await self.permissions.reload(actor)
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+    async def dictionaries_changed(self) -> None:
         """Use and announce the store's dictionaries, and clear those that went."""
         if self._dictionaries_changed is not None:
-            await self._dictionaries_changed(gone)
+            await self._dictionaries_changed()
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
