@@ -42,6 +42,8 @@ class PermissionsLoader:
         self._guard = guard
         self._store = store
         self._pipeline = pipeline
+        # Whoever reads the file later puts it in force later.
+        self._lock = asyncio.Lock()
 
     async def note_start(self) -> None:
         """Tell the audit trail of the permissions that a start has loaded, where they are others.
@@ -70,7 +72,8 @@ class PermissionsLoader:
             StoreError: It cannot be written down: likewise.
         """
         try:
-            return await self._reload(actor)
+            async with self._lock:
+                return await self._reload(actor)
         except SyncbridgeError as error:
             _log.error(
                 "the permissions are not reloaded: what was in force stays so",
@@ -103,7 +106,8 @@ class PermissionsLoader:
             await self._record(actor, permissions, digest)
             guard.replace(permissions)
 
-        await self._pipeline.between_batches(put_in_force)
+        # Written down and in force: both of it, or nothing, also where nobody waits any more.
+        await self._pipeline.in_turn(put_in_force)
         announce(permissions, file)
         return {**_facts(permissions), "file": str(file), "changed": digest != before}
 
