@@ -73,6 +73,21 @@ class Administration(Protocol):
             StoreError: What the store raises.
         """
 
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """Read the schemas again.
+
+        Args:
+            actor: Who asks for it.
+
+        Returns:
+            How many `entries` and `files` are in force now.
+
+        Raises:
+            ConfigError: There are none, or one of them is not allowed: nothing has changed.
+            AdminError: No bridge runs here.
+            StoreError: What the store raises.
+        """
+
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:

@@ -90,6 +90,13 @@ class _Holder:
             hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
         )
 
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:  # noqa: ARG002
+        """Refuse: nobody is here that has read them."""
+        raise AdminError(
+            "no bridge runs on this store that could read its schemas again",
+            hint="a bridge reads them when it starts; `syncbridge schemas check` tries one",
+        )
+
     def key_wrapper(self) -> KeyWrapper | None:
         """Return what wraps the keys of devices."""
         # Only here: most commands have nothing to do with OpenSSL.

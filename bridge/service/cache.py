@@ -63,6 +63,11 @@ class TwinCache:
         self._has_new = False
 
     @property
+    def models(self) -> Models | None:
+        """What sections have to fit, as given."""
+        return self._models
+
+    @property
     def memory_bytes(self) -> int:
         """Estimate of the memory that all twins take between batches."""
         return self._decoded_bytes + self._idle_bytes

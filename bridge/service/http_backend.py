@@ -96,6 +96,10 @@ class HttpBackend:
         """Read the permissions again."""
         return await self._administrator.reload_permissions(actor)
 
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """Read the schemas again."""
+        return await self._administrator.reload_schemas(actor)
+
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None
     ) -> Sequence[Orphan]:
