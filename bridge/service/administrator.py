@@ -68,7 +68,7 @@ class Administrator:
         # `make_models` has made them.
         schemas = cast("Schemas | None", pipeline.cache.models)
         self.schemas = SchemasLoader(config, schemas, store, pipeline)
-        self._reloadable = [
+        self._reloadable: list[PermissionsLoader | SchemasLoader] = [
             *([] if config.permissions.file is None else [self.permissions]),
             *([] if schemas is None else [self.schemas]),
         ]

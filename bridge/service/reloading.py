@@ -176,7 +176,7 @@ class SchemasLoader:
             await self._store.run(lambda store: store.record([row]))
             raise
         counts = count_schemas(self._config)
-        row = act(actor, "schemas.reload", "", **counts)
+        row = act(actor, "schemas.reload", schemas=counts)
 
         async def put_in_force() -> None:
             await self._store.run(lambda store: store.record([row]))

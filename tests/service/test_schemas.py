@@ -194,7 +194,7 @@ async def test_new_schemas_count_without_a_restart(mosquitto: Mosquitto, tmp_pat
         rows = await bridge.run_store(lambda store: store.audit(10))
     told = [(row.act, row.who, row.target, row.outcome, row.details) for row in rows]
     assert told == [
-        ("schemas.reload", "operator", "", "done", '{"entries":2,"files":2}'),
+        ("schemas.reload", "operator", "", "done", '{"schemas":{"entries":2,"files":2}}'),
         ("schemas.reload", "operator", str(net), "failed", "{}"),
     ]
 
