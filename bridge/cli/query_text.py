@@ -22,7 +22,7 @@ def reading_query(where: str) -> Iterator[None]:
     except AdminRefused as error:
         if error.status == HTTPStatus.BAD_REQUEST:
             # Only now: the parser takes longer to import than the bridge to answer.
-            from bridge.query import parse_where
+            from bridge.api.queries import check_query
 
-            parse_where(where)
+            check_query(where)
         raise

@@ -14,6 +14,7 @@ import pytest
 from device_sim import Broker, Fleet, FleetOptions
 from device_sim.checker import check as check_module
 from device_sim.checker import verdict as verdicts
+from device_sim.checker import watcher
 from device_sim.checker.check import CheckOptions, check
 from device_sim.checker.ledger import line
 from device_sim.checker.verdict import Verdict
@@ -65,6 +66,7 @@ async def test_what_asks_for_no_answer_is_waited_for(
         return verdict
 
     monkeypatch.setattr(check_module, "judge", judge)
+    monkeypatch.setattr(watcher, "QUIET_S", 0.1)
     ledger = tmp_path / "ledger"
     events = [line(event, "sync/lamp-1/report", b'{"on":false}') for event in ("sent", "accepted")]
     ledger.write_bytes(b"".join(events))
