@@ -12,6 +12,7 @@ SyncbridgeError
 │   ├── StoreSchemaError   the file is not ours, or newer than this program
 │   ├── StoreUnavailable   it cannot be written now; the same commit may work later
 │   └── StoreCorrupt       what it holds cannot be read
+│       └── TwinCorrupt    one of its twins cannot be read
 ├── BrokerError            the embedded broker could not be started
 ├── DeviceError            the device library
 │   ├── NotAnswered        no reply came in time
@@ -139,6 +140,24 @@ class StoreUnavailable(StoreError):
 
 class StoreCorrupt(StoreError):
     """What the store holds cannot be read."""
+
+
+class TwinCorrupt(StoreCorrupt):
+    """One twin of the store cannot be read.
+
+    Attributes:
+        device: Whose twin it is.
+        name: Its name; empty for the unnamed one.
+    """
+
+    def __init__(self, device: str, name: str, reason: str) -> None:
+        twin = f"{device}/{name}" if name else device
+        super().__init__(
+            f"twin {twin!r} cannot be read from the store: {reason}",
+            hint="run `syncbridge store check`, and restore a backup",
+        )
+        self.device = device
+        self.name = name
 
 
 class BrokerError(SyncbridgeError):

@@ -21,10 +21,10 @@ from bridge.api.dictionaries import dictionary_routes
 from bridge.api.fleet_changes import fleet_routes
 from bridge.api.keys import key_routes
 from bridge.api.metrics import Exposed, metrics_route
-from bridge.api.permissions import permissions_route
 from bridge.api.problems import HANDLERS, RequestProblem
 from bridge.api.quarantine import quarantine_routes
 from bridge.api.queries import query_route
+from bridge.api.reloading import reload_routes
 from bridge.api.requests import json_response, read_body
 from bridge.api.retained import retained_routes
 from bridge.api.tokens import token_routes
@@ -60,7 +60,7 @@ def create_app(
             Route("/v1/store/export", routes.export),
             *quarantine_routes(administration),
             audit_route(administration),
-            permissions_route(administration),
+            *reload_routes(administration),
             query_route(administration),
             *twin_routes(administration),
             *retained_routes(administration),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from bridge.api.acting import Actor
@@ -55,12 +55,8 @@ class Administration(Protocol):
             StoreError: Nothing took effect.
         """
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
-        """Use and announce what dictionaries the store has now.
-
-        Args:
-            gone: Ids of those that it has no more.
-        """
+    async def dictionaries_changed(self) -> None:
+        """Use and announce what dictionaries the store has now, and no others."""
 
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """Read the permissions again.
@@ -73,6 +69,21 @@ class Administration(Protocol):
 
         Raises:
             ConfigError: There are none, or something in them is not allowed: nothing has changed.
+            AdminError: No bridge runs here.
+            StoreError: What the store raises.
+        """
+
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """Read the schemas again.
+
+        Args:
+            actor: Who asks for it.
+
+        Returns:
+            How many `entries` and `files` are in force now.
+
+        Raises:
+            ConfigError: There are none, or one of them is not allowed: nothing has changed.
             AdminError: No bridge runs here.
             StoreError: What the store raises.
         """

@@ -215,6 +215,10 @@ class AdminClient:
         """Make the bridge read its permissions again; returns what is in force now."""
         return self._ask("POST", "/v1/permissions/reload")
 
+    def reload_schemas(self) -> Mapping[str, object]:
+        """Make the bridge read its schemas again; returns how many are in force now."""
+        return self._ask("POST", "/v1/schemas/reload")
+
     def train_dictionary(self, size_bytes: int) -> Mapping[str, object]:
         """Train a dictionary from the stored twins, and make it the current one."""
         return self._ask("POST", "/v1/dictionaries", {"size_bytes": size_bytes})

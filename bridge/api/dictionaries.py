@@ -82,7 +82,7 @@ class _Routes:
             return store.dictionaries.add(row, DICTIONARIES_KEPT)
 
         gone = await self._administration.run_store(keep)
-        await self._administration.dictionaries_changed(gone)
+        await self._administration.dictionaries_changed()
         return json_response({**_described(row), "forgotten": gone})
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -94,6 +94,13 @@ class _Holder:
             hint="a bridge reads them when it starts; `syncbridge permissions check` does so too",
         )
 
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:  # noqa: ARG002
+        """Refuse: nobody is here that has read them."""
+        raise AdminError(
+            "no bridge runs on this store that could read its schemas again",
+            hint="a bridge reads them when it starts; `syncbridge schemas check` tries one",
+        )
+
     def key_wrapper(self) -> KeyWrapper | None:
         """Return what wraps the keys of devices."""
         # Only here: most commands have nothing to do with OpenSSL.
@@ -105,7 +112,7 @@ class _Holder:
     async def keys_changed(self, device: str) -> None:
         """Do nothing: a bridge reads the keys when it starts."""
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+    async def dictionaries_changed(self) -> None:
         """Do nothing: the bridge that comes reads and announces them."""
 
     async def find_orphans(

@@ -59,6 +59,11 @@ def query_route(administration: Administration) -> Route:
     return Route("/v1/twins", query)
 
 
+def check_query(where: str) -> None:
+    """Raise `QueryError` where a query is not of the language."""
+    parse_where(where)
+
+
 def _row(key: TwinKey, state: bytes, fields: tuple[Field, ...]) -> dict[str, object]:
     document: Mapping[str, object] = orjson.loads(state)
     head: dict[str, object] = {"device": key.device, "name": key.name}

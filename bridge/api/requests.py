@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from http import HTTPStatus
+from typing import Final
 
 import orjson
 from starlette.requests import Request
@@ -18,6 +19,12 @@ from bridge.core.update import SectionName
 BODY_BYTES_MAX = 64 * 1024
 """Largest body of a request: a path is all that one holds."""
 
+IDENTIFIER: Final = "1 to 128 of A-Z a-z 0-9 . _ : @ ~ -, not starting with a dot"
+"""What a device id or a name is, for people."""
+
+SHOWN_CHARACTERS: Final = 130
+"""Characters of what is no device id that a problem shows."""
+
 
 def json_response(value: Mapping[str, object]) -> Response:
     """Return an answer."""
@@ -31,9 +38,17 @@ def twin_key(request: Request) -> TwinKey:
         RequestProblem: There can be no such twin.
     """
     device, name = request.path_params["device"], request.path_params.get("name", "")
-    if not is_device_id(device) or (name and not is_name(name)):
+    if not is_device_id(device):
         raise RequestProblem(
-            HTTPStatus.NOT_FOUND, f"there is no twin {device}{'/' if name else ''}{name}"
+            HTTPStatus.BAD_REQUEST,
+            f"{device[:SHOWN_CHARACTERS]!r} is no device id",
+            hint=f"a device id is {IDENTIFIER}",
+        )
+    if name and not is_name(name):
+        raise RequestProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"{name[:SHOWN_CHARACTERS]!r} is no name of a twin",
+            hint=f"a name is {IDENTIFIER}, and none of the words that topics use",
         )
     return TwinKey(device, name)
 
@@ -120,8 +135,8 @@ def read_writer(value: object) -> str:
         return value
     raise RequestProblem(
         HTTPStatus.BAD_REQUEST,
-        "`writer` must be a name as topics have it: 1 to 128 of A-Z a-z 0-9 . _ : @ ~ -, not "
-        "starting with a dot, and none of the words that topics use",
+        f"`writer` must be a name as topics have it: {IDENTIFIER}, and none of the words that "
+        "topics use",
     )
 
 

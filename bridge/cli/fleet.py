@@ -14,6 +14,7 @@ from bridge.cli.fleet_view import change_line, device_cells, print_change, progr
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.names import requester_name
 from bridge.cli.options import Command, json_option, limit_option
+from bridge.cli.query_text import reading_query
 from bridge.cli.status import ExitStatus
 from bridge.cli.terminal import line_printer, print_note, print_table
 from bridge.cli.text import DURATION, compact_json
@@ -175,7 +176,7 @@ def start(
         "dry_run": dry_run,
         "writer": requester_name(as_name, config.broker.username),
     }
-    with administer(config) as client:
+    with administer(config) as client, reading_query(where):
         answer = document(client.start_fleet_change(order))
     if as_json:
         click.echo(compact_json(answer))

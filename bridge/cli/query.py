@@ -12,6 +12,7 @@ from bridge.cli.access import administer, load_config, store_option
 from bridge.cli.documents import JsonRow, integer, rows_of, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import command, json_option, limit_option
+from bridge.cli.query_text import reading_query
 from bridge.cli.terminal import print_note, print_table
 from bridge.cli.text import age_text, compact_json
 from bridge.core.topics import TwinKey
@@ -43,7 +44,7 @@ def query(
       syncbridge query "reported.battery < 20 AND online"
       syncbridge query "desired.mode = 'eco'" --json | jq -r .device
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
-    with administer(load_config(invocation, store_path)) as client:
+    with administer(load_config(invocation, store_path)) as client, reading_query(where):
         rows = list(_rows(client, where, limit + 1))
     if len(rows) > limit:
         del rows[limit:]

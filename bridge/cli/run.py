@@ -12,7 +12,6 @@ import click
 
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import command
-from bridge.errors import SyncbridgeError
 
 if TYPE_CHECKING:
     from bridge.config import Config
@@ -30,7 +29,7 @@ if TYPE_CHECKING:
 )
 @pass_invocation
 def run(invocation: Invocation, store_path: str | None, embedded_port: str | None) -> None:
-    """Run the bridge until Ctrl-C or SIGTERM; SIGHUP makes it read its permissions again.
+    """Run the bridge until Ctrl-C or SIGTERM; SIGHUP makes it read permissions and schemas again.
 
     Without a broker it starts the embedded one, on this machine only, for trying things out.
 
@@ -52,7 +51,7 @@ def run(invocation: Invocation, store_path: str | None, embedded_port: str | Non
 
 
 async def run_until_signal(config: Config) -> None:
-    """Run a bridge until SIGINT or SIGTERM; SIGHUP makes it read its permissions again.
+    """Run a bridge until SIGINT or SIGTERM; SIGHUP makes it read permissions and schemas again.
 
     A terminal that is closed sends SIGHUP too; that ends what was started in it.
 
@@ -85,7 +84,7 @@ async def run_until_signal(config: Config) -> None:
 
 
 async def _run(bridge: Bridge, reloading: asyncio.Event) -> None:
-    """Run a bridge, and read its permissions again each time that is asked for."""
+    """Run a bridge, and have it read again what it can each time that is asked for."""
     reload = asyncio.create_task(_reload_each_time(bridge, reloading))
     try:
         await bridge.wait()
@@ -99,9 +98,7 @@ async def _reload_each_time(bridge: Bridge, reloading: asyncio.Event) -> None:
     while True:
         await reloading.wait()
         reloading.clear()
-        # Why it was not possible is in the log.
-        with contextlib.suppress(SyncbridgeError):
-            await bridge.administrator.reload_permissions(Actor("signal", ""))
+        await bridge.administrator.reload(Actor("signal", ""))
 
 
 def _has_terminal() -> bool:

@@ -1,4 +1,4 @@
-"""`syncbridge schemas`: hold the twins that there are against a schema."""
+"""`syncbridge schemas`: hold the twins that there are against a schema, and reload schemas."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.access import administer, load_config, store_option
-from bridge.cli.documents import as_object, rows_of, text
+from bridge.cli.documents import as_object, document, integer, rows_of, text
 from bridge.cli.invocation import Invocation, pass_invocation
 from bridge.cli.options import Command, json_option
 from bridge.cli.status import ExitStatus
-from bridge.cli.terminal import print_note
+from bridge.cli.terminal import print_json, print_note
 from bridge.cli.text import compact_json, printable
 from bridge.core.pattern import DevicePattern, PatternError, parse_device_pattern
 from bridge.core.section import JsonObject
@@ -29,13 +29,14 @@ _ROWS_PER_PAGE = 200
 
 @click.group("schemas")
 def schemas() -> None:
-    """Try a schema before it is switched on.
+    """Try a schema before it is switched on, and have those that are read again.
 
     The setting `schemas` says which sections have to fit which schema (docs/schemas.md).
 
     \b
     Examples:
       syncbridge schemas check lamp.json 'lamp-*'
+      syncbridge schemas reload
     """  # noqa: D301 - click reads the backspace as "do not wrap this paragraph"
 
 
@@ -93,6 +94,30 @@ def check(
                     click.echo(printable("  ".join((str(key), *row.values()))))
     print_note(f"{unfit} of {looked_at} twins with {section} do not fit")
     return ExitStatus.REFUSED if unfit else ExitStatus.OK
+
+
+@schemas.command("reload", cls=Command)
+@json_option
+@store_option
+@pass_invocation
+def reload(invocation: Invocation, as_json: bool, store_path: str | None) -> None:
+    """Make the running bridge read the files of its schemas again.
+
+    All of them come into force at once; where one cannot be read, or is no schema, nothing
+    changes, and this ends with status 1 and says what is wrong. SIGHUP does the same.
+
+    \b
+    Examples:
+      syncbridge schemas check lamp.json 'lamp-*'
+      syncbridge schemas reload
+    """  # noqa: D301
+    with administer(load_config(invocation, store_path)) as client:
+        answer = document(client.reload_schemas())
+    if as_json:
+        print_json(answer, compact=True)
+    else:
+        entries, files = integer(answer, "entries"), integer(answer, "files")
+        click.echo(f"entries: {entries}; files: {files}; in force")
 
 
 def _sections(

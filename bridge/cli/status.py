@@ -9,6 +9,7 @@ from bridge.errors import (
     ConfigError,
     LinkError,
     NotAnswered,
+    QueryError,
     Refused,
     SyncbridgeError,
 )
@@ -35,6 +36,7 @@ class ExitStatus(enum.IntEnum):
 
 _OF_CLASS: tuple[tuple[type[SyncbridgeError], ExitStatus], ...] = (
     (ConfigError, ExitStatus.USAGE),
+    (QueryError, ExitStatus.USAGE),
     (LinkError, ExitStatus.UNAVAILABLE),
     (NotAnswered, ExitStatus.UNAVAILABLE),
     (Refused, ExitStatus.REFUSED),

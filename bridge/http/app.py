@@ -30,6 +30,7 @@ from bridge.http.problems import HANDLERS
 from bridge.http.quarantine_routes import add_quarantine_routes
 from bridge.http.searching import Searcher
 from bridge.http.stream import add_stream_route
+from bridge.http.strict_route import StrictRoute
 from bridge.http.twin_routes import TwinRoutes, add_named_twin_routes, add_twin_routes
 
 _DESCRIPTION: Final = (
@@ -61,6 +62,7 @@ def create_app(
         redirect_slashes=False,
         exception_handlers=HANDLERS,
     )
+    app.router.route_class = StrictRoute
     authenticator = Authenticator(backend, clock)
     searcher = Searcher(backend, config.stream_queries)
     twins = TwinRoutes(backend, authenticator, config.body_bytes)

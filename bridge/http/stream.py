@@ -21,6 +21,7 @@ from bridge.http.following import RIGHTS_CHANGED, Following, RightsChanged, TooS
 from bridge.http.list_routes import read_pattern
 from bridge.http.reading import Answer, Selection
 from bridge.http.searching import Searcher, ask_to_follow
+from bridge.http.strict_route import check_parameters
 from bridge.http.writing import delete_twin, write_section
 from bridge.wire import json_codec
 
@@ -28,6 +29,9 @@ BEARER_PROTOCOL: Final = "syncbridge.bearer."
 """What a subprotocol begins with that carries a token: browsers can send no other header."""
 
 PROTOCOL: Final = "syncbridge.v1"
+
+PARAMETERS: Final = ("after", "device", "select", "where")
+"""What may stand in the address."""
 
 CLOSE_S: Final = 20.0
 """How long a client that does not read may hold up the end of its connection."""
@@ -115,6 +119,7 @@ class _Stream:
 
     async def _following(self, principal: str) -> Following:
         query = self._socket.query_params
+        check_parameters(query.keys(), PARAMETERS)
         select = query.get("select")
         pattern = read_pattern(query.get("device", "*"))
         asked = await ask_to_follow(

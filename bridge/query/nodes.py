@@ -7,6 +7,7 @@ import math
 from sqlglot import exp
 
 from bridge.errors import QueryError
+from bridge.query.slips import field_slip, name_slip, time_slip, value_slip
 from bridge.query.terms import (
     COLUMNS,
     Among,
@@ -45,6 +46,7 @@ ALLOWED = (
 )
 
 _INTEGER_MAX = 2**63 - 1
+_TIME = ("at",)
 _DIGITS_MAX = 400
 _OPERATORS: dict[type[exp.Expression], tuple[Operator, Operator]] = {
     exp.EQ: ("=", "="),
@@ -114,14 +116,16 @@ def _condition(node: exp.Expression) -> Term:
 
 def _comparison(node: exp.Expression) -> Comparison:
     as_written, turned = _OPERATORS[type(node)]
-    if isinstance(node.this, exp.Column | exp.Dot):
-        return _compare(node, _field(node.this), as_written, _value(node.expression))
-    return _compare(node, _field(node.expression), turned, _value(node.this))
+    is_turned = isinstance(node.expression, exp.Column | exp.Dot)
+    if is_turned and not isinstance(node.this, exp.Column | exp.Dot):
+        return _compare(node, _field(node.expression), turned, _value(node.this))
+    return _compare(node, _field(node.this), as_written, _value(node.expression))
 
 
 def _compare(node: exp.Expression, field: Field, operator: Operator, value: Value) -> Comparison:
     if isinstance(value, bool) and operator not in ("=", "!="):
         raise _refused(node, f"true and false cannot be compared with {operator}")
+    _check_time(node, field, value)
     return Comparison(field, operator, value)
 
 
@@ -132,7 +136,16 @@ def _among(node: exp.In) -> Among:
     values = tuple(_value(value) for value in given)
     if len({kind_of(value) for value in values}) > 1:
         raise _refused(node, "the values of one IN must be of one type")
-    return Among(_field(node.this), values)
+    field = _field(node.this)
+    for value in values:
+        _check_time(node, field, value)
+    return Among(field, values)
+
+
+def _check_time(node: exp.Expression, field: Field, value: Value) -> None:
+    advice = time_slip(value) if field.path == _TIME else ""
+    if advice:
+        raise _refused(node, "`at` has no such value", advice)
 
 
 def _match(node: exp.Like | exp.Glob) -> Match:
@@ -157,7 +170,7 @@ def _is(node: exp.Is) -> Term:
 
 def _field(node: exp.Expression) -> Field:
     if not isinstance(node, exp.Column | exp.Dot):
-        raise _refused(node, "a field must stand here")
+        raise _refused(node, "a field must stand here", field_slip(node))
     parts = node.parts
     if not all(isinstance(part, exp.Identifier) for part in parts):
         raise _refused(node, "a field is names with dots between")
@@ -169,7 +182,7 @@ def _field(node: exp.Expression) -> Field:
         raise _refused(node, "a key that is empty or holds a quote, \\ or a control character")
     known = len(path) == 1 and (path[0] in COLUMNS or path[0] == "online")
     if not known and not (path[0] in ("reported", "desired") and len(path) > 1):
-        raise _refused(node, f"there is no field `{'.'.join(path)[:80]}`")
+        raise _refused(node, f"there is no field `{'.'.join(path)[:80]}`", name_slip(path))
     return Field(path)
 
 
@@ -180,7 +193,7 @@ def _value(node: exp.Expression) -> Value:
         return str(node.this) if node.is_string else _number(node, str(node.this))
     if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal) and node.this.is_number:
         return -_number(node, str(node.this.this))
-    raise _refused(node, "a number, a text, true or false must stand here")
+    raise _refused(node, "a number, a text, true or false must stand here", value_slip(node))
 
 
 def _number(node: exp.Expression, text: str) -> int | float:
@@ -193,8 +206,9 @@ def _number(node: exp.Expression, text: str) -> int | float:
     return number
 
 
-def _refused(node: exp.Expression, message: str) -> QueryError:
+def _refused(node: exp.Expression, message: str, advice: str = "") -> QueryError:
     starts = [part.meta["start"] for part in node.walk() if "start" in part.meta]
     position = min(starts) + 1 if starts else 0
     where = f" at character {position}" if starts else ""
-    return QueryError(f"{message}{where}: {str(node)[:80]}", hint=ALLOWED, position=position)
+    hint = f"{advice}; {ALLOWED}" if advice else ALLOWED
+    return QueryError(f"{message}{where}: {str(node)[:80]}", hint=hint, position=position)

@@ -62,6 +62,10 @@ class SchemaModel:
         self._section = section
         self._name = name
 
+    def take_over(self, other: SchemaModel) -> None:
+        """Be what another schema of the same section describes, from the next question on."""
+        self._validator, self._name = other._validator, other._name
+
     def fits(self, value: JsonObject) -> bool:
         """Tell whether a section fits; the empty one always does."""
         return not value or bool(self._validator.is_valid(value))

@@ -68,7 +68,11 @@ def _parsed(path: Path) -> object:
         with path.open("rb") as file:
             content = file.read(SCHEMA_BYTES + 1)
         if len(content) > SCHEMA_BYTES:
-            raise ConfigError(f"{path} is larger than {SCHEMA_BYTES} bytes", source=str(path))
+            raise ConfigError(
+                f"the schema {path} is larger than {SCHEMA_BYTES} bytes",
+                field="schemas",
+                source=str(path),
+            )
         parsed: object = json.loads(content.decode())
     except OSError as error:
         raise ConfigError(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, Iterable, Mapping, Sequence
-from typing import Final
+import contextlib
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
 
 from bridge.api.acting import Actor
 from bridge.api.orphans import BESIDE_JSON, Orphan, RetainedTopic, find_orphans
@@ -12,18 +13,22 @@ from bridge.core.orders import Order
 from bridge.core.policy import Policies
 from bridge.core.reconcile import Outcome
 from bridge.core.topics import TopicGrammar, TwinKey
+from bridge.errors import SyncbridgeError
 from bridge.link.base import Publication
 from bridge.security.key_wrapping import KeyWrapper
 from bridge.service.fleet_changes import FleetChanges
 from bridge.service.guard import Guard
 from bridge.service.pipeline import Pipeline
 from bridge.service.publisher import Publisher
-from bridge.service.reloading import PermissionsLoader
+from bridge.service.reloading import PermissionsLoader, SchemasLoader
 from bridge.service.sealing import Sealing
 from bridge.service.store_thread import Result, StoreThread
 from bridge.service.twin_publication import TwinPublication
 from bridge.store.audit import AuditRow
 from bridge.store.base import Store
+
+if TYPE_CHECKING:
+    from bridge.schema.table import Schemas
 
 
 class Administrator:
@@ -35,6 +40,7 @@ class Administrator:
         fleet: Makes fleet changes go.
         reader_groups: Names of groups that read states.
         permissions: Reads them.
+        schemas: Reads them.
     """
 
     def __init__(
@@ -47,7 +53,7 @@ class Administrator:
         guard: Guard | None = None,
         fleet: FleetChanges | None = None,
         sealing: Sealing | None = None,
-        dictionaries_changed: Callable[[Iterable[int]], Awaitable[None]] | None = None,
+        dictionaries_changed: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self._dictionaries_changed = dictionaries_changed
         self._encoding = config.publish.encoding
@@ -61,6 +67,13 @@ class Administrator:
         self.policies: Policies = config.policies
         self.reader_groups: Collection[str] = config.sealing.readers.groups
         self.permissions = PermissionsLoader(config, guard, store, pipeline)
+        # `make_models` has made them.
+        schemas = cast("Schemas | None", pipeline.cache.models)
+        self.schemas = SchemasLoader(config, schemas, store, pipeline)
+        self._reloadable: list[PermissionsLoader | SchemasLoader] = [
+            *([] if config.permissions.file is None else [self.permissions]),
+            *([] if schemas is None else [self.schemas]),
+        ]
 
     async def run_store(self, function: Callable[[Store], Result]) -> Result:
         """Run a function of the store between the pipeline's batches."""
@@ -74,10 +87,20 @@ class Administrator:
         """Read the permissions again; see `PermissionsLoader.reload`."""
         return await self.permissions.reload(actor)
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """Read the schemas again; see `SchemasLoader.reload`."""
+        return await self.schemas.reload(actor)
+
+    async def reload(self, actor: Actor) -> None:
+        """Read again whatever of the two is configured; what cannot be is in the log."""
+        for loader in self._reloadable or [self.permissions]:
+            with contextlib.suppress(SyncbridgeError):
+                await loader.reload(actor)
+
+    async def dictionaries_changed(self) -> None:
         """Use and announce the store's dictionaries, and clear those that went."""
         if self._dictionaries_changed is not None:
-            await self._dictionaries_changed(gone)
+            await self._dictionaries_changed()
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

@@ -166,8 +166,7 @@ class Bridge:
         self._metadata = await read_metadata(self._store)
         self._sealing = await make_sealing(config, self._store, self._clock)
         self._packer = Packer(config.compression, self._sealing)
-        username = await self._start_broker()
-        self._link = self._make_link(username)
+        self._link = self._make_link(await self._start_broker())
         self._publisher = Publisher(
             self._link,
             self._grammar,
@@ -178,7 +177,7 @@ class Bridge:
             self._packer.pack,
         )
         self._dictionaries = await load_dictionaries(
-            self._packer, self._grammar, self._store, self._publisher
+            self._packer, self._grammar, self._store, self._publisher, config.publish.rebuild_per_s
         )
         self._announcer = self._make_announcer()
         # Of what is no retained document there is one encoding.
@@ -311,6 +310,7 @@ class Bridge:
         again = publish_changed_keys(self._sealing, self._store, self._pipeline, self._publisher)
         self._spawn(again, "changed keys")
         self._spawn(self._pipeline.run(), "pipeline")
+        self._spawn(self._dictionaries.run(), "dictionaries")
         self._spawn(self._store_acknowledged(), "acknowledged")
         self._spawn(self._watch.run(self._pipeline), "watch")
 

@@ -63,6 +63,11 @@ class TwinCache:
         self._has_new = False
 
     @property
+    def models(self) -> Models | None:
+        """What sections have to fit, as given."""
+        return self._models
+
+    @property
     def memory_bytes(self) -> int:
         """Estimate of the memory that all twins take between batches."""
         return self._decoded_bytes + self._idle_bytes
@@ -99,7 +104,7 @@ class TwinCache:
         """Take a twin in, as the store has it (None: the store has nothing of it).
 
         Raises:
-            StoreCorrupt: The stored twin cannot be decoded.
+            TwinCorrupt: The stored twin cannot be decoded.
         """
         if stored is None:
             twin = Twin(key, self._policies)

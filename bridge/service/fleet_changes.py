@@ -10,19 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable, Sequence
-from typing import Final
+from itertools import islice
+from typing import Final, cast
 
 from bridge import metrics
 from bridge.api.acting import Actor, act
 from bridge.api.fleet_changes import FleetOrder, no_such_change, refused
-from bridge.core.fleet_change import GOING, FleetChange
+from bridge.core.fleet_change import FINISHED, GOING, FleetChange
+from bridge.core.fleet_plan import TargetState
 from bridge.core.limits import Limits
 from bridge.core.topics import TwinKey
 from bridge.errors import StoreCorrupt, StoreError
 from bridge.logs import RateLimited
 from bridge.service.connected_time import ConnectedTime
 from bridge.service.fleet_making import check_patch, find_targets, make_change
-from bridge.service.fleet_record import FleetRecord, make_record
+from bridge.service.fleet_record import FleetRecord
 from bridge.service.fleet_writer import FleetWriter
 from bridge.service.guard import Guard
 from bridge.service.store_thread import StoreThread
@@ -43,7 +45,11 @@ RETRY_S: Final = 1.0
 TARGETS_PER_PAGE: Final = 5000
 """Devices of a change that are read at once, so that commits get their turn."""
 
-_TWINS_PER_LOAD: Final = 1000
+JUDGED_AT_ONCE: Final = 500
+"""Devices that are judged at once: everything else waits for it, some ms with ordinary twins."""
+
+STATES_KEPT: Final = 5000
+"""Committed states that wait in memory to be judged; further ones are read from the store."""
 
 _DONE: Final = {"pause": "paused", "resume": "resumed", "undo": "undone"}
 
@@ -122,16 +128,25 @@ class FleetChanges:
         watched = self._watched
         if not watched:
             return
+        arrived = self._arrived
         for publication in publications:
-            if publication.key in watched:
-                self._arrived[publication.key] = publication.state
-        if self._arrived:
+            key = publication.key
+            if key not in watched:
+                continue
+            if key in arrived or len(arrived) < STATES_KEPT:
+                arrived[key] = publication.state
+            else:
+                for change_id, position in watched[key].items():
+                    self._records[change_id].unread[position] = None
+        if arrived:
             self._wake()
 
     def next_at(self, now: float) -> float | None:
         """Return when `act` is due, on the event loop's clock."""
         if self._retry_at is not None:
             return self._retry_at
+        if any(record.unread for record in self._records.values()):
+            return now
         times = [max(now, self._judge_at)] if self._arrived else []
         if self._time.is_running:
             here = self._time.now()
@@ -147,6 +162,7 @@ class FleetChanges:
             async with self._lock:
                 self._judge()
                 for record in tuple(self._records.values()):
+                    await self._judge_unread(record)
                     await self._advance(record)
         except StoreCorrupt:
             raise
@@ -158,24 +174,49 @@ class FleetChanges:
             )
 
     def _judge(self) -> None:
-        arrived, self._arrived = self._arrived, {}
+        """Judge some devices by what was committed."""
         here = self._time.now()
-        for key, state in arrived.items():
+        for key in [*islice(self._arrived, JUDGED_AT_ONCE)]:
+            state = self._arrived.pop(key)
             for change_id, position in tuple(self._watched.get(key, {}).items()):
-                verdict = self._records[change_id].judged(position, state, here)
-                if verdict is not None:
-                    self._counters.add(metrics.FLEET_TARGETS, verdict)
-                    self._unwatch(key, change_id)
+                self._judge_one(self._records[change_id], position, state, here)
+        if len(self._arrived) >= JUDGED_AT_ONCE:
+            self._judge_at = self._loop_time()
+
+    async def _judge_unread(self, record: FleetRecord) -> None:
+        """Judge some devices by what the store has of them."""
+        positions = [*islice(record.unread, JUDGED_AT_ONCE)]
+        if not positions:
+            return
+        # Before they are read: what is committed meanwhile is to be read once more.
+        for position in positions:
+            del record.unread[position]
+        keys = [record.keys[position] for position in positions]
+        try:
+            loaded = await self._store.run(lambda store: store.load(keys))
+        except StoreError:
+            record.unread.update(dict.fromkeys(positions))
+            raise
+        here = self._time.now()
+        for position, key in zip(positions, keys, strict=True):
+            stored = loaded.get(key)
+            if stored is not None:
+                self._judge_one(record, position, stored.state, here)
+
+    def _judge_one(self, record: FleetRecord, position: int, state: bytes, here: float) -> None:
+        verdict = record.judged(position, state, here)
+        if verdict is not None:
+            self._counters.add(metrics.FLEET_TARGETS, verdict)
+            if verdict != "timed_out":  # whose device may still come round
+                self._unwatch(record.keys[position], record.row.id)
 
     async def _advance(self, record: FleetRecord) -> None:
         change = record.change
         if self._time.is_running:
-            here = self._time.now()
-            for position in change.expire(here):
-                self._counters.add(metrics.FLEET_TARGETS, "timed_out")
-                record.note(position, "timed_out")
+            if not record.unread:  # else some of them may have answered long ago
+                self._expire(record)
             self._settle(record)
-            positions = change.due(here)
+            positions = change.due(self._time.now())
             if positions:
                 # Nobody's answer may come before it is looked for.
                 for position in positions:
@@ -187,6 +228,11 @@ class FleetChanges:
                         self._unwatch(record.keys[note.position], record.row.id)
         self._settle(record)
         await self._keep(record)
+
+    def _expire(self, record: FleetRecord) -> None:
+        for position in record.change.expire(self._time.now()):
+            self._counters.add(metrics.FLEET_TARGETS, "timed_out")
+            record.note(position, "timed_out")
 
     def _settle(self, record: FleetRecord) -> None:
         change, before = record.change, record.change.status
@@ -207,7 +253,8 @@ class FleetChanges:
             notes = tuple(note for note in record.notes if note.state == states[note.position])
             await self._store.run(lambda store: store.fleet_changes.update(row, notes, act))
             record.tell(row)
-        if record.change.status not in GOING and not record.change.in_flight:
+        change = record.change
+        if change.status not in GOING and not change.in_flight and not record.unread:
             del self._records[row.id]
             for key in record.keys:
                 self._unwatch(key, row.id)
@@ -227,31 +274,28 @@ class FleetChanges:
         row = await self._store.run(lambda store: store.fleet_changes.find(change_id))
         if row is None:
             return None
-        targets = await self._read_targets(change_id)
-        record = await asyncio.to_thread(make_record, row, targets, self._time.now())
+        keys, states = await self._read_targets(change_id)
+        record = await asyncio.to_thread(FleetRecord, row, keys, states, self._time.now())
         self._records[change_id] = record
-        states = record.change.states
-        late = [p for p, state in enumerate(states) if state in ("in_flight", "timed_out")]
-        for position in late:
-            self._watch(record, position)
-        keys = [record.keys[position] for position in late]
-        for begin in range(0, len(keys), _TWINS_PER_LOAD):
-            page = keys[begin : begin + _TWINS_PER_LOAD]
-            loaded = await self._store.run(lambda store, page=page: store.load(page))  # type: ignore[misc]
-            for key, stored in loaded.items():
-                # What has been committed meanwhile is newer.
-                self._arrived.setdefault(key, stored.state)
+        if record.change.status not in FINISHED:
+            for position, state in enumerate(record.change.states):
+                if state in ("in_flight", "timed_out"):
+                    self._watch(record, position)
+                    record.unread[position] = None
+            self._wake()
         return record
 
-    async def _read_targets(self, change_id: str) -> list[StoredTarget]:
-        targets: list[StoredTarget] = []
+    async def _read_targets(self, change_id: str) -> tuple[list[TwinKey], list[TargetState]]:
+        keys: list[TwinKey] = []
+        states: list[TargetState] = []
 
         def read(store: Store) -> list[StoredTarget]:
-            return store.fleet_changes.targets(change_id, len(targets) - 1, TARGETS_PER_PAGE)
+            return store.fleet_changes.targets(change_id, len(keys) - 1, TARGETS_PER_PAGE)
 
         while page := await self._store.run(read):
-            targets += page
-        return targets
+            keys += [target.key for target in page]
+            states += [cast("TargetState", target.state) for target in page]
+        return keys, states
 
     async def start(self, order: FleetOrder, actor: Actor) -> StoredFleetChange:
         """Find the devices, keep the change, and begin; see `FleetControl.start`."""

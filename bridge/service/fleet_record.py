@@ -13,7 +13,7 @@ from bridge.core.fleet_patch import is_reported, stands
 from bridge.core.fleet_plan import FleetPlan, TargetState
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
+from bridge.store.fleet_changes import StoredFleetChange, TargetNote
 
 
 class Standing(NamedTuple):
@@ -40,6 +40,7 @@ class FleetRecord:
         change: Decides.
         patch: The patch, for looking only: what is written is decoded anew.
         notes: What has become of devices and is not in the store yet.
+        unread: Devices, by their positions, to be judged by what the store has of them.
         changed: Set when the store has something newer of it; another one afterwards.
         why: Why it stands still, or empty.
     """
@@ -66,6 +67,7 @@ class FleetRecord:
         if self.change.status == "halted" and not self.why:
             self.why = self.halting()  # The last process ended before it could say so.
         self.notes: list[TargetNote] = []
+        self.unread: dict[int, None] = {}
         self.changed = asyncio.Event()
 
     @property
@@ -91,10 +93,10 @@ class FleetRecord:
         """
         if self.change.states[position] not in ("in_flight", "timed_out"):
             return None
-        verdict = _judge(state, self.patch)
+        verdict, why = _judge(state, self.patch)
         if verdict is None or not self.change.move(position, verdict, now):
             return None
-        self.note(position, verdict, "" if state else "the twin was deleted")
+        self.note(position, verdict, why)
         return verdict
 
     def halting(self) -> str:
@@ -127,14 +129,21 @@ class FleetRecord:
         self.changed = asyncio.Event()
 
 
-def _judge(state: bytes, patch: JsonObject) -> TargetState | None:
-    document: JsonObject = orjson.loads(state) if state else {}
-    desired, reported = document.get("desired"), document.get("reported")
+def _judge(state: bytes, patch: JsonObject) -> tuple[TargetState | None, str]:
+    """Return what a device is by its twin, None where it stays what it is; and why, or empty."""
+    if not state:
+        return "overwritten", "the twin was deleted"
+    try:
+        document: object = orjson.loads(state)
+    except orjson.JSONDecodeError as error:
+        return "timed_out", f"the twin cannot be read from the store: {error}"
+    members = document if isinstance(document, dict) else {}
+    desired, reported = members.get("desired"), members.get("reported")
     if not isinstance(desired, dict) or not stands(desired, patch):
-        return "overwritten"
+        return "overwritten", ""
     if isinstance(reported, dict) and is_reported(reported, patch):
-        return "converged"
-    return None
+        return "converged", ""
+    return None, ""
 
 
 def read_plan(plan: bytes) -> FleetPlan:
@@ -146,9 +155,3 @@ def read_plan(plan: bytes) -> FleetPlan:
 def write_plan(plan: FleetPlan) -> bytes:
     """Return a plan as the store is to have it."""
     return orjson.dumps(plan._asdict())
-
-
-def make_record(row: StoredFleetChange, targets: Sequence[StoredTarget], now: float) -> FleetRecord:
-    """Return a change as the store has it, with all of its devices."""
-    states = [cast("TargetState", target.state) for target in targets]
-    return FleetRecord(row, [target.key for target in targets], states, now)

@@ -6,16 +6,19 @@ be written, wherever the process ends.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Final
 
 import orjson
 
 from bridge.core.fleet_patch import is_reported, prior_of, restoring, stands
+from bridge.core.fleet_plan import TargetState
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
 from bridge.core.update import NO_METADATA, Metadata, Update
+from bridge.errors import TwinCorrupt
+from bridge.logs import RateLimited
 from bridge.service.effects import Effects
 from bridge.service.fleet_record import FleetRecord
 from bridge.service.pipeline import Pipeline
@@ -36,13 +39,15 @@ class FleetWriter:
     Args:
         pipeline: Gives a turn between batches.
         store: Has what was there before.
+        log: For twins that cannot be read.
     """
 
-    def __init__(self, pipeline: Pipeline, store: StoreThread) -> None:
+    def __init__(self, pipeline: Pipeline, store: StoreThread, log: RateLimited) -> None:
         self._pipeline = pipeline
         self._cache = pipeline.cache
         self._reconciler = pipeline.reconciler
         self._store = store
+        self._log = log
 
     async def write(self, record: FleetRecord, positions: Sequence[int]) -> list[TargetNote]:
         """Write to the devices at some positions what is due there: the patch, or its undoing.
@@ -53,36 +58,65 @@ class FleetWriter:
         Raises:
             StoreError: Nothing took effect.
         """
-        priors: dict[int, bytes | None] = {}
-        undoing = record.change.status == "undoing"
-        if undoing:
+        priors: dict[int, bytes | None] | None = None
+        if record.change.status == "undoing":
             rows = await self._store.run(
                 lambda store: store.fleet_changes.targets(
                     record.row.id, positions[0] - 1, len(positions), UNDOABLE
                 )
             )
             priors = {row.position: row.prior for row in rows}
+        return await self._pipeline.in_turn(lambda: self._write_all(record, positions, priors))
 
-        async def work() -> list[TargetNote]:
-            while True:
-                effects = Effects()
+    async def _write_all(
+        self,
+        record: FleetRecord,
+        positions: Sequence[int],
+        priors: Mapping[int, bytes | None] | None,
+    ) -> list[TargetNote]:
+        """Write to all of them but those whose twins are damaged: for these nobody else waits."""
+        damaged: dict[TwinKey, str] = {}
+        while True:
+            effects = Effects()
 
-                def change(_refused: Refused, effects: Effects = effects) -> None:
-                    effects.targets += [
-                        self._undo(record, position, priors.get(position), effects)
-                        if undoing
-                        else self._write(record, position, effects)
-                        for position in positions
-                    ]
+            def change(_refused: Refused, effects: Effects = effects) -> None:
+                effects.targets += [
+                    self._write_one(record, position, priors, damaged, effects)
+                    for position in positions
+                ]
 
-                keys = {record.keys[position] for position in positions}
-                try:
-                    await self._pipeline.transactions.run(keys, (), effects, change)
-                except StaleTwins:
-                    continue
-                return effects.targets
+            keys = {record.keys[position] for position in positions} - damaged.keys()
+            try:
+                await self._pipeline.transactions.run(keys, (), effects, change)
+            except StaleTwins:
+                continue
+            except TwinCorrupt as error:
+                damaged[TwinKey(error.device, error.name)] = str(error)
+                self._log.warning(
+                    "a fleet change leaves a twin out that is damaged",
+                    record.row.id,
+                    id=record.row.id,
+                    reason=error.message,
+                    hint=error.hint,
+                )
+                continue
+            return effects.targets
 
-        return await self._pipeline.in_turn(work)
+    def _write_one(
+        self,
+        record: FleetRecord,
+        position: int,
+        priors: Mapping[int, bytes | None] | None,
+        damaged: Mapping[TwinKey, str],
+        effects: Effects,
+    ) -> TargetNote:
+        why = damaged.get(record.keys[position])
+        if why is not None:
+            state: TargetState = "refused" if priors is None else "kept"
+            return TargetNote(record.row.id, position, state, None, why)
+        if priors is None:
+            return self._write(record, position, effects)
+        return self._undo(record, position, priors.get(position), effects)
 
     def _write(self, record: FleetRecord, position: int, effects: Effects) -> TargetNote:
         change_id, key = record.row.id, record.keys[position]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final, TypeAlias
 
 from bridge.api.acting import Actor
@@ -88,13 +88,17 @@ class HttpBackend:
         """Run a function of the store between the pipeline's batches."""
         return await self._administrator.run_store(function)
 
-    async def dictionaries_changed(self, gone: Iterable[int]) -> None:
+    async def dictionaries_changed(self) -> None:
         """Use and announce the store's dictionaries, and clear those that went."""
-        await self._administrator.dictionaries_changed(gone)
+        await self._administrator.dictionaries_changed()
 
     async def reload_permissions(self, actor: Actor) -> Mapping[str, object]:
         """Read the permissions again."""
         return await self._administrator.reload_permissions(actor)
+
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """Read the schemas again."""
+        return await self._administrator.reload_schemas(actor)
 
     async def find_orphans(
         self, topics: Sequence[RetainedTopic], *, clear: bool, act: AuditRow | None = None

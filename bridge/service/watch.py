@@ -98,7 +98,7 @@ class Watch:
         """
         fleet = self._fleet = FleetChanges(
             self._store,
-            FleetWriter(pipeline, self._store),
+            FleetWriter(pipeline, self._store, self._log),
             self._config.limits.to_core(),
             guard,
             clock,

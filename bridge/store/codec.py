@@ -19,7 +19,7 @@ from bridge.core.refusal import Refusal
 from bridge.core.twin import Twin
 from bridge.core.update import Boot
 from bridge.core.writers import BootRecord, Gap, Writer
-from bridge.errors import StoreCorrupt
+from bridge.errors import TwinCorrupt
 from bridge.store import codec_1
 from bridge.store.base import StoredTwin
 from bridge.store.key_codec import KeyDecoder, KeyEncoder, Packed
@@ -81,7 +81,7 @@ def decode_twin(stored: StoredTwin, policies: Policies = NO_POLICIES) -> Twin:
         policies: Which conflict policy holds where.
 
     Raises:
-        StoreCorrupt: The bytes are not what `encode_internals` makes, or once made.
+        TwinCorrupt: The bytes are not what `encode_internals` makes, or once made.
     """
     try:
         twin = Twin(stored.key, policies)
@@ -103,10 +103,7 @@ def decode_twin(stored: StoredTwin, policies: Policies = NO_POLICIES) -> Twin:
         StopIteration,
         msgpack.UnpackException,
     ) as error:
-        raise StoreCorrupt(
-            f"twin {str(stored.key)!r} cannot be read from the store: {error}",
-            hint="run `syncbridge store check`, and restore a backup",
-        ) from error
+        raise TwinCorrupt(*stored.key, str(error)) from error
     return twin
 
 

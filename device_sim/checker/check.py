@@ -76,8 +76,7 @@ async def check(
             await _until(watching, watcher.connected, None)
             began()
             await _until(watching, stopping, options.duration_s)
-            ledger = await _converged(options, seen, watcher)
-            return await _judge(options, network, ledger, watcher)
+            return await _judge_at_rest(options, network, seen, watcher)
         finally:
             watching.cancel()
             await asyncio.gather(watching, return_exceptions=True)
@@ -104,10 +103,28 @@ def _ledger(options: CheckOptions, seen: Ledger) -> Ledger:
     return read_ledger(options.ledgers, options.prefix, is_complete=options.is_complete)
 
 
-async def _converged(options: CheckOptions, seen: Ledger, watcher: Watcher) -> Ledger:
-    """Return the ledger once everything in it is answered and was seen, or time is up."""
+async def _judge_at_rest(
+    options: CheckOptions, network: Network, seen: Ledger, watcher: Watcher
+) -> Verdict:
+    """Judge once nothing is under way, or time is up.
+
+    Of messages that ask for no answer nobody says when they have been processed. So what does not
+    hold is looked at again while there is time.
+    """
     loop = asyncio.get_running_loop()
     deadline = loop.time() + options.converge_s
+    while True:
+        ledger = await _converged(options, seen, watcher, deadline)
+        verdict = await _judge(options, network, ledger, watcher)
+        if verdict.ok or loop.time() > deadline:
+            return verdict
+
+
+async def _converged(
+    options: CheckOptions, seen: Ledger, watcher: Watcher, deadline: float
+) -> Ledger:
+    """Return the ledger once everything in it is answered and was seen, or time is up."""
+    loop = asyncio.get_running_loop()
     while True:
         ledger = _ledger(options, seen)
         newest = watcher.sightings.newest

@@ -57,6 +57,10 @@ class Holder:
         """There are none here."""
         raise ConfigError(f"{actor.who} asks for permissions, and there are none")
 
+    async def reload_schemas(self, actor: Actor) -> Mapping[str, object]:
+        """There are none here."""
+        raise ConfigError(f"{actor.who} asks for schemas, and there are none")
+
     def key_wrapper(self) -> KeyWrapper | None:
         """Return none: no test here gives out keys."""
         return None

@@ -206,8 +206,8 @@ def test_a_difference_of_times(client: AdminClient, lamp: TwinKey) -> None:
         ("/v1/twins/lamp-1/history?below_version=0", 400, "`below_version` must be an integer"),
         ("/v1/twins/nobody?at=1", 404, "there is no twin nobody"),
         ("/v1/twins/nobody/diff?from=1&to=2", 404, "there is no twin nobody"),
-        ("/v1/twins/.x/history", 404, "there is no twin .x"),
-        ("/v1/twins/lamp-1/report/history", 404, "there is no twin lamp-1/report"),
+        ("/v1/twins/.x/history", 400, "'.x' is no device id"),
+        ("/v1/twins/lamp-1/report/history", 400, "'report' is no name of a twin"),
     ],
 )
 def test_a_bad_question_is_a_problem(

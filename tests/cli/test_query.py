@@ -26,9 +26,13 @@ def test_prints_json_for_programs(run: Run, store_option: str) -> None:
 def test_says_what_is_wrong_with_a_query(run: Run, store_option: str) -> None:
     """And where."""
     status, out, err = run("query", "online; DROP TABLE twin", store_option)
-    assert status != ExitStatus.OK
-    assert out == ""
+    assert (status, out) == (ExitStatus.USAGE, "")
     assert "at character 7" in err
+    order = ("fleet", "start", "--where", "online AND", "desired.on=true")
+    status, out, err = run(*order, store_option)
+    if status != ExitStatus.UNAVAILABLE:  # without a bridge none begins
+        assert (status, out) == (ExitStatus.USAGE, "")
+        assert "up to character 10" in err
 
 
 def test_says_where_there_are_more(run: Run, store_option: str) -> None:

@@ -1,4 +1,4 @@
-"""SIGHUP and `syncbridge permissions reload`, on a bridge that runs as a program of its own."""
+"""SIGHUP and the commands that reload, on a bridge that runs as a program of its own."""
 
 from __future__ import annotations
 
@@ -41,7 +41,10 @@ def directory() -> Iterator[Path]:
     """A directory with permissions, whose path leaves room for a socket."""
     with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as directory:
         (Path(directory) / "permissions.yaml").write_text(RULES)
-        (Path(directory) / "bridge.yaml").write_text("permissions:\n  file: permissions.yaml\n")
+        (Path(directory) / "lamp.json").write_text("{}")
+        (Path(directory) / "bridge.yaml").write_text(
+            "permissions:\n  file: permissions.yaml\nschemas:\n  lamp-*:\n    desired: lamp.json\n"
+        )
         yield Path(directory)
 
 
@@ -50,9 +53,9 @@ def arguments(broker: Mosquitto) -> tuple[str, ...]:
     return ("run", "--broker", f"mqtt://{broker.host}:{broker.port}", "--store", "store.db")
 
 
-def trail(run: Run) -> list[tuple[str, str]]:
-    """Which permissions were loaded how, and what came of it, the oldest first."""
-    out = run("audit", "--act", "permissions.", "--json", "--store", "store.db").out
+def trail(run: Run, acts: str = "permissions.") -> list[tuple[str, str]]:
+    """What was loaded how, and what came of it, the oldest first."""
+    out = run("audit", "--act", acts, "--json", "--store", "store.db").out
     return [(row["via"], row["outcome"]) for row in map(json.loads, out.splitlines())][::-1]
 
 
@@ -95,13 +98,30 @@ def test_the_command_and_sighup_reload(
         assert allowed.status == ExitStatus.OK, allowed.err
         unchanged = run("permissions", "reload", "--store", "store.db", "--json").out
         assert json.loads(unchanged)["changed"] is False
+        schema = directory / "lamp.json"
+        schema.write_text("{")
+        status, out, err = run("schemas", "reload", "--store", "store.db")
+        assert (status, out) == (ExitStatus.FAILURE, "")
+        assert "lamp.json is not allowed: at line 1, column 2" in err
+        assert "what was in force before stays so" in err
+        schema.write_text('{"properties":{"dim":{"const":false}}}')
+        out = run("schemas", "reload", "--store", "store.db").out
+        assert out == "entries: 1; files: 1; in force\n"
+        refused = run(*broker, "set", "lamp-1", "desired.dim=true", "--as", "anna")
+        assert "desired.dim would not fit its schema" in refused.err
+        schema.write_text("{}")
+        bridge.send(signal.SIGHUP)
+        until(lambda: trail(run, "schemas.")[-1:] == [("signal", "done")], "schemas are read")
+        allowed = run(*broker, "set", "lamp-1", "desired.dim=true", "--as", "anna")
+        assert allowed.status == ExitStatus.OK, allowed.err
         bridge.interrupt()
         assert bridge.wait() == ExitStatus.OK, bridge.errors()
 
 
-def test_without_a_bridge_nothing_is_reloaded(run: Run, path: Path) -> None:
+@pytest.mark.parametrize("what", ["permissions", "schemas"])
+def test_without_a_bridge_nothing_is_reloaded(run: Run, path: Path, what: str) -> None:
     """It reads them when it starts."""
-    status, out, err = run("permissions", "reload", f"--store={path}")
+    status, out, err = run(what, "reload", f"--store={path}")
     assert (status, out) == (ExitStatus.FAILURE, "")
     assert "no bridge runs on this store" in err
 

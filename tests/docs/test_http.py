@@ -22,7 +22,7 @@ def test_every_command_prints_what_is_shown(mosquitto: Mosquitto, tmp_path: Path
     """In their order, on one bridge; an ellipsis stands for a time."""
     blocks = sorted([*HTTP.blocks("sh"), *HTTP.blocks("text")], key=lambda block: block.line)
     pairs = list(zip(blocks[::2], blocks[1::2], strict=True))
-    assert len(pairs) == 10
+    assert len(pairs) == 11
     with serving(http_config(mosquitto, tmp_path)) as served:
         environment = {
             **os.environ,

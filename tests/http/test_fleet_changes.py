@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bridge.api.acting import Actor
 from bridge.config import PermissionsConfig
 from tests.http.fleet import Fleet
 from tests.http.served import Served, http_config, serving
@@ -242,3 +243,30 @@ def test_a_change_is_seen_by_who_made_it_only(guarded: Served) -> None:
     carl.command(change, "undo")
     carl.until(change, "undone")
     assert anna.desired("mine-0").get("level") is None
+
+
+def test_a_change_over_http_is_held_against_the_permissions_whatever_it_says(
+    guarded: Served,
+) -> None:
+    """Also each write of it against those of its time."""
+    carl = Fleet(guarded, "mine", 0, bearer(make_token(guarded, "carl")))
+    for member in ("judged", "writer", "principal"):
+        assert carl.order(**{member: False}).status_code == 400
+    change = carl.start(patch={"lux": 1}, stages=[20, 100], pace_per_s=1, converge_within_s=3600)
+    carl.until(change, "waiting")
+    stored = guarded.store(lambda store: store.fleet_changes.find(change))
+    assert stored is not None
+    assert (stored.judged, stored.principal) == (True, "carl")
+    file = guarded.bridge.config.permissions.file
+    assert file is not None
+    reload = guarded.bridge.administrator.reload_permissions
+    try:
+        file.write_text(PERMISSIONS.replace("      desired.**: read write\n", "", 2))
+        guarded.run(reload(Actor("socket", "operator")))
+        [written] = carl.in_state(change, "in_flight")
+        anna = Fleet(guarded, "mine", 0, bearer(make_token(guarded, "anna")))
+        anna.report(written, {"lux": 1})
+        carl.until_states(change, refused=1)
+    finally:
+        file.write_text(PERMISSIONS)
+        guarded.run(reload(Actor("socket", "operator")))

@@ -218,6 +218,15 @@ async def test_what_is_no_query_closes_the_stream_with_a_reason(bridge: Bridge, 
     assert reason.startswith(("the query", "a ", "this", "`"))
 
 
+async def test_a_parameter_that_there_is_not_closes_the_stream_with_a_reason(
+    bridge: Bridge,
+) -> None:
+    """As it is refused over HTTP."""
+    code, reason = await closed(bridge, asking("online") + "&form=1")
+    assert code == CODE_BAD_REQUEST
+    assert reason == "`form` is no parameter here: there are after, device, select, where"
+
+
 async def test_only_so_many_follow_queries(mosquitto: Mosquitto, tmp_path: Path) -> None:
     """Others are told to come again, and may once somebody has gone."""
     config = http_config(mosquitto, tmp_path, http={"stream_queries": 1})

@@ -246,7 +246,7 @@ def test_odd_ids_lead_nowhere(served: Served, path: str) -> None:
     prepared = requests.Request("GET", served.url).prepare()
     prepared.url = served.url + path
     answer = requests.Session().send(prepared, timeout=10)
-    assert answer.status_code == 404
+    assert answer.status_code in (400, 404)
     assert answer.headers["content-type"] == "application/problem+json"
 
 
@@ -297,3 +297,34 @@ def test_every_refusal_is_a_problem(served: Served) -> None:
         assert answer.status_code == status, (method, path, answer.text)
         assert answer.headers["content-type"] == "application/problem+json"
         assert answer.json()["status"] == status
+
+
+def test_no_route_takes_a_parameter_that_it_does_not_have(served: Served) -> None:
+    """Each names those that it has; what is misspelled would else be passed over in silence."""
+    document = served.ask("GET", "/openapi.json").json()
+    tried = 0
+    for path, operations in document["paths"].items():
+        for method, operation in operations.items():
+            given = operation.get("parameters", [])
+            names = ", ".join(sorted(one["name"] for one in given if one["in"] == "query"))
+            address = path.format(device="lamp-1", name="net", change="0" * 8, id="1")
+            answer = served.ask(method.upper(), f"{address}?nope=1")
+            assert answer.status_code == 400, (method, path, answer.text)
+            expected = f"`nope` is no parameter here: there are {names or 'none'}"
+            assert answer.json()["detail"] == expected, path
+            tried += 1
+    assert tried >= 25
+
+
+@pytest.mark.parametrize("path", ["lamp%201", ".lamp", "lamp+1/desired", "a" * 129])
+def test_what_can_be_no_device_is_told_from_one_that_is_not_there(
+    served: Served, path: str
+) -> None:
+    """With the rule."""
+    answer = served.ask("GET", f"/v1/twins/{path}")
+    assert answer.status_code == 400
+    assert answer.json()["detail"].endswith("is no device id")
+    assert answer.json()["hint"].startswith("a device id is 1 to 128 of A-Z a-z 0-9")
+    named = served.ask("GET", "/v1/twins/lamp-1/report")
+    assert (named.status_code, named.json()["detail"]) == (400, "'report' is no name of a twin")
+    assert served.ask("GET", f"/v1/twins/{'a' * 128}").status_code == 404

@@ -140,3 +140,40 @@ def test_says_where_the_mistake_is() -> None:
     """The position counts from one."""
     with pytest.raises(QueryError, match="at character 12"):
         parse_where("online AND batery < 3")
+
+
+@pytest.mark.parametrize(
+    ("query", "advice"),
+    [
+        ('desired.mode = "eco"', "a text stands in single quotes: 'eco'"),
+        ("desired.mode = eco", "a text stands in single quotes: 'eco'"),
+        ("device = lamp-1", "a text stands in single quotes: 'lamp-1'"),
+        ("device IN (lamp-1, lamp-2)", "a text stands in single quotes: 'lamp-1'"),
+        ("reported.a = reported.b", "a field is compared with a value"),
+        ("reported.error = NULL", "write IS NULL"),
+        ("reported.signal-strength > -70", 'write reported."signal-strength": '),
+        ("reported.net-a.rx-rate BETWEEN 1 AND 2", 'write reported."net-a"."rx-rate": '),
+        ("'reported.battery' < 20", "write reported.battery: "),
+        ('"reported.battery" < 20', "write reported.battery: "),
+        ("battery < 20", "what a device reports is reported.battery"),
+        ("reported", "a key stands behind it: reported.KEY"),
+        ("at > 1795463839", "write 1795463839000000: this looks like s"),
+        ("at BETWEEN 1795463839593 AND 1795463839593678", "write 1795463839593000: "),
+        ("at IN (1795463839593678000)", "write 1795463839593678: this looks like ns"),
+        ("1795463839.5 < at", "write 1795463839000000: "),
+        ("at >= '2026-11-25'", "write 1795564800000000: "),
+        ("at >= 'yesterday'", "a time is a number of µs since 1970"),
+    ],
+)
+def test_says_what_to_write_in_the_place_of_the_usual_slips(query: str, advice: str) -> None:
+    """Beside what is allowed; and nothing is found by what was not meant."""
+    with pytest.raises(QueryError) as refused:
+        parse_where(query)
+    assert refused.value.hint.startswith(advice)
+    assert "allowed are" in refused.value.hint
+
+
+@pytest.mark.parametrize("query", ["at > 0", "at < 1795463839593678", "at = 20.5", "at IS NULL"])
+def test_other_times_are_taken_as_they_are(query: str) -> None:
+    """Who asks for everything since 1970 may."""
+    parse_where(query)

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import orjson
+import pytest
 
-from bridge.api import AdminClient
+from bridge.api import AdminClient, dictionaries
 from bridge.config import Config
 from bridge.core.compression import CompressionRules
 from bridge.core.limits import Limits
 from bridge.device import Device
+from bridge.service.clock import now_us
+from bridge.store.dictionaries import StoredDictionary
+from bridge.store.sqlite import SqliteStore
 from bridge.wire.compression import compress
 from bridge.wire.dictionaries import Dictionaries, Dictionary
+from bridge.wire.dictionaries import train as make_dictionary
 from bridge.wire.inbound import decode_body
 from bridge.wire.wrappers import is_wrapper
 from tests.support.bridge import Client, connected_client, make_config, retained, running_bridge
@@ -55,6 +61,14 @@ async def train(config: Config) -> int:
         return number
 
     return await asyncio.to_thread(ask)
+
+
+def train_offline(config: Config) -> int:
+    """Make a dictionary the only one of a store that no bridge holds; returns its id."""
+    made = make_dictionary([orjson.dumps(report(number)) for number in range(FLEET)], 2048)
+    with closing(SqliteStore.open(config.store.path, limits=config.store.to_limits())) as store:
+        store.dictionaries.add(StoredDictionary(made.id, now_us(), FLEET, made.content), 1)
+    return made.id
 
 
 async def dictionary_of(client: Client, number: int) -> Dictionary:
@@ -187,3 +201,61 @@ async def until_sent_with(client: Client, lamp: Device, number: int) -> None:
             refusal = decode_body(payload, Limits()).refusal
             if refusal is not None and f"needs dictionary {number}," in refusal.message:
                 return
+
+
+def delta_with(payload: bytes, known: Dictionaries) -> Any:
+    """What a delta holds that was compressed with one of these dictionaries."""
+    assert is_wrapper(payload)
+    body = decode_body(payload, Limits(), known)
+    assert body.refusal is None, body.refusal
+    return body.state["state"]  # type: ignore[index,call-overload]
+
+
+async def test_deltas_are_compressed_anew_before_their_dictionary_goes(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A device that comes later can read what is retained for it."""
+    monkeypatch.setattr(dictionaries, "DICTIONARIES_KEPT", 1)
+    config = config_for(mosquitto, tmp_path, **{"lamp-*": "dictionary"})
+    async with (
+        running_bridge(config) as bridge,
+        connected_client(mosquitto, "sync/lamp-1/delta", f"{POINTER}/+") as client,
+    ):
+        await make_fleet(client)
+        first = await train(config)
+        await client.publish("sync/lamp-1/desire/app", {**report(7), "mode": "night"})
+        await client.next_message("sync/lamp-1/delta")
+        second = await train(config)
+        known = Dictionaries([await dictionary_of(client, second)])
+        delta = (await client.next_message()).payload
+        assert isinstance(delta, bytes)
+        assert delta_with(delta, known)["mode"] == "night"
+        gone = await client.next_message()
+        assert (gone.topic.value, gone.payload) == (f"{POINTER}/{first}", b"")
+        acts = await bridge.run_store(lambda store: store.audit(10))
+    told = [(row.act, row.target) for row in acts if row.act.startswith("dictionary.")]
+    assert told == [("dictionary.train", str(second)), ("dictionary.train", str(first))]
+    found = await retained(mosquitto, "sync/lamp-1/delta", f"{POINTER}/+")
+    assert sorted(found) == [f"{POINTER}/{second}", "sync/lamp-1/delta"]
+
+
+async def test_a_dictionary_that_went_while_no_bridge_ran_is_forgotten_by_the_next(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Trained without a bridge, or with one that was killed before it could."""
+    monkeypatch.setattr(dictionaries, "DICTIONARIES_KEPT", 1)
+    config = config_for(mosquitto, tmp_path, **{"lamp-*": "dictionary"})
+    async with running_bridge(config), connected_client(mosquitto) as client:
+        await make_fleet(client)
+        first = await train(config)
+        await client.subscribe("sync/lamp-1/delta")
+        await client.publish("sync/lamp-1/desire/app", {**report(7), "mode": "night"})
+        await client.next_message("sync/lamp-1/delta")
+    second = await asyncio.to_thread(train_offline, config)
+    async with connected_client(mosquitto, f"{POINTER}/+") as client:
+        await client.next_message(f"{POINTER}/{first}")
+        async with running_bridge(config):
+            known = Dictionaries([await dictionary_of(client, second)])
+            assert (await client.next_message(f"{POINTER}/{first}")).payload == b""
+    found = await retained(mosquitto, "sync/lamp-1/delta")
+    assert delta_with(found["sync/lamp-1/delta"], known)["mode"] == "night"

@@ -109,6 +109,10 @@ async def test_a_device_enrols_and_seals_with_its_key(
     assert (answer["ok"], answer["version"]) == (True, 1)
     row = await stored_claim(world.bridge, claim)
     assert (row.taken_at, row.key_id, row.refused) == (world.now, 1, 0)
+    [act] = await world.bridge.run_store(lambda store: store.audit(10))
+    assert (act.at, act.via, act.who, act.act) == (world.now, "mqtt", "lamp-1", "key.enrol")
+    assert (act.target, act.outcome) == ("lamp-1", "done")
+    assert orjson.loads(act.details) == {"claim": row.id, "key_id": 1}
 
 
 async def test_a_claim_is_good_once(world: World) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -18,11 +19,15 @@ from bridge.core.fleet_plan import FleetPlan
 from bridge.core.limits import Limits
 from bridge.core.policy import Policies
 from bridge.core.topics import TwinKey
-from bridge.service import Bridge
+from bridge.service import Bridge, apply_offline
 from bridge.service import fleet_changes as service
+from bridge.service.clock import now_us
 from bridge.service.connected_time import ConnectedTime
 from bridge.service.fleet_changes import FleetChanges
-from bridge.store.fleet_changes import StoredFleetChange, StoredTarget
+from bridge.service.fleet_record import FleetRecord
+from bridge.store.base import Store
+from bridge.store.fleet_changes import StoredFleetChange, StoredTarget, TargetNote
+from bridge.store.sqlite import SqliteStore
 from tests.api.orders import report, update
 from tests.service.test_pipeline import count_to, set_page_limit
 from tests.support.bridge import make_config, running_bridge
@@ -207,3 +212,115 @@ async def test_a_clock_that_stands_still_without_a_connection() -> None:
     clock.start()
     time = 201.5
     assert clock.now() == 4.5
+
+
+def spoil(store: Store, column: str, key: TwinKey) -> None:
+    """Damage one twin in a way that SQLite does not notice."""
+    assert isinstance(store, SqliteStore)
+    statement = f"UPDATE twin SET {column} = x'7b' WHERE device = ?"  # noqa: S608
+    store._connection.execute(statement, (key.device,))
+
+
+async def test_a_damaged_twin_stops_neither_the_change_nor_the_start(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """It counts as failed, whether it was written already or not; the reason is told."""
+    config = make_config(mosquitto, tmp_path)
+    async with running_bridge(config) as bridge:
+        for key in KEYS:
+            await bridge.apply(key, report({"mode": "day"}, key=key))
+        change = await start(
+            bridge, {"mode": "night"}, stages=(50.0, 100.0), converge_within_s=3600.0,
+            halt_at_percent=100.0,
+        )  # fmt: skip
+        await until(bridge, change, "waiting")
+        order = await targets(bridge, change)
+        written, waiting = order[0].key, order[-1].key
+    with closing(SqliteStore.open(config.store.path, limits=config.store.to_limits())) as store:
+        spoil(store, "state", written)
+        spoil(store, "internals", waiting)
+    async with running_bridge(config) as bridge:
+        for target in order[1:10]:
+            await bridge.apply(target.key, report({"mode": "night"}, key=target.key))
+        async with asyncio.timeout(PATIENCE_S):
+            while (await targets(bridge, change))[-1].state == "pending":
+                await asyncio.sleep(0.02)
+        first, *_, last = await targets(bridge, change)
+        assert (first.state, last.state) == ("timed_out", "refused")
+        assert first.why.startswith("the twin cannot be read from the store: ")
+        assert last.why.startswith(f"twin {str(last.key)!r} cannot be read from the store: ")
+        await fleet_of(bridge).undo(change, ANNA)
+        await until(bridge, change, "undone")
+        states = [row.state for row in await targets(bridge, change)]
+        assert states == ["kept", *["undone"] * 18, "refused"]
+        assert not bridge._failure.done()
+
+
+def keep_pages(monkeypatch: pytest.MonkeyPatch, store_takes_s: float = 0.0) -> list[int]:
+    """Note how many devices are judged together, each time that the store is told of some."""
+    pages: list[int] = []
+    keep = FleetChanges._keep
+
+    async def kept(self: FleetChanges, record: FleetRecord, *arguments: Any) -> None:
+        if record.notes:
+            pages.append(len(record.notes))
+            await asyncio.sleep(store_takes_s)
+        await keep(self, record, *arguments)
+
+    monkeypatch.setattr(FleetChanges, "_keep", kept)
+    return pages
+
+
+async def test_many_late_devices_are_judged_page_by_page_when_a_bridge_starts(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And none of them runs out of time before it was looked at."""
+    config = make_config(mosquitto, tmp_path)
+    async with running_bridge(config) as bridge:
+        for key in KEYS:
+            await bridge.apply(key, report({"mode": "day"}, key=key))
+        change = await start(bridge, {"mode": "night"}, converge_within_s=0.1, halt_minimum=21)
+        await until(bridge, change, "done")
+        await bridge.run_store(lambda store: wait_again(store, change))
+    with closing(SqliteStore.open(config.store.path, limits=config.store.to_limits())) as store:
+        for key in KEYS:
+            apply_offline(store, config, key, report({"mode": "night"}, key=key), now_us)
+    pages = keep_pages(monkeypatch, store_takes_s=0.05)
+    monkeypatch.setattr(service, "JUDGED_AT_ONCE", 3)
+    async with running_bridge(config) as bridge:
+        await until(bridge, change, "done")
+        assert {row.state for row in await targets(bridge, change)} == {"converged"}
+        assert bridge.counters.value(metrics.FLEET_TARGETS, "timed_out") == 0
+    assert pages == [3, 3, 3, 3, 3, 3, 2]
+
+
+def wait_again(store: Store, change: str) -> None:
+    """Have a change as it is where the process ends while all of its devices are in flight."""
+    assert isinstance(store, SqliteStore)
+    row = store.fleet_changes.find(change)
+    assert row is not None
+    notes = [TargetNote(change, position, "in_flight") for position in range(len(KEYS))]
+    store.fleet_changes.update(row._replace(status="waiting"), notes)
+
+
+async def test_few_of_the_states_that_are_to_be_judged_wait_in_memory(
+    bridge: Bridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The others are read from the store; the answer is the same."""
+    pages = keep_pages(monkeypatch)
+    change = await start(bridge, {"mode": "night"}, converge_within_s=3600.0)
+    await until(bridge, change, "waiting")
+    fleet = fleet_of(bridge)
+    async with asyncio.timeout(PATIENCE_S):
+        while fleet._arrived:  # of its own writes
+            await asyncio.sleep(0.01)
+    pages.clear()
+    monkeypatch.setattr(service, "JUDGED_AT_ONCE", 3)
+    monkeypatch.setattr(service, "STATES_KEPT", 4)
+    kept: list[int] = []
+    bridge._pipeline.transactions.listeners.append(lambda _: kept.append(len(fleet._arrived)))
+    await bridge._pipeline.submit_all([(k, report({"mode": "night"}, key=k)) for k in KEYS])
+    await until(bridge, change, "done")
+    assert kept == [4]
+    assert sum(pages) == len(KEYS)
+    assert max(pages) <= 2 * 3

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import orjson
 import pytest
@@ -11,8 +14,9 @@ from bridge.api.acting import Actor
 from bridge.core.orders import Deletion
 from bridge.core.topics import TwinKey
 from bridge.errors import ConfigError
-from bridge.service import Bridge
+from bridge.service import Bridge, reloading
 from bridge.store.audit import AuditRow
+from bridge.store.sqlite import SqliteStore
 from tests.service.test_permissions import Sender, guarded
 from tests.support.bridge import connected_client, make_config, running_bridge
 from tests.support.mosquitto import Mosquitto
@@ -142,3 +146,60 @@ async def test_a_deletion_that_waited_is_held_against_what_is_in_force(
         [outcome] = await bridge._pipeline.submit_all([(key, Deletion("anna"))], judged=True)
         assert outcome.refusal is not None
         assert outcome.refusal.error == "forbidden"
+
+
+async def test_of_two_reloads_the_one_that_has_read_later_counts(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the earlier one has read, and is slow from then on."""
+    config = guarded(mosquitto, tmp_path, OPEN)
+    file = tmp_path / "permissions.yaml"
+    has_read, go_on = threading.Event(), threading.Event()
+    read = reloading.read_permissions
+
+    def read_slowly(*arguments: Any) -> Any:
+        found = read(*arguments)
+        if not has_read.is_set():
+            has_read.set()
+            go_on.wait(20)
+        return found
+
+    async with running_bridge(config) as bridge:
+        monkeypatch.setattr(reloading, "read_permissions", read_slowly)
+        reload = bridge.administrator.reload_permissions
+        first = asyncio.create_task(reload(OPERATOR))
+        await asyncio.to_thread(has_read.wait, 20)
+        file.write_text(CLOSED)
+        second = asyncio.create_task(reload(OPERATOR))
+        await asyncio.wait({second}, timeout=0.2)  # so long as it may overtake the first
+        go_on.set()
+        assert [answer["rules"] for answer in await asyncio.gather(first, second)] == [2, 0]
+        assert bridge._guard is not None
+        assert len(bridge._guard.permissions.rules) == 0
+
+
+async def test_what_is_written_down_is_in_force_though_nobody_waits(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever asked may have hung up in between."""
+    config = guarded(mosquitto, tmp_path, OPEN)
+    writing, go_on = threading.Event(), threading.Event()
+    record = SqliteStore.record
+
+    def record_slowly(self: SqliteStore, rows: Any) -> None:
+        record(self, rows)
+        writing.set()
+        go_on.wait(20)
+
+    async with running_bridge(config) as bridge:
+        (tmp_path / "permissions.yaml").write_text(CLOSED)
+        monkeypatch.setattr(SqliteStore, "record", record_slowly)
+        asking = asyncio.create_task(bridge.administrator.reload_permissions(OPERATOR))
+        await asyncio.to_thread(writing.wait, 20)
+        asking.cancel()
+        await asyncio.wait({asking})
+        go_on.set()
+        assert [row.act for row in await acts(bridge)][-1] == "permissions.reload"
+        await bridge._pipeline.finish()
+        assert bridge._guard is not None
+        assert len(bridge._guard.permissions.rules) == 0

@@ -162,15 +162,16 @@ async def test_questions_to_all_devices_together_are_paced(
     ):
         clock = asyncio.get_running_loop().time
         for seq in (1, 3):
+            # Before anything is missing: whatever is late here, the questions begin later still.
+            began_at = clock()
             for number in range(16):
                 await client.publish(
                     f"sync/d{number}/report", {"n": seq, "$": {"boot": "b", "seq": seq}}
                 )
-        await client.next_message()
-        began_at = clock()
-        topics = {(await client.next_message()).topic.value for _ in range(15)}
-        assert len(topics) == 15
-        assert clock() - began_at > 15 / 20 - 0.2
+        topics = {(await client.next_message()).topic.value for _ in range(16)}
+        assert len(topics) == 16
+        # Two of them may go at once.
+        assert clock() - began_at >= (16 - 2.5) / 20
 
 
 async def test_a_lost_session_makes_the_bridge_ask_every_device(

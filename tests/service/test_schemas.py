@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from bridge.api.acting import Actor
 from bridge.config import Config, StoreConfig
 from bridge.config_schemas import SchemaTable
 from bridge.core.section import JsonObject
@@ -157,3 +158,51 @@ async def test_a_schema_that_is_none_ends_the_start(mosquitto: Mosquitto, tmp_pa
     bridge = Bridge(make_config(mosquitto, tmp_path, schemas=table_of(path, "reported")))
     with pytest.raises(ConfigError, match=r"lamp\.json is not allowed: at /properties/on/type"):
         await bridge.__aenter__()
+
+
+OPERATOR = Actor("socket", "operator")
+
+
+async def test_new_schemas_count_without_a_restart(mosquitto: Mosquitto, tmp_path: Path) -> None:
+    """For twins in memory too; where one of the files is broken, none of them changes."""
+    lamp = write_schema(tmp_path, LAMP)
+    net = write_schema(tmp_path, {}, "net.json")
+    table = SchemaTable.parse(
+        {"lamp-*": {"reported": str(lamp)}, "lamp-*/net": {"reported": str(net)}}
+    )
+    report = "sync/lamp-1/report"
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path, schemas=table)) as bridge,
+        connected_client(mosquitto, REPLY) as client,
+    ):
+
+        async def reported(brightness: int) -> Any:
+            said = {"on": True, "brightness": brightness, "$": {"id": "1"}}
+            return (await answered(client, said, report, REPLY)).get("error")
+
+        assert await reported(256) == "schema_mismatch"
+        write_schema(tmp_path, {"properties": {"brightness": {"maximum": 300}}})
+        write_schema(tmp_path, {"type": "strin"}, "net.json")
+        with pytest.raises(ConfigError, match=r"net\.json is not allowed: at /type") as refused:
+            await bridge.administrator.reload_schemas(OPERATOR)
+        assert (refused.value.field, refused.value.source) == ("schemas", str(net))
+        assert await reported(256) == "schema_mismatch"
+        write_schema(tmp_path, {}, "net.json")
+        assert await bridge.administrator.reload_schemas(OPERATOR) == {"entries": 2, "files": 2}
+        assert await reported(256) is None
+        assert await reported(301) == "schema_mismatch"
+        rows = await bridge.run_store(lambda store: store.audit(10))
+    told = [(row.act, row.who, row.target, row.outcome, row.details) for row in rows]
+    assert told == [
+        ("schemas.reload", "operator", "", "done", '{"schemas":{"entries":2,"files":2}}'),
+        ("schemas.reload", "operator", str(net), "failed", "{}"),
+    ]
+
+
+async def test_without_schemas_there_are_none_to_reload(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Only a start can put the first ones in force."""
+    async with running_bridge(make_config(mosquitto, tmp_path)) as bridge:
+        with pytest.raises(ConfigError, match="there are none to reload"):
+            await bridge.administrator.reload_schemas(OPERATOR)

@@ -7,11 +7,17 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from device_sim import Broker, Fleet, FleetOptions
+from device_sim.checker import check as check_module
+from device_sim.checker import verdict as verdicts
+from device_sim.checker import watcher
 from device_sim.checker.check import CheckOptions, check
+from device_sim.checker.ledger import line
+from device_sim.checker.verdict import Verdict
 from device_sim.cli import main
 from device_sim.exits import ExitStatus
 from tests.device_sim.waiting import PATIENCE_S
@@ -46,6 +52,44 @@ async def test_a_fleet_and_a_bridge_that_keep_their_promises(
     assert verdict.figures["deltas seen"] > 0
 
 
+async def test_what_asks_for_no_answer_is_waited_for(
+    mosquitto: Mosquitto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bridge that is slow has not lost what the broker has accepted for it."""
+    judged = asyncio.Event()
+    found: list[bool] = []
+
+    def judge(*arguments: Any, **options: Any) -> Verdict:
+        verdict = verdicts.judge(*arguments, **options)
+        found.append(verdict.ok)
+        judged.set()
+        return verdict
+
+    monkeypatch.setattr(check_module, "judge", judge)
+    monkeypatch.setattr(watcher, "QUIET_S", 0.1)
+    ledger = tmp_path / "ledger"
+    events = [line(event, "sync/lamp-1/report", b'{"on":false}') for event in ("sent", "accepted")]
+    ledger.write_bytes(b"".join(events))
+    checked = CheckOptions(
+        broker=Broker(port=mosquitto.port), duration_s=0.1, converge_s=PATIENCE_S,
+        store=tmp_path / "store.db", ledgers=(ledger,), is_broker_kept=True,
+    )  # fmt: skip
+    async with (
+        running_bridge(make_config(mosquitto, tmp_path)) as bridge,
+        connected_client(mosquitto, "sync/lamp-1/state") as client,
+    ):
+        await client.publish("sync/lamp-1/report", {"on": True})
+        await client.until_version("sync/lamp-1/state", 1)
+        async with bridge._pipeline._at_work:
+            await client.publish("sync/lamp-1/report", {"on": False})
+            checking = asyncio.create_task(check(checked, asyncio.Event()))
+            async with asyncio.timeout(PATIENCE_S):
+                await judged.wait()
+        verdict = await checking
+    assert verdict.violations == []
+    assert (found[0], found[-1]) == (False, True)
+
+
 async def test_somebody_who_sets_a_retained_state_back_is_found(
     mosquitto: Mosquitto, tmp_path: Path
 ) -> None:
@@ -59,7 +103,7 @@ async def test_somebody_who_sets_a_retained_state_back_is_found(
         first = await client.next("sync/lamp-1/state")
         process = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "device_sim", "check", "--for", "10m", "--json",
-            "--broker", address, "--store", str(tmp_path / "store.db"),
+            "--converge", "100ms", "--broker", address, "--store", str(tmp_path / "store.db"),
             cwd=_ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
         )  # fmt: skip
         assert process.stderr is not None
