@@ -33,7 +33,7 @@ from benchmarks.report import save_json
 from bridge.config import BrokerConfig, Config, HttpConfig, StoreConfig
 from bridge.core.topics import TwinKey
 from bridge.core.twin import Twin
-from bridge.query import parse_where
+from bridge.query.language import parse_where
 from bridge.service import Bridge
 from bridge.store.base import CommitBatch, StoredTwin, StoreLimits
 from bridge.store.codec import encode_internals

@@ -50,7 +50,7 @@ MAY_IMPORT = {
         {
             "bridge", "bridge.api.*", "bridge.broker", "bridge.config", "bridge.core.*",
             "bridge.errors", "bridge.http.*", "bridge.link.*", "bridge.logs", "bridge.metrics",
-            "bridge.query", "bridge.security.*", "bridge.service.*", "bridge.store.*",
+            "bridge.query.*", "bridge.security.*", "bridge.service.*", "bridge.store.*",
             "bridge.wire.*",
             "bridge.log_traces",
             "bridge.schema.*",

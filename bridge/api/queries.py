@@ -16,8 +16,7 @@ from bridge.api.problems import RequestProblem
 from bridge.api.requests import json_response, number
 from bridge.core.topics import TwinKey, is_device_id, is_name
 from bridge.errors import QueryError
-from bridge.query import parse_where
-from bridge.query.language import parse_field
+from bridge.query.language import parse_field, parse_where
 from bridge.query.matching import read_field
 from bridge.query.terms import Field, Term
 from bridge.store.base import Store

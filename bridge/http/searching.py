@@ -18,7 +18,7 @@ from bridge.core.topics import TwinKey
 from bridge.core.update import SECTIONS, SectionName
 from bridge.http.backend import Backend
 from bridge.http.reading import access_of, forbid
-from bridge.query import parse_where
+from bridge.query.language import parse_where
 from bridge.query.terms import Comparison, Field, Junction, Match, Term, fields_of
 from bridge.store.base import Store
 

@@ -1,5 +1,5 @@
-"""Queries over twins: a `where` in the language of SQL, as a small tree of its own."""
+"""Queries over twins: a `where` in the language of SQL, as a small tree of its own.
 
-from bridge.query.language import parse_where
-
-__all__ = ["parse_where"]
+Nothing is imported here: terms are used everywhere, and what reads the language, `language`,
+takes longer to import than most commands to run.
+"""

@@ -19,7 +19,7 @@ from bridge.core.permissions import Permissions
 from bridge.core.refusal import Refusal
 from bridge.core.section import JsonObject
 from bridge.core.topics import TwinKey
-from bridge.query import parse_where
+from bridge.query.language import parse_where
 from bridge.service.fleet_record import write_plan
 from bridge.store.base import Store
 from bridge.store.fleet_changes import StoredFleetChange

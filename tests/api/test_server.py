@@ -104,6 +104,27 @@ async def test_end_does_not_wait_for_idle_clients(short_path: Path) -> None:
     await asyncio.to_thread(holder.close)
 
 
+async def test_end_waits_for_nothing_where_nobody_is_connected(
+    short_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Not even for a moment: a bridge that is restarted is away for as short as can be."""
+    slept: list[float] = []
+    sleep = asyncio.sleep
+
+    async def note(delay: float) -> None:
+        slept.append(delay)
+        await sleep(delay)
+
+    path = short_path / "store.db"
+    holder = Holder(SqliteStore.open(path, limits=StoreLimits()))
+    async with serve_administration(holder, path):
+        with AdminClient(path) as client:
+            await asyncio.to_thread(client.store)
+        monkeypatch.setattr(asyncio, "sleep", note)
+    assert set(slept) == {0}
+    await asyncio.to_thread(holder.close)
+
+
 async def test_socket_of_a_successor_stays(short_path: Path) -> None:
     """Where the name has gone to somebody else, it is not taken away at the end."""
     path = short_path / "store.db"

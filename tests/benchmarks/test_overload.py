@@ -18,7 +18,7 @@ from benchmarks.vitals import Vitals
 from benchmarks.witnesses import Answer, Witnesses, missing
 from tests.support.services import require_program
 
-SHORT = ("--seconds", "3", "--devices", "200", "--witnesses", "20", "--burst", "4000")
+SHORT = ("--seconds", "1", "--devices", "200", "--witnesses", "20", "--burst", "4000")
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -116,13 +117,19 @@ def client(installation: Installation) -> Iterator[BrokerClient]:
         yield client
 
 
+@pytest.fixture(scope="session")
+def past(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A store with a past, to be copied: to make one takes many commits."""
+    store_path = tmp_path_factory.mktemp("past") / "store.db"
+    make_past(store_path)
+    return store_path
+
+
 @pytest.fixture
-def path() -> Iterator[Path]:
+def path(past: Path) -> Iterator[Path]:
     """A store with a past, in a directory whose path leaves room for a socket."""
     with tempfile.TemporaryDirectory(prefix="sb-", dir="/tmp") as directory:
-        store_path = Path(directory) / "store.db"
-        make_past(store_path)
-        yield store_path
+        yield Path(shutil.copy(past, directory))
 
 
 @pytest.fixture(params=["free", "held"])

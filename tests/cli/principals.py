@@ -11,6 +11,7 @@ from typing import Protocol
 import aiomqtt
 
 from tests.support.bridge import Client
+from tests.support.sockets import SEND_AT_ONCE
 
 
 class Listening(Protocol):
@@ -66,6 +67,7 @@ async def logged_in(
         username=user,
         password=PASSWORD,
         protocol=protocol,
+        socket_options=SEND_AT_ONCE,
     ) as mqtt:
         client = Client(mqtt)
         collecting = asyncio.create_task(client.collect())

@@ -12,6 +12,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 
 from tests.cli.program import WAIT_S
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import send_at_once
 
 Script = Callable[[str, Mapping[str, object]], list[Mapping[str, object]]]
 """Takes a request's topic and payload, returns the replies."""
@@ -38,6 +39,7 @@ class ScriptedBridge:
         self._status = status
         self._ready = threading.Event()
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_socket_open = send_at_once
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = lambda *_: self._ready.set()
         self._client.on_message = self._on_message

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 import json
 import shlex
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +21,7 @@ from tests.cli.conftest import Run
 from tests.cli.principals import (
     BRIDGE,
     FENCE,
+    FILE,
     PASSWORD,
     READS,
     SENDERS,
@@ -44,14 +48,8 @@ class DynamicMosquitto(Mosquitto):
         text = printed.replace(listener, f"listener {self.port} 127.0.0.1")
         text = text.replace("/var/lib/mosquitto/", f"{directory}/")
         (directory / "mosquitto.conf").write_text(text + "\nuser root\n")
-        store = directory / "dynamic-security.json"
-        assert f"plugin_opt_config_file {store}\n" in text
-        control = require_program("mosquitto_ctrl")
-        subprocess.run(
-            [control, "dynsec", "init", str(store), _ADMIN, PASSWORD],
-            check=True,
-            stdout=subprocess.DEVNULL,
-        )
+        self.roles = directory / "dynamic-security.json"
+        assert f"plugin_opt_config_file {self.roles}\n" in text
 
     @property
     def options(self) -> list[str]:
@@ -59,11 +57,12 @@ class DynamicMosquitto(Mosquitto):
         return ["-h", self.host, "-p", str(self.port), "-u", _ADMIN, "-P", PASSWORD]
 
 
-def printed(capsys: pytest.CaptureFixture[str], permissions: Path, *arguments: str) -> str:
+def printed(permissions: Path, *arguments: str) -> str:
     """What the command prints."""
     words = ["acl", "mosquitto", "--dynamic-security", "--file", str(permissions), *_DEVICES]
-    assert main([*words, *arguments]) == ExitStatus.OK
-    return capsys.readouterr().out
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        assert main([*words, *arguments]) == ExitStatus.OK
+    return out.getvalue()
 
 
 def run_script(broker: DynamicMosquitto, script: str) -> list[dict[str, str]]:
@@ -81,21 +80,42 @@ def run_script(broker: DynamicMosquitto, script: str) -> list[dict[str, str]]:
     return answers
 
 
-@pytest.fixture
-def broker(
-    permissions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> Iterator[DynamicMosquitto]:
-    """A Mosquitto with roles, clients and passwords, and a topic of the test's own for each."""
-    configuration = printed(capsys, permissions, "--print", "configuration")
-    with DynamicMosquitto(tmp_path / "mosquitto", configuration) as running:
-        answers = run_script(running, printed(capsys, permissions))
+@pytest.fixture(scope="module")
+def roles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a Mosquitto keeps of roles, clients, passwords, and a topic of the tests' own for each.
+
+    Made once by what is printed: that takes many programs.
+    """
+    directory = tmp_path_factory.mktemp("roles")
+    permissions = directory / "permissions.yaml"
+    permissions.write_text(FILE)
+    broker = DynamicMosquitto(directory, printed(permissions, "--print", "configuration"))
+    control = require_program("mosquitto_ctrl")
+    subprocess.run(
+        [control, "dynsec", "init", str(broker.roles), _ADMIN, PASSWORD],
+        check=True,
+        stdout=subprocess.DEVNULL,
+    )
+    with broker:
+        answers = run_script(broker, printed(permissions))
         assert [answer for answer in answers if "error" in answer] == []
-        for line in printed(capsys, permissions, "--print", "logins").splitlines():
+        for line in printed(permissions, "--print", "logins").splitlines():
             program, _, *words = shlex.split(line)
             subprocess.run(
-                [require_program(program), *running.options, *words, PASSWORD], check=True
+                [require_program(program), *broker.options, *words, PASSWORD], check=True
             )
-        _add_fences(running)
+        _add_fences(broker)
+        broker.stop()
+    return broker.roles
+
+
+@pytest.fixture
+def broker(roles: Path, permissions: Path, tmp_path: Path) -> Iterator[DynamicMosquitto]:
+    """A Mosquitto with a copy of them."""
+    configuration = printed(permissions, "--print", "configuration")
+    made = DynamicMosquitto(tmp_path / "mosquitto", configuration)
+    shutil.copy(roles, made.roles)
+    with made as running:
         yield running
 
 
@@ -189,11 +209,11 @@ async def test_a_stolen_device_is_shut_out_at_the_broker(broker: DynamicMosquitt
 
 
 async def test_running_it_again_brings_the_roles_up_to_date(
-    broker: DynamicMosquitto, permissions: Path, capsys: pytest.CaptureFixture[str]
+    broker: DynamicMosquitto, permissions: Path
 ) -> None:
     """What is there stays, with its password, and has the rights of today."""
     await asyncio.to_thread(permissions.write_text, "principals: [anna, bert, viewer, lamp-2]\n")
-    errors = {answer.get("error") for answer in run_script(broker, printed(capsys, permissions))}
+    errors = {answer.get("error") for answer in run_script(broker, printed(permissions))}
     assert errors == {None, "Role already exists", "Client already exists"}
     _add_fences(broker)
     async with (
@@ -206,13 +226,13 @@ async def test_running_it_again_brings_the_roles_up_to_date(
 
 
 async def test_a_login_with_very_many_rights_has_them_all(
-    broker: DynamicMosquitto, permissions: Path, capsys: pytest.CaptureFixture[str]
+    broker: DynamicMosquitto, permissions: Path
 ) -> None:
     """In requests that are as long as an argument of a program may be, and no longer."""
     devices = [f"    device-{number}:\n      desired.**: write\n" for number in range(300)]
     text = f"principals: [anna]\nrules:\n  anna:\n{''.join(devices)}"
     await asyncio.to_thread(permissions.write_text, text)
-    script = printed(capsys, permissions)
+    script = printed(permissions)
     requests = [line for line in script.splitlines() if line.startswith("mosquitto_rr ")]
     assert len(requests) > 1
     assert max(map(len, requests)) < 128 * 1024

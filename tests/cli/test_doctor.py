@@ -15,9 +15,15 @@ from bridge.config import Address
 from tests.cli.conftest import Run
 from tests.cli.program import WAIT_S, Program, without_escapes
 from tests.docs.documented import PASSWORD, DocumentedMosquitto
+from tests.doctor.prompt import expect_mosquitto
 from tests.support.mosquitto import Mosquitto, free_port
 
 _FEW = ("--messages", "100", "--for", "5m")
+
+
+@pytest.fixture(autouse=True)
+def _prompt(monkeypatch: pytest.MonkeyPatch) -> None:
+    expect_mosquitto(monkeypatch)
 
 
 def _url(broker: Mosquitto) -> str:

@@ -49,6 +49,23 @@ def test_what_is_not_needed_is_not_imported(arguments: list[str]) -> None:
     assert ended.stderr == "[]\n"
 
 
+def test_the_language_of_queries_is_not_imported_where_nobody_queries(tmp_path: Path) -> None:
+    """It is a quarter of what it takes to start a command."""
+    code = (
+        "import sys; import bridge.cli.request; from bridge.cli import main; "
+        "status = main(['config']); print('sqlglot' in sys.modules, status, file=sys.stderr)"
+    )
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=tmp_path,
+        env=environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert ended.stderr == "False 0\n"
+
+
 def test_a_module_can_be_run(tmp_path: Path) -> None:
     """`python -m bridge` is the same program, with its status."""
     command = [sys.executable, "-m", "bridge"]

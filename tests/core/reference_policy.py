@@ -22,16 +22,26 @@ class ReferenceRule(NamedTuple):
 
 def matches_twin(device: str, twin: str) -> bool:
     """Tell whether a device pattern matches a twin, which is `device` or `device/name`."""
-    pattern = _glob(device) + ("" if "/" in device else "(/.*)?")
-    return re.fullmatch(pattern, twin) is not None
+    return _twin_expression(device).fullmatch(twin) is not None
 
 
 def matches_path(pattern: str, path: tuple[str, ...]) -> bool:
     """Tell whether a path pattern matches a whole path."""
+    text = "".join(f"{key}." for key in path)
+    return _path_expression(pattern).fullmatch(text) is not None
+
+
+@cache
+def _twin_expression(device: str) -> re.Pattern[str]:
+    return re.compile(_glob(device) + ("" if "/" in device else "(/.*)?"))
+
+
+@cache
+def _path_expression(pattern: str) -> re.Pattern[str]:
     *levels, last = pattern.split(".")
     expression = "".join(rf"{_glob(level)}\." for level in levels)
     expression += r"([^.]*\.)+" if last == "**" else rf"{_glob(last)}\."
-    return re.fullmatch(expression, "".join(f"{key}." for key in path)) is not None
+    return re.compile(expression)
 
 
 def _glob(text: str) -> str:

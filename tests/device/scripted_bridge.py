@@ -14,6 +14,7 @@ from bridge.device import JsonObject, JsonValue
 from bridge.device.payload import decode
 from tests.device.model_bridge import ModelBridge
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import send_at_once
 
 PATIENCE_S = 30.0
 """A test that is right never waits so long, however busy the machine is."""
@@ -53,6 +54,7 @@ class ScriptedBridge:
         self._client = paho.Client(
             CallbackAPIVersion.VERSION2, client_id="bridge", clean_session=False
         )
+        self._client.on_socket_open = send_at_once
         self._client.on_connect = self._on_connect
         self._client.on_subscribe = self._on_subscribe
         self._client.on_message = self._on_message

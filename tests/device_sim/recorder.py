@@ -8,6 +8,8 @@ from types import TracebackType
 import paho.mqtt.client as paho
 from paho.mqtt.enums import CallbackAPIVersion
 
+from tests.support.sockets import send_at_once
+
 
 class Recorder:
     """Listens to a topic filter on a thread of its own, from entering to leaving.
@@ -22,6 +24,7 @@ class Recorder:
         self._topic_filter = topic_filter
         self._ready = False
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_socket_open = send_at_once
         self._client.on_message = self._on_message
         self._client.on_subscribe = self._on_subscribe
 

@@ -17,6 +17,7 @@ from paho.mqtt.enums import CallbackAPIVersion
 from bridge.device import Encoding, JsonObject
 from device_sim.document import apply_patch, at_path, equal_by_value, leaves, nested, visible
 from device_sim.payload import decode, encode
+from tests.support.sockets import send_at_once
 
 Tamper = Callable[[str, JsonObject], JsonObject]
 """Takes a device's id and the `reported` to be published; returns what is published."""
@@ -56,6 +57,7 @@ class Responder:
         self._deaf_to = deaf_to
         self._seen: set[tuple[str, object, object]] = set()
         self._client = paho.Client(CallbackAPIVersion.VERSION2)
+        self._client.on_socket_open = send_at_once
         self._client.on_message = self._received
         self._subscribed = False
         self._client.on_connect = self._on_connect

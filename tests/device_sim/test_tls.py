@@ -81,7 +81,8 @@ async def test_packets_that_share_a_record_of_tls_are_all_taken(
         writer.write(b"\x20\x03\0\0\0" if is_5 else b"\x20\x02\0\0")
         publish = b"\x30\x05\0\x01a\0" if is_5 else b"\x30\x04\0\x01a"
         writer.write(b"".join(publish + bytes([number]) for number in range(9)))
-        await reader.read()
+        # DISCONNECT, or the end: a client that takes its leave waits until a broker closes.
+        await reader.read(1024)
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", ssl=context)

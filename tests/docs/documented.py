@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from tests.docs.markdown import Document
-from tests.support.mosquitto import Mosquitto
-from tests.support.services import require_program
+from tests.support.mosquitto import Mosquitto, write_passwords
 
 OPERATIONS = Document("operations.md")
 
@@ -33,8 +31,4 @@ class DocumentedMosquitto(Mosquitto):
         # As in `Mosquitto`: else it could not write to a directory of root's.
         (directory / "mosquitto.conf").write_text(text + "\nuser root\n")
         (directory / "acl").write_text(only_block("acl") + "\n")
-        program = require_program("mosquitto_passwd")
-        (directory / "passwords").touch(mode=0o600)
-        for name in USERS:
-            command = [program, "-b", str(directory / "passwords"), name, PASSWORD]
-            subprocess.run(command, check=True)
+        write_passwords(directory / "passwords", dict.fromkeys(USERS, PASSWORD))

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import re
-import socket
 from collections.abc import AsyncIterator, Collection, Iterator
 from contextlib import asynccontextmanager
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 from tests.docs.markdown import Block
 from tests.support.bridge import WAIT_S
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import SEND_AT_ONCE
 
 ELLIPSIS = "…"
 EMPTY = "(empty)"
@@ -212,8 +212,7 @@ async def connected_reader(broker: Mosquitto) -> AsyncIterator[Reader]:
         broker.host,
         broker.port,
         protocol=aiomqtt.ProtocolVersion.V5,
-        # Each step waits for answers: with Nagle's algorithm that takes 40 ms more each time.
-        socket_options=[(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)],
+        socket_options=SEND_AT_ONCE,
     ) as mqtt:
         options = SubscribeOptions(qos=1, noLocal=True, retainAsPublished=True)
         await mqtt.subscribe("sync/#", options=options)

@@ -23,6 +23,7 @@ from tests.docs.documented import OPERATIONS, PASSWORD, DocumentedMosquitto, onl
 from tests.docs.markdown import ROOT, plain
 from tests.support.bridge import WAIT_S, Client, running_bridge
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import SEND_AT_ONCE
 
 UNIT = ROOT / "deploy" / "syncbridge.service"
 
@@ -58,6 +59,7 @@ async def logged_in(broker: Mosquitto, user: str, *filters: str) -> AsyncIterato
         username=user,
         password=PASSWORD,
         protocol=aiomqtt.ProtocolVersion.V5,
+        socket_options=SEND_AT_ONCE,
     ) as mqtt:
         client = Client(mqtt)
         collecting = asyncio.create_task(client.collect())

@@ -10,8 +10,7 @@ from bridge.http.list_routes import PAGE_TWINS_MAX
 from bridge.http.live_query import MEMBERS_REMEMBERED
 from bridge.http.searching import FOUND_BYTES_MAX, QUERIES_MAX, QUERIES_WAITING
 from bridge.http.stream import CODE_BAD_REQUEST, CODE_FORBIDDEN, CODE_TRY_AGAIN
-from bridge.query import parse_where
-from bridge.query.language import DEPTH_MAX, LENGTH_MAX
+from bridge.query.language import DEPTH_MAX, LENGTH_MAX, parse_where
 from bridge.query.nodes import PATTERN_MAX, TERMS_MAX, VALUES_MAX, WILDCARDS_MAX
 from bridge.store.indexed_paths import INDEXES_MAX, parse_indexed_paths
 from bridge.store.indexes import ROWS_MAX

@@ -14,6 +14,7 @@ from bridge.cli.transport import Transport
 from bridge.config_models import EmbeddedConfig
 from bridge.doctor import Bounds, Finding, Login, Target, examine
 from tests.docs.documented import PASSWORD, DocumentedMosquitto
+from tests.doctor.prompt import expect_mosquitto
 from tests.support.mosquitto import Mosquitto, free_port
 
 FEW = Bounds(messages=300, duration_s=300)
@@ -33,6 +34,13 @@ class DefaultMosquitto(Mosquitto):
         # Else it could not be started by root.
         text = f"listener {self.port} 127.0.0.1\nallow_anonymous true\nuser root\n"
         (directory / "mosquitto.conf").write_text(text)
+
+
+@pytest.fixture(autouse=True)
+def prompt(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Wait no longer than Mosquitto needs, where it is what is examined."""
+    if "embedded_port" not in request.fixturenames:
+        expect_mosquitto(monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,6 @@ import asyncio
 import json
 import random
 import ssl
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import pytest
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
+from bridge.api import AdminClient
 from bridge.config import PermissionsConfig
 from bridge.http import live_query
 from bridge.http.stream import CODE_BAD_REQUEST, CODE_FORBIDDEN, CODE_TRY_AGAIN
@@ -291,11 +291,9 @@ async def test_a_stream_tells_nothing_of_what_may_not_be_read(
 
 async def make_token(bridge: Bridge, principal: str) -> dict[str, str]:
     """The header with a new token."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "bridge", "tokens", "create", principal),
-        *("--store", str(bridge.config.store.path)),
-        stdout=asyncio.subprocess.PIPE,
-    )
-    printed, _ = await process.communicate()
-    assert process.returncode == 0
-    return {"Authorization": f"Bearer {printed.decode().split()[0]}"}
+
+    def create() -> object:
+        with AdminClient(bridge.config.store.path) as client:
+            return client.create_token(principal, None)["token"]
+
+    return {"Authorization": f"Bearer {await asyncio.to_thread(create)}"}

@@ -15,6 +15,7 @@ from bridge.link.broker_link import BrokerLink
 from tests.link.owned_link import OwnedLink
 from tests.link.relay import Relay
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import SEND_AT_ONCE
 
 
 class Variant(NamedTuple):
@@ -120,6 +121,9 @@ async def relay(mosquitto: Mosquitto) -> AsyncIterator[Relay]:
 async def device(mosquitto: Mosquitto) -> AsyncIterator[aiomqtt.Client]:
     """Another client of the test's Mosquitto, in MQTT 5."""
     async with aiomqtt.Client(
-        mosquitto.host, mosquitto.port, protocol=aiomqtt.ProtocolVersion.V5
+        mosquitto.host,
+        mosquitto.port,
+        protocol=aiomqtt.ProtocolVersion.V5,
+        socket_options=SEND_AT_ONCE,
     ) as client:
         yield client

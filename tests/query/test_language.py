@@ -5,8 +5,7 @@ from __future__ import annotations
 import pytest
 
 from bridge.errors import QueryError
-from bridge.query import parse_where
-from bridge.query.language import DEPTH_MAX, LENGTH_MAX
+from bridge.query.language import DEPTH_MAX, LENGTH_MAX, parse_where
 from bridge.query.nodes import TERMS_MAX, VALUES_MAX
 from bridge.query.terms import Among, Comparison, Field, Junction, Missing, Negation, Truth
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import permutations, product
+from itertools import islice, permutations, product
 from typing import Any, Final
 
 import pytest
@@ -97,5 +97,5 @@ def test_policies_show_the_same_in_every_order(policy: str, writers: tuple[str, 
             continue
         numbered = tuple(zip(range(len(writers)), writers, writes, strict=True))
         in_order = policed(rules, numbered)
-        for arrived in permutations(numbered):
+        for arrived in islice(permutations(numbered), 1, None):
             assert same(policed(rules, arrived), in_order), arrived

@@ -28,7 +28,7 @@ from tests.api.orders import report
 from tests.cli.program import environment
 from tests.support.mosquitto import Mosquitto
 
-DEVICES = 120
+DEVICES = 60
 PATIENCE_S = 60.0
 """Far longer than anything takes, also on a machine that is busy with something else."""
 

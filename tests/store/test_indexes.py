@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 
 from bridge.core.topics import TwinKey
-from bridge.query import parse_where
+from bridge.query.language import parse_where
 from bridge.query.matching import matches
 from bridge.query.terms import Junction, Term
 from bridge.store import indexes

@@ -14,6 +14,7 @@ import orjson
 from bridge.config import BrokerConfig, Config, StoreConfig
 from bridge.service import Bridge
 from tests.support.mosquitto import Mosquitto
+from tests.support.sockets import SEND_AT_ONCE
 
 WAIT_S = 20.0
 """Far longer than anything takes, also on a machine that is busy with something else."""
@@ -91,7 +92,9 @@ async def connected_client(
 ) -> AsyncIterator[Client]:
     """A client that has subscribed."""
     version = aiomqtt.ProtocolVersion.V5 if protocol == 5 else aiomqtt.ProtocolVersion.V311
-    async with aiomqtt.Client(broker.host, broker.port, protocol=version) as mqtt:
+    async with aiomqtt.Client(
+        broker.host, broker.port, protocol=version, socket_options=SEND_AT_ONCE
+    ) as mqtt:
         client = Client(mqtt)
         collecting = asyncio.create_task(client.collect())
         try:
