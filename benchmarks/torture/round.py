@@ -265,7 +265,7 @@ class Round:
 
     async def _fill_disk(self, for_s: float) -> None:
         """Fill it under a bridge at work: one that is starting says so and ends, as it should."""
-        if not self._victim.has_started:
+        if not self._victim.started.is_set():
             return
         self.figures["disk-full"] += 1
         with contextlib.suppress(ProcessEndedError):  # it is dead already
@@ -317,6 +317,8 @@ class Round:
         self.figures["pages corrupted"] += 1
         before = self._status.since
         await self._victim.start(Launch())
+        # What the one before it said may arrive only now.
+        await self._victim.wait_until_started(ONLINE_TIMEOUT_S)
         await self._status.wait_for_another(before, ONLINE_TIMEOUT_S)
         again = await self._judge()
         verdict.violations += [each for each in again.violations if each not in verdict.violations]

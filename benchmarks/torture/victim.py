@@ -36,7 +36,7 @@ class Victim:
     Attributes:
         store: The store's file.
         log: Its log.
-        has_started: It has opened its store, and is at work.
+        started: It has opened its store, and is at work.
     """
 
     def __init__(
@@ -55,7 +55,7 @@ class Victim:
         self._process: subprocess.Popen[bytes] | None = None
         self._reader: asyncio.Task[None] | None = None
         self._ended = asyncio.Event()
-        self.has_started = False
+        self.started = asyncio.Event()
 
     @property
     def pid(self) -> int:
@@ -81,10 +81,10 @@ class Victim:
         finally:
             os.close(write)
         self._ended = asyncio.Event()
-        self.has_started = False
-        self._reader = asyncio.create_task(self._read_log(read, self._ended))
+        self.started = asyncio.Event()
+        self._reader = asyncio.create_task(self._read_log(read, self.started, self._ended))
 
-    async def _read_log(self, read: int, ended: asyncio.Event) -> None:
+    async def _read_log(self, read: int, started: asyncio.Event, ended: asyncio.Event) -> None:
         """Copy the log until the process has ended: then the pipe does."""
         loop = asyncio.get_running_loop()
         reader = asyncio.StreamReader()
@@ -93,12 +93,20 @@ class Victim:
         try:
             with self.log.open("ab") as log:
                 while data := await reader.read(65_536):
-                    self.has_started = self.has_started or _STARTED in data
+                    if _STARTED in data:
+                        started.set()
                     log.write(data)
                     log.flush()
         finally:
             transport.close()
             ended.set()
+
+    async def wait_until_started(self, timeout_s: float) -> bool:
+        """Wait until it has opened its store, and can be asked; False if it has not in time."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                await self.started.wait()
+        return self.started.is_set()
 
     async def wait_until_dead(self, timeout_s: float) -> int | None:
         """Wait until it has ended by itself; returns its status, or None if it has not."""

@@ -172,6 +172,8 @@ class Connection:
         # Else paho's thread, told to end, first waits for their acknowledgement.
         self._client.drop_out_messages()
         self._client.loop_stop()
+        # Closes the sockets that wake paho's thread: it would leave them to the garbage collector.
+        self._client.reinitialise()
 
     def renew(self) -> None:
         """End the connection as a broken line does; it comes back, with the will of then."""
