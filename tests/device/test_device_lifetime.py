@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import gc
 import os
 import queue
 import signal
@@ -36,6 +37,23 @@ def test_leaving_the_block_waits_for_the_last_answers(
     """What was reported last is not lost by a program that ends."""
     with Device("lamp-1", port=mosquitto.port) as lamp:
         lamp.report({"on": True})
+    assert bridge.reported == {"lamp-1": {"on": True}}
+
+
+def descriptors() -> int:
+    """Return how many files this process has open."""
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
+
+
+def test_a_closed_device_leaves_no_file_open(bridge: ScriptedBridge, mosquitto: Mosquitto) -> None:
+    """Neither the connection nor what woke its thread, while the program still has the device."""
+    lamp = Device("lamp-1", port=mosquitto.port)
+    gc.collect()  # Else what others have left may be closed in between.
+    before = descriptors()
+    with lamp:
+        lamp.report({"on": True}).wait(PATIENCE_S)
+        assert descriptors() > before
+    assert descriptors() == before
     assert bridge.reported == {"lamp-1": {"on": True}}
 
 

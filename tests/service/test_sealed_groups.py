@@ -204,6 +204,31 @@ async def test_the_next_key_of_a_group_becomes_active_by_order(
         await world.until_opened(again)
 
 
+async def test_forgotten_keys_leave_no_state_with_the_wrong_reader(
+    mosquitto: Mosquitto, tmp_path: Path
+) -> None:
+    """Of a forgotten device it is in clear, group or not; of a forgotten group there is none."""
+    config = config_of(mosquitto, tmp_path)
+    keys = three_keys(config)
+    (hall,) = give_keys(config.store, "hall")
+    async with world_of(config, mosquitto, keys) as world:
+        await world.report(*world.lamps)
+        await world.ask("revoke_keys", "lamp-1")
+        await world.ask("forget_keys", "lamp-1")
+        await world.client.publish("sync/lamp-1/report", {"clear": 1, "$": {"id": "c"}})
+        assert (await world.client.next("sync/lamp-1/reply/lamp-1"))["$"]["ok"]
+        await world.bridge._publisher.wait_until_idle()
+        one, two = [(await retained(mosquitto, STATES))[topic] for topic in LAMPS]
+        assert b'"clear":1' in one
+        assert opens(two, LAMPS[1], hall)
+        await world.ask("revoke_keys", "hall")
+        await world.ask("forget_keys", "hall")
+        async with asyncio.timeout(WAIT_S):
+            while LAMPS[1] in (found := await retained(mosquitto, STATES)):
+                await asyncio.sleep(0.02)
+        assert b'"clear":1' in found[LAMPS[0]]
+
+
 async def test_without_a_key_of_the_group_there_is_no_state(
     mosquitto: Mosquitto, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
