@@ -309,7 +309,9 @@ async def test_states_are_published_again_when_their_reader_has_changed_and_not_
     one = config_of(mosquitto, tmp_path, Readers.parse([{"devices": "lamp-1", "group": "hall"}]))
     slow = one.publish.model_copy(update={"rebuild_per_s": 1})
     async with world_of(one.model_copy(update={"publish": slow}), mosquitto, keys) as world:
-        await world.until_opened(new, keys[1])
+        async with asyncio.timeout(WAIT_S):
+            while not opens((await retained(mosquitto, STATES))[LAMPS[1]], LAMPS[1], keys[1]):
+                await asyncio.sleep(0.02)
     assert not opens((await retained(mosquitto, STATES))[LAMPS[1]], LAMPS[1], new)
     assert set(LAMPS) <= await start(config)
     found = await retained(mosquitto, STATES)
