@@ -9,6 +9,8 @@ import signal
 from pathlib import Path
 from typing import Final
 
+from benchmarks.client import open_client
+from benchmarks.processes import ProcessEndedError
 from benchmarks.torture.plan import BrokerKind
 from tests.support.mosquitto import Mosquitto
 
@@ -62,8 +64,10 @@ class TorturedBroker:
             self._go_back()
         await self.start()
         if self._kind == "snapshot":
-            # What it holds a moment after its start is what it will come back with.
-            os.kill(self._mosquitto.pid, signal.SIGUSR1)
+            # What it holds a moment after its start is what it will come back with. It listens
+            # before it has said what signals mean, and this one would end it until then.
+            await (await open_client(self.port, "snapshot")).close()
+            self.send(signal.SIGUSR1)
 
     def _go_back(self) -> None:
         """Start from the snapshot before the last one; a half-written one is not there yet."""
@@ -73,6 +77,15 @@ class TorturedBroker:
             if previous is not None:
                 shutil.copy(previous, self._saved)
             self._older.write_bytes(newest)
+
+    def require_running(self) -> None:
+        """Check that it runs.
+
+        Raises:
+            ProcessEndedError: It has ended by itself.
+        """
+        if self._mosquitto.status is not None:
+            raise ProcessEndedError(f"the broker ended by itself with {self._mosquitto.status}")
 
     def send(self, number: signal.Signals) -> None:
         """Send a signal to it."""

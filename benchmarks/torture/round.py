@@ -278,6 +278,7 @@ class Round:
 
     async def _finish(self, fleet: ChildProcess) -> None:
         """Let the fleet come to its end, with everything answered."""
+        self._broker.require_running()
         try:
             await fleet.stop()
         except NotAnswered as error:

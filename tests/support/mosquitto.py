@@ -100,6 +100,11 @@ class Mosquitto:
         assert self._process is not None
         return self._process.pid
 
+    @property
+    def status(self) -> int | None:
+        """How it has ended; None while it runs, or where it was ended from here."""
+        return None if self._process is None else self._process.poll()
+
     def start(self) -> Mosquitto:
         """Start it and wait until it accepts connections."""
         with (self._directory / "mosquitto.log").open("ab") as log:
