@@ -90,13 +90,14 @@ class _Routes:
             )
         actor = actor_of(request)
         key_id = await self._administration.run_store(lambda store: _activate(store, group, actor))
+        # Also where nothing was left to do: the attempt before may have failed after its commit.
+        await self._administration.keys_changed(group)
         if key_id is None:
             raise RequestProblem(
                 HTTPStatus.NOT_FOUND,
                 f"{group} has no key that is next",
                 hint=f"make one: syncbridge keys rotate {group}",
             )
-        await self._administration.keys_changed(group)
         return json_response({"device": group, "key_id": key_id})
 
     async def revoke(self, request: Request) -> Response:
@@ -107,14 +108,16 @@ class _Routes:
             raise RequestProblem(HTTPStatus.BAD_REQUEST, "`key_id` must be an integer")
         key_id = None if given is None else int(given)
         now = time.time_ns() // 1000
-        done = act(actor_of(request), "key.revoke", device, key_id=key_id or "all")
+        done = act(
+            actor_of(request), "key.revoke", device, key_id="all" if key_id is None else key_id
+        )
         revoked = await self._administration.run_store(
             lambda store: store.device_keys.revoke(device, key_id, now, done)
         )
+        await self._administration.keys_changed(device)  # as above
         if not revoked:
             which = "key that is valid" if key_id is None else f"valid key {key_id}"
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"{device} has no {which}")
-        await self._administration.keys_changed(device)
         return json_response({"device": device, "revoked": revoked})
 
     async def forget(self, request: Request) -> Response:
@@ -125,6 +128,7 @@ class _Routes:
         forgotten = await self._administration.run_store(
             lambda store: store.device_keys.forget(device, now, done)
         )
+        await self._administration.keys_changed(device)  # as above
         if forgotten is None:
             raise RequestProblem(
                 HTTPStatus.CONFLICT,
@@ -133,7 +137,6 @@ class _Routes:
             )
         if not forgotten:
             raise RequestProblem(HTTPStatus.NOT_FOUND, f"{device} has no key")
-        await self._administration.keys_changed(device)
         return json_response({"device": device, "forgotten": forgotten})
 
 

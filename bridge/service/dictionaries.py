@@ -92,6 +92,8 @@ class DictionaryAnnouncer:
         """
         rows = await self._store.run(lambda store: store.dictionaries.list_all())
         known = [Dictionary(row.id, row.content) for row in rows]
+        await self._look_for_gone({row.id for row in rows})
+        # From here on it does not wait: none may be used before it can be announced.
         try:
             self._packer.dictionaries.replace(known)
         except NoDictionary as error:
@@ -104,13 +106,11 @@ class DictionaryAnnouncer:
                         "size_bytes": len(current.content),
                         "ids": [row.id for row in rows]}  # fmt: skip
             self._current = orjson.dumps(document)
-        await self._look_for_gone()
 
-    async def _look_for_gone(self) -> None:
+    async def _look_for_gone(self, ids: set[int]) -> None:
         """Find out which have gone, also while no bridge ran, or since one was killed."""
         facts = await self._store.run(lambda store: store.metadata())
         told = set(map(int, facts.get(DICTIONARIES_TOLD, "").split()))
-        ids = {dictionary.id for dictionary in self._known}
         self._gone = told - ids
         if self._gone:
             self._has_gone.set()

@@ -73,7 +73,7 @@ class ReadersTold(NamedTuple):
 
 
 _UNFINISHED: Final = ReadersTold("unfinished", {}).written()
-"""The fact while what follows from another list is published: equal to none."""
+"""The fact while what follows from another list or key is published: equal to none."""
 
 
 async def publish_group_states(sealing: Sealing, store: StoreThread, publisher: Publisher) -> None:
@@ -87,9 +87,9 @@ async def publish_group_states(sealing: Sealing, store: StoreThread, publisher: 
             told = ReadersTold.of(sealing.keyring)
             if told == before:
                 continue
-            if told.table != before.table:
-                # A list that is set back before all is published must be found to have changed.
-                await store.run(lambda opened: opened.set_metadata(READERS_TOLD, _UNFINISHED))
+            # What is set back before all is published must be found to have changed: a list that
+            # is as it was, and also a key that was made and is revoked.
+            await store.run(lambda opened: opened.set_metadata(READERS_TOLD, _UNFINISHED))
             twins = await _publish(told, before, sealing, store, publisher)
         except StoreUnavailable as error:
             _log.error("the store cannot be read; trying again", reason=error.message)

@@ -32,6 +32,6 @@ async def read_metadata(store: StoreThread) -> Mapping[str, str]:
 
 
 async def keep_fact(store: StoreThread, name: str, value: str) -> None:
-    """Keep a fact, if that can be: without it the next start only reports less."""
+    """Keep a fact, if that can be: without it the next start only does again what is done."""
     with contextlib.suppress(StoreUnavailable):
         await store.run(lambda opened: opened.set_metadata(name, value))

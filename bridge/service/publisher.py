@@ -74,7 +74,7 @@ class Publisher:
         self._begun: deque[Transfer] = deque()
         self._waiting_bytes = 0
         self.left_behind = LeftBehind()
-        self._rebuilding: set[TwinKey] = set()
+        self._rebuilding: dict[TwinKey, TwinPublication | None] = {}
         self._rebuilt = asyncio.Event()
         self._rebuilt.set()
         self._acknowledged = Acknowledged()
@@ -113,7 +113,8 @@ class Publisher:
     def _offer(self, publication: TwinPublication, *, rebuild: bool) -> None:
         key = publication.key
         if rebuild:
-            self._rebuilding.add(key)
+            # What is on its way is not what is asked for, even of the same version.
+            self._rebuilding[key] = self._in_flight.get(key)
         if len(self._refused) and (refused := self._refused.pop(key)) is not None:
             publication.absorb(refused)
         waiting = self._due.get(key)
@@ -254,7 +255,8 @@ class Publisher:
         if transfer.is_lost:
             self.offer([publication], rebuild=key in self._rebuilding)
             return
-        self._rebuilding.discard(key)
+        if self._rebuilding.get(key, publication) is not publication:
+            del self._rebuilding[key]
         if transfer.is_refused:
             self._note_refused(publication)
             return

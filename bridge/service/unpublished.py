@@ -7,7 +7,7 @@ from collections.abc import Coroutine
 from typing import Final
 
 from bridge.core.topics import TwinKey
-from bridge.errors import StoreUnavailable
+from bridge.errors import StoreUnavailable, TwinCorrupt
 from bridge.logs import get_logger
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
@@ -35,10 +35,19 @@ def publication_of(row: StoredTwin) -> TwinPublication:
         row.state if row.exists else b"",
         row.delta,
         with_delta=True,
-        # A device can be there whose twin is not: known by its presence only, or back again.
-        clear_presence=not row.exists and not decode_twin(row).online,
+        clear_presence=not row.exists and not _is_there(row),
         at=row.at,
     )
+
+
+def _is_there(row: StoredTwin) -> bool:
+    """A device can be there whose twin is not: known by its presence only, or back again."""
+    try:
+        return bool(decode_twin(row).online)
+    except TwinCorrupt as error:
+        # Its presence is left as it is: what is damaged must not end a rebuild of all others.
+        _log.error("a deleted twin cannot be read", twin=str(row.key), reason=error.message)
+        return True
 
 
 async def publish_unfinished(store: StoreThread, publisher: Publisher) -> int:

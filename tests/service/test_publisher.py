@@ -81,6 +81,31 @@ async def test_only_the_newest_of_what_waits_is_sent_and_one_at_a_time() -> None
     assert publisher.take_acknowledged(everything=True) == [(TwinKey("a"), 4)]
 
 
+async def test_what_was_on_its_way_before_is_not_the_rebuild_of_a_twin() -> None:
+    """The same version is published again, as it is to be now; a loss makes it no live update."""
+    link, publisher = make_publisher(10)
+    publisher.offer([state("a", 5)])
+    publisher.pump()
+    publisher.offer([state("a", 5)], rebuild=True)
+    link.window = 1  # The next one has to wait for a slot.
+    publisher.offer([state("b", 1)])
+    await link.answer()
+    rebuilt = asyncio.create_task(publisher.wait_until_rebuilt())
+    await asyncio.sleep(0)
+    assert link.topics() == ["sync/a/state", "sync/b/state"]
+    assert not rebuilt.done()
+    await link.answer()
+    assert link.topics()[2:] == ["sync/a/state"]
+    assert not rebuilt.done()
+    await link.answer(error=LinkLost("cut"))
+    assert publisher.backlog.rebuilding == 1
+    publisher.pump()
+    # A newer one is as good, and may have the next behind it.
+    publisher.offer([state("a", 6)])
+    await link.answer()
+    await rebuilt
+
+
 async def test_a_lost_publish_is_repeated_with_the_newest_version_and_its_delta() -> None:
     """The delta of the lost one is not forgotten."""
     link, publisher = make_publisher(10)

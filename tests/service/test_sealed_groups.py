@@ -316,3 +316,15 @@ async def test_states_are_published_again_when_their_reader_has_changed_and_not_
     assert set(LAMPS) <= await start(config)
     found = await retained(mosquitto, STATES)
     assert all(opens(found[topic], topic, new) for topic in LAMPS)
+    # A key that is made, and revoked before all that follows from it is done.
+    with open_store(config) as store:
+        store.device_keys.revoke("hall", None, now_us())
+    assert set(LAMPS) <= await start(config)
+    assert not set(LAMPS) & (await retained(mosquitto, STATES)).keys()
+    slow = config.publish.model_copy(update={"rebuild_per_s": 1})
+    async with world_of(config.model_copy(update={"publish": slow}), mosquitto, keys) as world:
+        await world.until_opened(await world.give("hall"))
+    with open_store(config) as store:
+        store.device_keys.revoke("hall", None, now_us())
+    assert set(LAMPS) <= await start(config)
+    assert not set(LAMPS) & (await retained(mosquitto, STATES)).keys()

@@ -10,6 +10,8 @@ from bridge.service.unpublished import publication_of
 from bridge.store.base import StoredTwin
 from bridge.store.codec import encode_internals
 
+DAMAGED = b"\xc1 is no msgpack"
+
 LAMP = TwinKey("lamp-1")
 
 
@@ -32,3 +34,13 @@ def test_presence_is_cleared_of_devices_that_are_neither_there_nor_have_a_twin(
     state = b"{}" if exists else b""
     row = StoredTwin(LAMP, 2, 2, 0, exists, 0, state, None, encode_internals(twin))
     assert publication_of(row).clear_presence is cleared
+
+
+def test_a_deleted_twin_that_is_damaged_keeps_its_presence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """It is said, and does not end what is done for all others."""
+    row = StoredTwin(LAMP, 2, 2, 0, False, 0, b"", None, DAMAGED)
+    published = publication_of(row)
+    assert (published.state, published.clear_presence) == (b"", False)
+    assert "a deleted twin cannot be read" in capsys.readouterr().err
