@@ -20,8 +20,7 @@ from bridge.service.status import (
     remembered_through,
 )
 from bridge.service.store_thread import StoreThread
-from bridge.service.unpublished import publication_of
-from bridge.store.base import StoredTwin
+from bridge.service.unpublished import publication_of, read_changed
 
 READ_BACK_TIMEOUT_S: Final = 60.0
 """How long the retained status may take to arrive before it counts as lost: it stands in line with
@@ -29,9 +28,6 @@ what was queued for the bridge, and a store may be slow."""
 
 HEARTBEAT_S: Final = 10.0
 """How often `published_through` is brought up to date: what a rebuild covers twice at most."""
-
-PAGE_TWINS: Final = 500
-"""Twins read from the store at once while rebuilding."""
 
 LAST_SINCE: Final = "status_since"
 """Name of the store's fact that holds `since` of the last connection."""
@@ -177,7 +173,7 @@ class Announcer:
         after: TwinKey | None = None
         published = 0
         while True:
-            page = await self._read_page(since, after)
+            page = await read_changed(self._store, since, after)
             if not page:
                 break
             if not published:
@@ -197,16 +193,6 @@ class Announcer:
         await self._publisher.wait_until_rebuilt()
         if published:
             _log.info("all retained topics are published again", twins=published)
-
-    async def _read_page(self, since: int, after: TwinKey | None) -> list[StoredTwin]:
-        while True:
-            try:
-                return await self._store.run(
-                    lambda store: store.changed_since(since, after, PAGE_TWINS)
-                )
-            except StoreUnavailable as error:
-                _log.error("the store cannot be read; trying again", reason=error.message)
-                await asyncio.sleep(1.0)
 
     async def _keep_current(self) -> None:
         """Keep `published_through` up to date, and try again what was refused."""

@@ -12,15 +12,13 @@ from typing import Final
 import orjson
 
 from bridge.core.topics import TopicGrammar, TwinKey
-from bridge.errors import StoreUnavailable
 from bridge.link.base import Publication
 from bridge.logs import get_logger
 from bridge.service.identity import keep_fact
 from bridge.service.packer import Packer
 from bridge.service.publisher import Publisher
 from bridge.service.store_thread import StoreThread
-from bridge.service.unpublished import publication_of
-from bridge.store.base import StoredTwin
+from bridge.service.unpublished import publication_of, read_changed
 from bridge.wire.dictionaries import Dictionary, NoDictionary
 from bridge.wire.outbound import CONTENT_TYPES
 
@@ -28,12 +26,6 @@ DICTIONARY_CONTENT_TYPE: Final = "application/octet-stream"
 
 DICTIONARIES_TOLD: Final = "dictionaries_told"
 """Name of the store's fact that holds the ids of all dictionaries whose topics may be retained."""
-
-PAGE_TWINS: Final = 500
-"""Twins read from the store at once when deltas are published again."""
-
-RETRY_S: Final = 1.0
-"""Pause before a store that could not be read is asked again."""
 
 _log = get_logger("bridge")
 
@@ -152,7 +144,7 @@ class DictionaryAnnouncer:
     async def _publish_deltas(self) -> None:
         """Publish every delta again, compressed anew, at the configured pace."""
         after: TwinKey | None = None
-        while page := await self._read_page(after):
+        while page := await read_changed(self._store, 0, after):
             after = page[-1].key
             again = [publication_of(row) for row in page if row.delta is not None]
             self._publisher.offer(again, rebuild=True)
@@ -160,16 +152,6 @@ class DictionaryAnnouncer:
             await asyncio.sleep(len(again) / self._rebuild_per_s)
             await self._publisher.wait_for_room()
         await self._publisher.wait_until_rebuilt()
-
-    async def _read_page(self, after: TwinKey | None) -> list[StoredTwin]:
-        while True:
-            try:
-                return await self._store.run(
-                    lambda store: store.changed_since(0, after, PAGE_TWINS)
-                )
-            except StoreUnavailable as error:
-                _log.error("the store cannot be read; trying again", reason=error.message)
-                await asyncio.sleep(RETRY_S)
 
 
 def _text(ids: set[int]) -> str:

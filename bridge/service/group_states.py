@@ -22,7 +22,7 @@ from bridge.logs import get_logger
 from bridge.service.identity import keep_fact
 from bridge.service.keyring import Keyring
 from bridge.service.publisher import Publisher
-from bridge.service.sealing import Sealing
+from bridge.service.sealing import Sealing, twin_keys_of
 from bridge.service.store_thread import StoreThread
 from bridge.service.unpublished import RETRY_S, publication_of
 from bridge.store.base import Store, StoredTwin
@@ -140,6 +140,5 @@ async def _publish(
 def _read(
     store: Store, devices: Sequence[str], is_due: Callable[[TwinKey], bool]
 ) -> list[StoredTwin]:
-    names = ((device, ["", *store.twin_names(device)]) for device in devices)
-    keys = (TwinKey(device, name) for device, of_device in names for name in of_device)
+    keys = (key for device in devices for key in twin_keys_of(store, device))
     return [*store.load([key for key in keys if is_due(key)]).values()]

@@ -127,5 +127,9 @@ async def make_sealing(
 
 def twins_of(store: Store, device: str) -> list[StoredTwin]:
     """Return all twins of a device."""
-    names = ["", *store.twin_names(device)]
-    return [*store.load([TwinKey(device, name) for name in names]).values()]
+    return [*store.load(twin_keys_of(store, device)).values()]
+
+
+def twin_keys_of(store: Store, device: str) -> list[TwinKey]:
+    """Return the keys of all twins that a device may have: the unnamed one is not looked for."""
+    return [TwinKey(device, name) for name in ("", *store.twin_names(device))]

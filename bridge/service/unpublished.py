@@ -103,5 +103,15 @@ async def publish_left_behind(store: StoreThread, publisher: Publisher) -> None:
                 _log.info("publishing what the broker has not acknowledged before", twins=twins)
 
 
+async def read_changed(store: StoreThread, since: int, after: TwinKey | None) -> list[StoredTwin]:
+    """Return the next twins that changed at or after a time in µs, as soon as they can be read."""
+    while True:
+        try:
+            return await store.run(lambda opened: opened.changed_since(since, after, PAGE_TWINS))
+        except StoreUnavailable as error:
+            _log.error("the store cannot be read; trying again", reason=error.message)
+            await asyncio.sleep(RETRY_S)
+
+
 async def _page(store: StoreThread, after: TwinKey | None) -> list[StoredTwin]:
     return await store.run(lambda opened: opened.unpublished(after, PAGE_TWINS))
